@@ -1,0 +1,368 @@
+"""The ``Preread`` section of Orthanc's configuration, typed and checked.
+
+Keys are PascalCase, as in the rest of ``orthanc.json``. Every key has a default, so an empty
+section works. The reference in ``docs/settings.md`` is generated from these models.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import json5
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.alias_generators import to_pascal
+
+from preread.errors import SettingsError
+
+
+class Mode(StrEnum):
+    """What happens to the identity of an image that arrives."""
+
+    INCOMING = "incoming"
+    COPY = "copy"
+    OFF = "off"
+
+
+class Placement(StrEnum):
+    """Where the predictions of an image are written."""
+
+    IN_PLACE = "in-place"
+    DERIVED = "derived"
+
+
+class EngineName(StrEnum):
+    """What carries out the networks' arithmetic."""
+
+    TORCH = "torch"
+    OPENVINO = "openvino"
+    OPENVINO_INT8 = "openvino-int8"
+
+
+class Section(BaseModel):
+    """One JSON object of the configuration: PascalCase keys, unknown ones refused."""
+
+    model_config = ConfigDict(
+        alias_generator=to_pascal, populate_by_name=True, extra="forbid", frozen=True
+    )
+
+
+class DeidentifySettings(Section):
+    """De-identification by PS3.15 Annex E."""
+
+    mode: Mode = Field(
+        Mode.COPY,
+        description="`incoming` de-identifies before an image is stored; `copy` leaves the "
+        "original as it came and makes a second, de-identified study; `off` does neither.",
+    )
+    key_file: Path = Field(
+        Path("secret.key"),
+        description="The secret from which pseudonyms and UIDs are made, created with mode 0600 "
+        "at the first start. Relative to `Folder`. Keep a copy: without it the same patient "
+        "becomes somebody else.",
+    )
+    dummy_text: str = Field(
+        "**.**",
+        min_length=1,
+        max_length=16,
+        pattern=r"^[\x20-\x5b\x5d-\x7e]+$",
+        description="What replaces a text that the standard wants replaced by a dummy.",
+    )
+
+
+class ModelsSettings(Section):
+    """Which networks run."""
+
+    folder: Path = Field(
+        Path("models"),
+        description="The folder with one folder per model (`card.json`, `weights.safetensors`). "
+        "Relative to the configuration file.",
+    )
+    run: tuple[str, ...] | None = Field(
+        None,
+        description="Names of the models to run, in the order in which the private block shows "
+        "them; `null` runs every model in the folder.",
+    )
+
+
+class PredictionsSettings(Section):
+    """How predictions are stored."""
+
+    placement: Placement = Field(
+        Placement.IN_PLACE,
+        description="`in-place` writes them into the de-identified instance (needs Orthanc's "
+        "`OverwriteInstances`); `derived` into a new series that refers to it.",
+    )
+
+
+class LedgerSettings(Section):
+    """Where the record of what has to be read is kept."""
+
+    url: str = Field(
+        "",
+        description="An SQLAlchemy URL, such as `postgresql+psycopg://user:${PGPASSWORD}@host/db`. "
+        "Empty: SQLite in `Folder`. A runner on another machine needs PostgreSQL.",
+    )
+    node: str = Field(
+        "orthanc",
+        min_length=1,
+        max_length=64,
+        description="The name of this Orthanc in a ledger that several share.",
+    )
+    lease_seconds: float = Field(
+        120.0,
+        gt=1,
+        le=86400,
+        description="How long a runner may hold an image before it is lent again.",
+    )
+    max_attempts: int = Field(
+        5, ge=1, le=100, description="Tries before an image is given up as `failed`."
+    )
+    backoff_seconds: float = Field(
+        2.0, gt=0, le=3600, description="Wait before the second try; doubled for each further one."
+    )
+
+
+class RunnerSettings(Section):
+    """The process that reads the images."""
+
+    start: bool = Field(
+        True, description="Whether Orthanc starts the runner and restarts it when it ends."
+    )
+    python: Path = Field(
+        Path(".venv/bin/python"),
+        description="The interpreter that runs it. Relative to the configuration file.",
+    )
+    url: str = Field(
+        "",
+        pattern=r"^(https?://.*)?$",
+        description="Where the runner reaches Orthanc. Empty: this machine's `HttpPort`.",
+    )
+    username: str = Field("", description="Orthanc user of a runner that Orthanc did not start.")
+    password: str = Field("", description="The password of that user.", repr=False)
+    engine: EngineName = Field(
+        EngineName.OPENVINO,
+        description="`torch` is the reference, `openvino` the faster equal, `openvino-int8` "
+        "faster still, with the loss that the model's card states.",
+    )
+    threads: int = Field(0, ge=0, le=1024, description="Threads for the networks; 0: all cores.")
+    batch_size: int = Field(
+        0, ge=0, le=1024, description="Images per pass of a network; 0: the engine's choice."
+    )
+    max_image_megabytes: int = Field(
+        1024, ge=1, le=65536, description="Decoded size above which an image is left unread."
+    )
+    log_file: Path = Field(
+        Path("runner.log"), description="The runner's log, JSON lines. Relative to `Folder`."
+    )
+
+
+class RestSettings(Section):
+    """The `/preread` part of Orthanc's REST API."""
+
+    wait_seconds: float = Field(
+        60.0, ge=0, le=3600, description="How long a synchronous call waits before it answers 202."
+    )
+    max_upload_megabytes: int = Field(
+        64, ge=1, le=4096, description="Largest PNG or JPEG that `POST /preread/images` takes."
+    )
+
+
+class Settings(Section):
+    """The whole ``Preread`` section."""
+
+    folder: Path = Field(
+        Path("preread"),
+        description="Where Preread keeps its key, ledger and logs. Relative to `StorageDirectory`.",
+    )
+    deidentify: DeidentifySettings = DeidentifySettings()
+    models: ModelsSettings = ModelsSettings()
+    predictions: PredictionsSettings = PredictionsSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    runner: RunnerSettings = RunnerSettings()
+    rest: RestSettings = RestSettings()
+
+
+class OrthancFacts(BaseModel):
+    """What Preread must know of the rest of Orthanc's configuration."""
+
+    model_config = ConfigDict(populate_by_name=True, extra="ignore", frozen=True)
+
+    http_port: Annotated[int, Field(alias="HttpPort")] = 8042
+    ssl_enabled: Annotated[bool, Field(alias="SslEnabled")] = False
+    overwrite_instances: Annotated[bool, Field(alias="OverwriteInstances")] = False
+    storage_directory: Annotated[Path, Field(alias="StorageDirectory")] = Path("OrthancStorage")
+    storage_compression: Annotated[bool, Field(alias="StorageCompression")] = False
+
+
+class Site(BaseModel):
+    """Settings whose paths are absolute, with what they rest on.
+
+    Attributes
+    ----------
+    settings
+        The ``Preread`` section.
+    orthanc
+        The keys of Orthanc's own configuration that Preread depends on.
+    root
+        The folder that relative paths in the configuration start from.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    settings: Settings
+    orthanc: OrthancFacts
+    root: Path
+
+    @model_validator(mode="after")
+    def _possible(self) -> Site:
+        overwrite = self.orthanc.overwrite_instances
+        mode, placement = self.settings.deidentify.mode, self.settings.predictions.placement
+        if placement is Placement.IN_PLACE and mode is Mode.INCOMING and not overwrite:
+            raise ValueError(
+                "Preread.Predictions.Placement is in-place, which needs OverwriteInstances: true "
+                '(or set the placement to "derived")'
+            )
+        if placement is Placement.IN_PLACE and mode is Mode.OFF:
+            raise ValueError(
+                "Preread.Predictions.Placement in-place would change the originals while "
+                'Preread.Deidentify.Mode is off; set the placement to "derived"'
+            )
+        if placement is Placement.DERIVED and mode is Mode.COPY:
+            raise ValueError(
+                "Preread.Predictions.Placement derived has no use while Preread.Deidentify.Mode is "
+                "copy: the copy that carries the predictions is a derived object already"
+            )
+        if mode is Mode.COPY and overwrite:
+            raise ValueError(
+                "Preread.Deidentify.Mode is copy, which must never replace an original; "
+                "set OverwriteInstances: false"
+            )
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """Where Preread keeps its own files."""
+        return self.root / self.orthanc.storage_directory / self.settings.folder
+
+    @property
+    def key_file(self) -> Path:
+        """The secret's file."""
+        return self.folder / self.settings.deidentify.key_file
+
+    @property
+    def journal_file(self) -> Path:
+        """The hooks' own local record."""
+        return self.folder / "journal.sqlite"
+
+    @property
+    def ledger_url(self) -> str:
+        """The SQLAlchemy URL of the ledger."""
+        return self.settings.ledger.url or f"sqlite:///{self.folder / 'ledger.sqlite'}"
+
+    @property
+    def models_folder(self) -> Path:
+        """The folder of the models."""
+        return self.root / self.settings.models.folder
+
+    @property
+    def python(self) -> Path:
+        """The interpreter of the runner."""
+        return self.root / self.settings.runner.python
+
+    @property
+    def log_file(self) -> Path:
+        """The runner's log."""
+        return self.folder / self.settings.runner.log_file
+
+    @property
+    def url(self) -> str:
+        """Where the runner reaches Orthanc, without a trailing slash."""
+        scheme = "https" if self.orthanc.ssl_enabled else "http"
+        default = f"{scheme}://127.0.0.1:{self.orthanc.http_port}"
+        return (self.settings.runner.url or default).rstrip("/")
+
+
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+
+
+def _expanded(value: Any) -> Any:
+    """Expand ``${NAME}`` and ``${NAME:-default}`` in all strings, as Orthanc does."""
+    if isinstance(value, str):
+        return _VARIABLE.sub(lambda m: os.environ.get(m[1], m[2] or ""), value)
+    if isinstance(value, dict):
+        return {key: _expanded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expanded(item) for item in value]
+    return value
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    location = [str(part) for part in first["loc"]]
+    if first["type"] == "extra_forbidden":
+        return (
+            f"{'.'.join(['Preread', *location])} is not a setting of Preread (see docs/settings.md)"
+        )
+    if not location:
+        return first["msg"].removeprefix("Value error, ")
+    return f"{'.'.join(['Preread', *location])}: {first['msg']}"
+
+
+def site_from(configuration: dict[str, Any], root: Path) -> Site:
+    """Check a whole Orthanc configuration and take from it what Preread needs.
+
+    Parameters
+    ----------
+    configuration
+        Orthanc's configuration, parsed.
+    root
+        The folder of the configuration file; relative paths start there.
+
+    Raises
+    ------
+    SettingsError
+        In one line that names the key.
+    """
+    configuration = _expanded(configuration)
+    section = configuration.get("Preread", {})
+    try:
+        if not isinstance(section, dict):
+            raise SettingsError("Preread: expected a JSON object in the configuration")
+        settings = Settings.model_validate(section)
+    except ValidationError as error:
+        raise SettingsError(_one_line(error)) from None
+    try:
+        orthanc = OrthancFacts.model_validate(configuration)
+        return Site(settings=settings, orthanc=orthanc, root=root.resolve())
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{where}: {message}" if where else message) from None
+
+
+def site_from_file(path: Path) -> Site:
+    """Read a configuration file, or a folder of them, with comments, as Orthanc does.
+
+    Raises
+    ------
+    SettingsError
+        If it cannot be read, is not JSON, or holds an impossible setting.
+    """
+    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    configuration: dict[str, Any] = {}
+    for file in files:
+        try:
+            part = json5.loads(file.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise SettingsError(f"{file}: cannot be read ({error.strerror})") from None
+        except ValueError as error:
+            raise SettingsError(f"{file}: not JSON ({error})") from None
+        if not isinstance(part, dict):
+            raise SettingsError(f"{file}: expected a JSON object")
+        configuration.update(part)
+    return site_from(configuration, path if path.is_dir() else path.parent)
