@@ -1,4 +1,5 @@
 """PS3.15 Annex E on bytes: Table E.1-1, its actions, keyed pseudonyms and UIDs.
+
 What is here turns one complete file into another and knows nothing of Orthanc or networks.
 No pixel data is decoded, no network is touched, nothing identifying is logged.
 """
