@@ -1,0 +1,63 @@
+"""What was refused, kept for the API even when the journal is the thing that fails."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from preread.errors import PrereadError
+from preread.hooks import log
+from preread.ledger.journal import Journal
+
+_KEPT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One object that was not taken, or not written down as it should have been."""
+
+    time: datetime
+    origin: str
+    reason: str
+
+
+class Failures:
+    """The latest failures of the hooks: logged, journalled if possible, and in memory.
+
+    Parameters
+    ----------
+    journal
+        Where they are kept beyond a restart.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._lock = threading.Lock()
+        self._latest: deque[Failure] = deque(maxlen=_KEPT)
+        self.count = 0
+
+    def add(self, origin: str, error: BaseException) -> None:
+        """Record a failure; this never raises.
+
+        The text of errors that are not ours is left out: it may hold a value of the data set.
+        """
+        reason = (
+            str(error)
+            if isinstance(error, PrereadError)
+            else f"unexpected {type(error).__name__}; see the log, and report it"
+        )
+        with self._lock:
+            self.count += 1
+            self._latest.append(Failure(datetime.now(UTC), origin, reason))
+        log.error(f"refused an object from {origin}: {reason}")
+        try:
+            self._journal.refuse(origin, reason)
+        except PrereadError as again:
+            log.error(f"the refusal could not be written down either: {again}")
+
+    def latest(self) -> list[Failure]:
+        """Return the failures of this process, newest first."""
+        with self._lock:
+            return list(reversed(self._latest))

@@ -1,0 +1,189 @@
+"""REST as Orthanc's own feels: paths, JSON, and errors with HttpStatus, Message and Details."""
+
+from __future__ import annotations
+
+import http
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orthanc
+
+from preread.errors import PrereadError
+from preread.hooks import log
+
+_METHODS = {
+    orthanc.HttpMethod.GET: "GET",
+    orthanc.HttpMethod.POST: "POST",
+    orthanc.HttpMethod.PUT: "PUT",
+    orthanc.HttpMethod.DELETE: "DELETE",
+}
+
+
+class RestError(PrereadError):
+    """An error that is answered with a status code of its own.
+
+    Parameters
+    ----------
+    status
+        The HTTP status, 400 to 599.
+    details
+        What was expected and what to do.
+    """
+
+    def __init__(self, status: int, details: str) -> None:
+        super().__init__(details)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call of the API."""
+
+    method: str
+    path: str
+    groups: tuple[str, ...]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> dict[str, Any]:
+        """Return the body as a JSON object; an empty body is an empty object.
+
+        Raises
+        ------
+        RestError
+            400, if it is anything else.
+        """
+        if not self.body.strip():
+            return {}
+        try:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError):
+            raise RestError(400, "the body is not JSON; expected a JSON object") from None
+        if not isinstance(value, dict):
+            raise RestError(400, "expected a JSON object in the body")
+        return value
+
+    def number(self, name: str, default: int, *, smallest: int, largest: int) -> int:
+        """Return a whole number of the query.
+
+        Raises
+        ------
+        RestError
+            400, if it is not one in the range.
+        """
+        text = self.query.get(name, str(default))
+        if not re.fullmatch(r"\d{1,9}", text) or not smallest <= int(text) <= largest:
+            raise RestError(400, f"?{name}: expected a whole number from {smallest} to {largest}")
+        return int(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call is answered with; `body` is encoded as JSON unless it is text or bytes."""
+
+    body: Any
+    status: int = 200
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Handler = Callable[[Request], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A method and a path (a regular expression for the whole of it), and who answers."""
+
+    method: str
+    pattern: re.Pattern[str]
+    handler: Handler
+
+
+class Router:
+    """Sends each call below ``/preread`` to its handler, and every error back as JSON.
+
+    Parameters
+    ----------
+    routes
+        The first one that matches answers.
+    """
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._routes = tuple(routes)
+
+    def __call__(self, output: orthanc.RestOutput, uri: str, **request: Any) -> None:
+        """Answer a call; this is what Orthanc gets as its callback."""
+        method = _METHODS.get(request.get("method", orthanc.HttpMethod.GET), "GET")
+        try:
+            answer = self._dispatch(method, uri, request)
+        except RestError as error:
+            answer = _error(error.status, str(error), method, uri)
+        except PrereadError as error:
+            log.error(f"{method} {_pattern_of(uri)}: {error}")
+            answer = _error(500, str(error), method, uri)
+        except Exception as error:  # noqa: BLE001 - no traceback may reach a client
+            log.error(f"{method} {_pattern_of(uri)}: unexpected {type(error).__name__}")
+            answer = _error(500, "unexpected error; see Orthanc's log", method, uri)
+        _send(output, answer)
+
+    def _dispatch(self, method: str, uri: str, request: Mapping[str, Any]) -> Answer:
+        path = uri.rstrip("/") or "/"
+        allowed: list[str] = []
+        for route in self._routes:
+            found = route.pattern.fullmatch(path)
+            if found is None:
+                continue
+            if route.method != method:
+                allowed.append(route.method)
+                continue
+            return route.handler(
+                Request(
+                    method,
+                    path,
+                    found.groups(),
+                    request.get("get") or {},
+                    request.get("headers") or {},
+                    request.get("body") or b"",
+                )
+            )
+        if allowed:
+            answer = _error(405, f"allowed here: {', '.join(allowed)}", method, uri)
+            return Answer(answer.body, 405, headers={"Allow": ",".join(allowed)})
+        raise RestError(404, "there is no such resource; GET /preread lists what there is")
+
+
+def _pattern_of(uri: str) -> str:
+    """Return the path without anything that a caller may have put into it but identifiers."""
+    return re.sub(r"[^\w/.-]", "_", uri)[:120]
+
+
+def _error(status: int, details: str, method: str, uri: str) -> Answer:
+    phrase = http.HTTPStatus(status).phrase
+    body = {
+        "Details": details,
+        "HttpError": phrase,
+        "HttpStatus": status,
+        "Message": phrase,
+        "Method": method,
+        "Uri": uri,
+    }
+    return Answer(body, status)
+
+
+def _send(output: orthanc.RestOutput, answer: Answer) -> None:
+    for key, value in answer.headers.items():
+        output.SetHttpHeader(key, value)
+    body = answer.body
+    if not isinstance(body, str | bytes):
+        # ASCII only: Orthanc wants the length in bytes beside a text.
+        body = json.dumps(body, indent=2, ensure_ascii=True) + "\n"
+    if answer.status == 200:
+        output.AnswerBuffer(body, answer.content_type)
+        return
+    text = body if isinstance(body, str) else body.decode("ascii", "replace")
+    output.SetHttpHeader("Content-Type", answer.content_type)
+    output.SendHttpStatus(answer.status, text, len(text.encode()))
