@@ -1,0 +1,133 @@
+"""What one network said of one image. Pure Python: it is read where no network is loaded."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from preread.errors import PrereadError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+_SLACK: Final = 1e-3  # of a sum: what single precision or eight bits lose in a softmax
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+
+
+class InvalidPredictionError(PrereadError):
+    """A network's answer is not a distribution over its classes, or is not labelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The probabilities that one model gives to its classes for one image.
+
+    Probabilities are numbers in 0..1. Those of the image, and those of each frame, may miss a sum
+    of 1 by 1e-3, which is what low precision arithmetic loses; they are divided by their sum, so
+    that what this object holds sums to 1 within 1e-6. Anything further off is refused.
+
+    Attributes
+    ----------
+    model
+        Name of the model, as on its card.
+    version
+        Version of the model, as on its card.
+    dataset
+        Name of the data set that it was trained on.
+    weights_sha256
+        SHA-256 of the weights, 64 lower-case hex digits.
+    classes
+        Names of the classes, in the model's order; each once.
+    probabilities
+        One for each class, in the same order: the mean over the frames. In 0..1, sum 1.
+    frames
+        One row for each frame of the image, each with one probability for each class.
+    date
+        When the image was read. Its time zone is known.
+    engine
+        What did the arithmetic, such as ``openvino``.
+
+    Raises
+    ------
+    InvalidPredictionError
+        If lengths disagree, a name is empty, unprintable or padded with spaces, a class is named
+        twice, a probability is outside 0..1, a sum is not 1, or the date has no time zone.
+
+    Examples
+    --------
+    >>> from datetime import UTC, datetime
+    >>> reading = Prediction(
+    ...     model="MobileNetV2", version="1.0.0", dataset="IQ-OTH/NCCD", weights_sha256="0" * 64,
+    ...     classes=("Benign", "Malignant"), probabilities=(0.2, 0.8), frames=((0.2, 0.8),),
+    ...     date=datetime(2026, 11, 21, 9, 23, tzinfo=UTC), engine="openvino",
+    ... )
+    >>> reading.probabilities
+    (0.2, 0.8)
+    """
+
+    model: str
+    version: str
+    dataset: str
+    weights_sha256: str
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    frames: tuple[tuple[float, ...], ...]
+    date: datetime
+    engine: str
+
+    def __post_init__(self) -> None:
+        for field in ("model", "version", "dataset", "engine"):
+            _check_name(field, getattr(self, field))
+        if not _SHA256.fullmatch(self.weights_sha256):
+            raise InvalidPredictionError(
+                "weights_sha256 of a prediction: expected 64 lower-case hex digits"
+            )
+        if self.date.utcoffset() is None:
+            raise InvalidPredictionError("date of a prediction: expected one with a time zone")
+        classes = tuple(self.classes)
+        for name in classes:
+            _check_name("classes", name)
+        if not classes or len(set(classes)) != len(classes):
+            raise InvalidPredictionError(
+                "classes of a prediction: expected one name or more, each once"
+            )
+        frames = tuple(
+            _distribution(f"frame {index}", row, len(classes))
+            for index, row in enumerate(self.frames)
+        )
+        if not frames:
+            raise InvalidPredictionError("frames of a prediction: expected one row or more")
+        probabilities = _distribution("probabilities", self.probabilities, len(classes))
+        object.__setattr__(self, "classes", classes)
+        object.__setattr__(self, "frames", frames)
+        object.__setattr__(self, "probabilities", probabilities)
+
+
+def _check_name(field: str, name: str) -> None:
+    if not name or name != name.strip() or not name.isprintable():
+        raise InvalidPredictionError(
+            f"{field} of a prediction: expected a printable text without spaces around it"
+        )
+
+
+def _distribution(what: str, values: Sequence[float], classes: int) -> tuple[float, ...]:
+    numbers = tuple(float(value) for value in values)
+    if len(numbers) != classes:
+        raise InvalidPredictionError(
+            f"{what} of a prediction: expected {classes} numbers, one for each class, "
+            f"not {len(numbers)}"
+        )
+    if not all(0.0 <= number <= 1.0 + _SLACK for number in numbers):
+        raise InvalidPredictionError(f"{what} of a prediction: expected numbers in 0..1")
+    total = math.fsum(numbers)
+    if abs(total - 1.0) > _SLACK:
+        raise InvalidPredictionError(
+            f"{what} of a prediction: expected a sum of 1, not {total:.6g} (is a softmax missing?)"
+        )
+    # Left alone where it is right already: making a Prediction of its own fields changes nothing.
+    if abs(total - 1.0) <= 1e-12 and max(numbers) <= 1.0:
+        return numbers
+    return tuple(number / total for number in numbers)
