@@ -1,0 +1,50 @@
+# Preread. `make help` lists the commands.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo run test lint types unit integration bench docs installed clean
+
+# What the demonstration takes from the environment or the command line.
+export DICOM HTTP_PORT DICOM_PORT
+
+python := .venv/bin/python
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: ## install, start Orthanc, send images, show what was read, stop (DICOM=folder HTTP_PORT= DICOM_PORT=)
+	@.ci/setup demo
+	@$(python) -m preread.demo show
+
+run: ## install, start Orthanc and keep it serving (end with Ctrl-C)
+	@.ci/setup demo
+	@$(python) -m preread.demo serve
+
+test: lint types ## install, then lint, types and all tests
+	$(python) -m pytest
+
+lint: installed ## ruff
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types: installed ## mypy --strict
+	.venv/bin/mypy
+
+unit: installed ## the tests that need neither Orthanc nor Docker
+	$(python) -m pytest -m "not orthanc and not docker and not postgres"
+
+integration: installed ## the tests with a real Orthanc and a real PostgreSQL
+	$(python) -m pytest -m "orthanc or postgres"
+
+bench: installed ## the speed figures of the README
+	$(python) -m bench
+
+docs: installed ## write docs/settings.md anew
+	.venv/bin/preread settings > docs/settings.md
+
+installed:
+	@.ci/setup test
+
+clean: ## remove the virtual environment and caches (data and keys in var/ stay)
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build
+	find plugin tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
