@@ -7,11 +7,16 @@ from it. What cannot be made safe is replaced by bytes that are not DICOM: Ortha
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Protocol
+
 import orthanc
 
 from preread.deidentify import Deidentifier
 from preread.elements import Header, ResourceIds, read_header, resource_ids
-from preread.hooks.announcements import Announcement, Announcements
+from preread.errors import PrereadError
+from preread.hooks import log
+from preread.hooks.announcements import Announcements
 from preread.hooks.deletions import Deletions
 from preread.hooks.failures import Failures
 from preread.hooks.inflight import InFlight
@@ -40,8 +45,31 @@ _ORIGINS = {
 }
 
 
+class Identified(Protocol):
+    """What tells objects apart: the original's header, or what de-identification made of it."""
+
+    @property
+    def PatientID(self) -> str: ...  # noqa: N802, D102 - the standard's own keywords
+    @property
+    def StudyInstanceUID(self) -> str: ...  # noqa: N802, D102
+    @property
+    def SeriesInstanceUID(self) -> str: ...  # noqa: N802, D102
+    @property
+    def SOPInstanceUID(self) -> str: ...  # noqa: N802, D102
+
+
+def ids_of(identified: Identified) -> ResourceIds:
+    """Return Orthanc's ids of an object and of its parents."""
+    return resource_ids(
+        identified.PatientID,
+        identified.StudyInstanceUID,
+        identified.SeriesInstanceUID,
+        identified.SOPInstanceUID,
+    )
+
+
 def arrival_of(
-    ids: ResourceIds, uids: Header, header: Header, catalogue: Catalogue, mode: Mode
+    ids: ResourceIds, stored: Identified, header: Header, catalogue: Catalogue, mode: Mode
 ) -> Arrival:
     """Decide what has to be read of an object, from its original header.
 
@@ -49,8 +77,8 @@ def arrival_of(
     ----------
     ids
         Orthanc's ids of the object as it will be stored.
-    uids
-        The header as it will be stored, for its UIDs.
+    stored
+        Its identifiers as they will be stored.
     header
         The header as it came: StudyDescription is gone a moment later.
     """
@@ -60,9 +88,9 @@ def arrival_of(
         series=ids.series,
         study=ids.study,
         patient=ids.patient,
-        SOPInstanceUID=uids.SOPInstanceUID,
-        SeriesInstanceUID=uids.SeriesInstanceUID,
-        StudyInstanceUID=uids.StudyInstanceUID,
+        SOPInstanceUID=stored.SOPInstanceUID,
+        SeriesInstanceUID=stored.SeriesInstanceUID,
+        StudyInstanceUID=stored.StudyInstanceUID,
         SOPClassUID=header.SOPClassUID,
         Modality=header.Modality,
         models=choice.models,
@@ -71,3 +99,110 @@ def arrival_of(
         body_parts=choice.body_parts,
         work=bool(choice.models) or mode is Mode.COPY,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the hooks share about stores of the last seconds."""
+
+    announcements: Announcements
+    inflight: InFlight
+    deletions: Deletions
+
+
+class Receiver:
+    """Orthanc's ReceivedInstance callback.
+
+    Parameters
+    ----------
+    mode
+        What happens to the identity of an object.
+    deidentifier, catalogue, journal
+        The rooms that the work is done in.
+    memory
+        What the other hooks know.
+    failures
+        Where refusals are told.
+    """
+
+    def __init__(
+        self,
+        mode: Mode,
+        deidentifier: Deidentifier,
+        catalogue: Catalogue,
+        journal: Journal,
+        memory: Memory,
+        failures: Failures,
+    ) -> None:
+        self._mode = mode
+        self._deidentifier = deidentifier
+        self._catalogue = catalogue
+        self._journal = journal
+        self._memory = memory
+        self._failures = failures
+
+    def __call__(self, data: bytes, origin: orthanc.InstanceOrigin) -> Verdict:
+        """Keep, replace or discard what arrived; every failure ends in a refusal."""
+        try:
+            own = self._own_write(data, origin)
+            if own is not None:
+                return own
+            if self._mode is Mode.INCOMING:
+                return self._incoming(data)
+        except BaseException as error:  # noqa: BLE001 - what escapes would store the original
+            if self._mode is Mode.INCOMING:
+                return self._refuse(error, origin)
+        return self._beside(data, origin)
+
+    def _own_write(self, data: bytes, origin: orthanc.InstanceOrigin) -> Verdict | None:
+        """Let an announced result pass, unless a newer arrival or a deletion overtook it."""
+        announcements = self._memory.announcements
+        if origin == orthanc.InstanceOrigin.DICOM_PROTOCOL or announcements.empty:
+            return None
+        ids = ids_of(read_header(data))
+        announced = announcements.match(ids.instance, data)
+        if announced is None:
+            return None
+        current = self._journal.current(announced.source)
+        below = frozenset(ids)
+        if (
+            current is None
+            or current != (announced.generation, False)
+            or self._memory.deletions.doomed(announced.source, below)
+        ):
+            log.info(f"a result for {ids.instance} came too late and was discarded")
+            return _DISCARD
+        self._memory.inflight.begin_own(ids.instance, below)
+        return _KEEP
+
+    def _incoming(self, data: bytes) -> Verdict:
+        done = self._deidentifier.deidentify(data)
+        ids = ids_of(done)
+        self._memory.inflight.wait_for(ids.instance, _WAIT_FOR_OWN_WRITE)
+        arrival = arrival_of(ids, done, done.header, self._catalogue, self._mode)
+        self._journal.arrive(arrival)
+        self._memory.deletions.arrived(frozenset(ids))
+        return orthanc.ReceivedInstanceAction.MODIFY, done.data
+
+    def _beside(self, data: bytes, origin: orthanc.InstanceOrigin) -> Verdict:
+        """Leave the original as it came: nothing of ours may keep a PACS from storing it.
+
+        What cannot be written down here is tried again when the object is stored.
+        """
+        try:
+            header = read_header(data)
+            ids = ids_of(header)
+            self._journal.arrive(arrival_of(ids, header, header, self._catalogue, self._mode))
+            self._memory.deletions.arrived(frozenset(ids))
+        except PrereadError as error:
+            log.warning(f"an object from {_ORIGINS.get(origin, 'somewhere')}: {error}")
+        except BaseException as error:  # noqa: BLE001 - the PACS must never suffer
+            log.error(f"receiving: unexpected {type(error).__name__}")
+        return _KEEP
+
+    def _refuse(self, error: BaseException, origin: orthanc.InstanceOrigin) -> Verdict:
+        try:
+            self._failures.add(_ORIGINS.get(origin, "an unknown sender"), error)
+        except BaseException:  # noqa: BLE001 - not even telling of it may store the original
+            return _REFUSE
+        return _REFUSE

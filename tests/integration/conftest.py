@@ -1,0 +1,46 @@
+"""Fixtures of the tests that drive a real Orthanc."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.pacs import ORTHANC, PLUGINS, Pacs
+
+INCOMING: dict[str, Any] = {"Deidentify": {"Mode": "incoming"}}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what lies here, and say why it is skipped where Orthanc is not installed."""
+    missing = [str(p) for p in (ORTHANC, PLUGINS / "libOrthancPython.so") if not p.exists()]
+    if shutil.which("dcmsend") is None:
+        missing.append("dcmsend")
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.orthanc)
+            if missing:
+                item.add_marker(pytest.mark.skip(reason=f"not installed: {', '.join(missing)}"))
+
+
+@pytest.fixture
+def make_pacs(tmp_path: Path) -> Iterator[Callable[..., Pacs]]:
+    """Return what makes an Orthanc in a folder of its own; all are stopped afterwards."""
+    made: list[Pacs] = []
+
+    def make(preread: Any = INCOMING, *, name: str = "pacs", **more: Any) -> Pacs:
+        pacs = Pacs(tmp_path / name, preread, **more)
+        made.append(pacs)
+        return pacs
+
+    yield make
+    for pacs in made:
+        pacs.stop()
+
+
+@pytest.fixture
+def pacs(make_pacs: Callable[..., Pacs]) -> Pacs:
+    """Return a running Orthanc of a dedicated node: incoming, in place."""
+    return make_pacs().start()
