@@ -1,5 +1,26 @@
-"""DICOM pixels to arrays: decoding, modality LUT, VOI window, resampling.
+"""Pixels: from the bytes of a DICOM file or a picture to what a network takes in.
 
-What is here knows nothing of Orthanc, of models or of results.
-Every file that cannot be shown raises one ``UnreadableImage`` with the reason.
+Modality LUT, VOI, colour, resampling; and pictures made into DICOM objects. Nothing here knows
+Orthanc or torch.
 """
+
+from preread.imaging.display import Span, Table, Voi, VoiFunction, Window
+from preread.imaging.errors import UnreadableImage
+from preread.imaging.frame import Frame, Units, frame_from_array
+from preread.imaging.preprocessing import Fit, Preprocessing, Resampling, prepare
+
+__all__ = [
+    "Fit",
+    "Frame",
+    "Preprocessing",
+    "Resampling",
+    "Span",
+    "Table",
+    "Units",
+    "UnreadableImage",
+    "Voi",
+    "VoiFunction",
+    "Window",
+    "frame_from_array",
+    "prepare",
+]
