@@ -279,11 +279,15 @@ class Site(BaseModel):
         return self.folder / self.settings.runner.log_file
 
     @property
+    def local_url(self) -> str:
+        """Where Orthanc answers on this machine, without a trailing slash."""
+        scheme = "https" if self.orthanc.ssl_enabled else "http"
+        return f"{scheme}://127.0.0.1:{self.orthanc.http_port}"
+
+    @property
     def url(self) -> str:
         """Where the runner reaches Orthanc, without a trailing slash."""
-        scheme = "https" if self.orthanc.ssl_enabled else "http"
-        default = f"{scheme}://127.0.0.1:{self.orthanc.http_port}"
-        return (self.settings.runner.url or default).rstrip("/")
+        return (self.settings.runner.url or self.local_url).rstrip("/")
 
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.integration.pacs import ORTHANC, PLUGINS, Pacs
 
 INCOMING: dict[str, Any] = {"Deidentify": {"Mode": "incoming"}}

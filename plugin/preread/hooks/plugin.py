@@ -1,0 +1,115 @@
+"""Puts the plugin together when Orthanc loads it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import orthanc
+
+from preread.deidentify import Deidentifier, DeidentifyOptions, Secret
+from preread.elements import read_header
+from preread.hooks import log
+from preread.hooks.announcements import Announcements
+from preread.hooks.changes import Changes, DeleteFilter, StoredInstance
+from preread.hooks.context import Context
+from preread.hooks.deletions import Deletions
+from preread.hooks.failures import Failures
+from preread.hooks.inflight import InFlight
+from preread.hooks.receive import Memory, Receiver, arrival_of, ids_of
+from preread.hooks.routes import router
+from preread.hooks.supervisor import Supervisor
+from preread.ledger.arrival import Arrival
+from preread.ledger.journal import Journal
+from preread.models.catalogue import Catalogue
+from preread.settings import Mode, Site, site_from
+
+
+def register() -> None:
+    """Check the configuration and hand Orthanc its callbacks.
+
+    Raises
+    ------
+    preread.errors.PrereadError
+        If the plugin cannot work; Orthanc's start must then fail.
+    """
+    configuration = Path(orthanc.GetConfigurationPath()).resolve()
+    root = configuration if configuration.is_dir() else configuration.parent
+    site = site_from(json.loads(orthanc.GetConfiguration()), root)
+    site.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    journal = Journal(site.journal_file)
+    secret = _secret(site, journal)
+    # Once, and here: later the call would have to wait for Orthanc's locks.
+    token = orthanc.GenerateRestApiAuthorizationToken()
+    context = _context(site, token, journal, secret, configuration)
+    _hand_over(context, secret)
+
+
+def _secret(site: Site, journal: Journal) -> Secret:
+    """Load the key; a new one is made only for a site that never had one."""
+    secret = Secret.load_or_create(site.key_file, journal.key_fingerprint)
+    if journal.key_fingerprint is None:
+        journal.key_fingerprint = secret.fingerprint
+    return secret
+
+
+def _context(
+    site: Site, token: str, journal: Journal, secret: Secret, configuration: Path
+) -> Context:
+    settings = site.settings
+    catalogue = Catalogue.load(site.models_folder, settings.models.run)
+    supervisor = None
+    if settings.runner.start:
+        supervisor = Supervisor(
+            [str(site.python), "-m", "preread", "runner", "--attached"],
+            {"ConfigurationPath": str(configuration), "Token": token},
+            site.root,
+            site.folder / "runner.err",
+        )
+
+    def look_at(data: bytes, instance: str) -> Arrival:
+        header = read_header(data)
+        ids = ids_of(header)._replace(instance=instance)
+        return arrival_of(ids, header, header, catalogue, settings.deidentify.mode)
+
+    memory = Memory(
+        Announcements(secret.derive("announcement")), InFlight(), Deletions(journal.deleted)
+    )
+    return Context(site, token, journal, catalogue, memory, Failures(journal), supervisor, look_at)
+
+
+def _hand_over(context: Context, secret: Secret) -> None:
+    settings, memory, journal = context.site.settings, context.memory, context.journal
+    options = DeidentifyOptions(dummy_text=settings.deidentify.dummy_text)
+
+    def started() -> None:
+        if context.supervisor is not None:
+            context.supervisor.start()
+
+    def stopped() -> None:
+        if context.supervisor is not None:
+            context.supervisor.stop()
+
+    orthanc.RegisterReceivedInstanceCallback(
+        Receiver(
+            settings.deidentify.mode,
+            Deidentifier(secret, options),
+            context.catalogue,
+            journal,
+            memory,
+            context.failures,
+        )
+    )
+    orthanc.RegisterOnStoredInstanceCallback(
+        StoredInstance(journal, memory.inflight, context.look_at)
+    )
+    orthanc.RegisterOnChangeCallback(Changes(memory.deletions, started, stopped))
+    orthanc.RegisterIncomingHttpRequestFilter(DeleteFilter(memory.deletions, memory.inflight))
+    orthanc.RegisterRestCallback("/preread(/.*)?", router(context))
+    models = ", ".join(context.catalogue.names) or "no model"
+    log.warning(
+        f"de-identification {settings.deidentify.mode.value}, predictions "
+        f"{settings.predictions.placement.value}, {models}; research only, not a diagnosis"
+    )
+    if settings.deidentify.mode is Mode.OFF:
+        log.warning("de-identification is off: identities are stored as they come")

@@ -1,0 +1,61 @@
+"""The table of the REST API."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from preread.hooks import views_images, views_results, views_status
+from preread.hooks.context import Context
+from preread.hooks.rest import Answer, Request, Route, Router
+
+_LEVEL = "(instances|series|studies)"
+_IDENTIFIER = r"([0-9a-zA-Z.-]{1,64})"
+
+
+def router(context: Context) -> Router:
+    """Return what answers everything below ``/preread``."""
+
+    def route(method: str, path: str, view: Callable[[Context, Request], Answer]) -> Route:
+        return Route(method, re.compile(path), lambda request: view(context, request))
+
+    return Router(
+        [
+            route("GET", "/preread", listing),
+            route("GET", "/preread/status", lambda c, _: views_status.status(c)),
+            route("GET", "/preread/metrics", lambda c, _: views_status.metrics(c)),
+            route("GET", "/preread/models", lambda c, _: views_status.models(c)),
+            route("GET", r"/preread/models/([\w.-]{1,128})", views_status.model),
+            route("GET", "/preread/failures", views_status.failures),
+            route("GET", "/preread/jobs", views_results.jobs),
+            route("GET", r"/preread/jobs/(\d{1,18})", views_results.job),
+            route("POST", r"/preread/jobs/(\d{1,18})/retry", views_results.retry),
+            route("POST", "/preread/announcements", announce),
+            route("POST", "/preread/images", views_images.images),
+            route("GET", f"/preread/{_LEVEL}/{_IDENTIFIER}", views_results.results),
+            route("POST", f"/preread/{_LEVEL}/{_IDENTIFIER}/analyze", views_results.analyze),
+        ]
+    )
+
+
+def listing(_context: Context, _request: Request) -> Answer:
+    """Answer ``GET /preread``: what there is, as Orthanc lists its own resources."""
+    return Answer(
+        [
+            "failures",
+            "images",
+            "instances",
+            "jobs",
+            "metrics",
+            "models",
+            "series",
+            "status",
+            "studies",
+        ]
+    )
+
+
+def announce(context: Context, request: Request) -> Answer:
+    """Answer ``POST /preread/announcements``: the runner tells what it stores next."""
+    context.memory.announcements.take(request.json())
+    return Answer({})

@@ -1,0 +1,155 @@
+"""Jobs and results over REST, and asking for an analysis."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import orthanc
+
+from preread.elements import is_orthanc_id
+from preread.hooks.context import Context
+from preread.hooks.rest import Answer, Request, RestError
+from preread.hooks.views_status import NOTICE
+from preread.ledger.job import InstanceResult, JobState, Level
+from preread.ledger.sql import SqlLedger
+from preread.settings import Mode
+
+_LEVELS = {"instances": Level.INSTANCE, "series": Level.SERIES, "studies": Level.STUDY}
+_POLL = 0.1
+_LARGEST_STUDY = 20_000
+
+
+def jobs(context: Context, request: Request) -> Answer:
+    """Answer ``GET /preread/jobs?status=&limit=&since=``, newest first."""
+    status = request.query.get("status", "")
+    if status and status not in set(JobState):
+        raise RestError(400, f"?status: expected one of {', '.join(JobState)}")
+    found = context.ledger().jobs(
+        status=JobState(status) if status else None,
+        limit=request.number("limit", 100, smallest=1, largest=10_000),
+        since=request.number("since", 0, smallest=0, largest=999_999_999),
+    )
+    return Answer([job.to_json() for job in found])
+
+
+def job(context: Context, request: Request) -> Answer:
+    """Answer ``GET /preread/jobs/{id}``."""
+    found = context.ledger().job(int(request.groups[0]))
+    if found is None:
+        raise RestError(404, "there is no such job; GET /preread/jobs lists them")
+    return Answer(found.to_json())
+
+
+def retry(context: Context, request: Request) -> Answer:
+    """Answer ``POST /preread/jobs/{id}/retry``: a failed or unread job is tried again."""
+    ledger, number = context.ledger(), int(request.groups[0])
+    if ledger.job(number) is None:
+        raise RestError(404, "there is no such job; GET /preread/jobs lists them")
+    if not ledger.retry(number):
+        raise RestError(409, "only a failed or unread job of the current pixels can be retried")
+    found = ledger.job(number)
+    return Answer(found.to_json() if found is not None else {})
+
+
+def _found(ledger: SqlLedger, request: Request) -> tuple[InstanceResult, ...]:
+    level, identifier = request.groups[0], request.groups[1]
+    return tuple(ledger.results(_LEVELS[level], identifier))
+
+
+def results(context: Context, request: Request) -> Answer:
+    """Answer ``GET /preread/{instances|series|studies}/{id}``; id is Orthanc's or DICOM's.
+
+    Raises
+    ------
+    RestError
+        404, if the ledger does not know it.
+    """
+    found = _found(context.ledger(), request)
+    if not found:
+        raise RestError(404, "nothing is known of it; POST .../analyze reads what is stored")
+    if request.groups[0] == "instances":
+        return Answer({"Notice": NOTICE} | found[0].to_json())
+    return Answer({"Notice": NOTICE, "Instances": [result.to_json() for result in found]})
+
+
+def analyze(context: Context, request: Request) -> Answer:
+    """Answer ``POST /preread/{instances|series|studies}/{id}/analyze``.
+
+    The body may hold ``Models`` (names; default: those chosen at arrival), ``Asynchronous``
+    (answer at once with the jobs) and ``Timeout`` in seconds. A synchronous call that is not done
+    in time answers 202 with the jobs; they go on.
+    """
+    body = request.json()
+    names = _models_of(context, body)
+    deadline = time.monotonic() + _patience(context, body)
+    ledger = context.ledger()
+    instances = [result.record.instance for result in _found(ledger, request)]
+    if not instances:
+        _adopt(context, request)
+        while not instances and time.monotonic() < deadline:
+            time.sleep(_POLL)
+            instances = [result.record.instance for result in _found(ledger, request)]
+    numbers = ledger.request(instances, names) if instances else []
+    while numbers and time.monotonic() < deadline:
+        found = [ledger.job(number) for number in numbers]
+        if all(one is None or one.state not in _OPEN for one in found):
+            return results(context, request)
+        time.sleep(_POLL)  # releases the interpreter: Orthanc's other callbacks go on
+    return Answer({"Jobs": numbers, "Path": "/preread/jobs"}, 202)
+
+
+_OPEN = (JobState.PENDING, JobState.RUNNING)
+
+
+def _models_of(context: Context, body: dict[str, Any]) -> list[str] | None:
+    unknown = set(body) - {"Models", "Asynchronous", "Timeout"}
+    if unknown:
+        raise RestError(400, f"unknown in the body: {', '.join(sorted(unknown))[:100]}")
+    names = body.get("Models")
+    if names is None:
+        return None
+    known = context.catalogue.names
+    if not isinstance(names, list) or not names or any(name not in known for name in names):
+        raise RestError(400, f"Models: expected a list of {', '.join(known)}")
+    return names
+
+
+def _patience(context: Context, body: dict[str, Any]) -> float:
+    if body.get("Asynchronous", False):
+        return 0.0
+    longest = context.site.settings.rest.wait_seconds
+    timeout = body.get("Timeout", longest)
+    if not isinstance(timeout, int | float) or timeout < 0:
+        raise RestError(400, "Timeout: expected seconds")
+    return min(float(timeout), longest)
+
+
+def _adopt(context: Context, request: Request) -> None:
+    """Make known what was stored before Preread was there, as if it had just arrived.
+
+    Raises
+    ------
+    RestError
+        404, if Orthanc does not store it; 409, on a node that de-identifies what arrives: what
+        it stored without Preread still has its identity, and a result would be written into it.
+    """
+    level, identifier = request.groups[0], request.groups[1]
+    if not is_orthanc_id(identifier):
+        raise RestError(404, "Preread does not know it; give Orthanc's own identifier")
+    try:
+        listed = [identifier]
+        if level != "instances":
+            children = json.loads(orthanc.RestApiGet(f"/{level}/{identifier}/instances"))
+            listed = [child["ID"] for child in children]
+        if context.site.settings.deidentify.mode is Mode.INCOMING:
+            raise RestError(409, "it was stored before Preread could de-identify it; send it again")
+        if len(listed) > _LARGEST_STUDY:
+            raise RestError(413, f"more than {_LARGEST_STUDY} instances; ask for its series")
+        for instance in listed:
+            arrival = context.look_at(orthanc.RestApiGet(f"/instances/{instance}/file"), instance)
+            context.journal.arrive(arrival)
+            context.journal.stored(instance)
+    except orthanc.OrthancException:
+        raise RestError(404, "Orthanc does not store it") from None

@@ -1,0 +1,178 @@
+"""Whatever breaks while an image is received: no original is stored, and the sender keeps it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.images import PLANTED, ct_series
+from tests.integration.pacs import ROOT, Pacs, eventually
+
+Maker = Callable[..., Pacs]
+SCRIPT = ROOT / "tests" / "integration" / "faulty_plugin.py"
+IDLE: dict[str, Any] = {"Deidentify": {"Mode": "incoming"}, "Runner": {"Start": False}}
+
+PLACES = [
+    "preread.hooks.receive:ids_of",
+    "preread.hooks.receive:arrival_of",
+    "preread.hooks.inflight:InFlight.wait_for",
+    "preread.hooks.deletions:Deletions.arrived",
+    "preread.deidentify:Deidentifier.deidentify",
+    "preread.models.catalogue:Catalogue.choose",
+    "preread.models.catalogue:Catalogue.fingerprint",
+    "preread.ledger.journal:Journal.arrive",
+    "preread.ledger.journal:Journal.stored",
+    "preread.hooks.failures:Failures.add",
+]
+
+
+def everything_stored(pacs: Pacs) -> bytes:
+    """Return all bytes below the storage folder: files, index, journal, ledger, logs."""
+    return b"".join(f.read_bytes() for f in pacs.storage.rglob("*") if f.is_file())
+
+
+def assert_no_original(pacs: Pacs) -> None:
+    found = everything_stored(pacs) + pacs.log.read_bytes()
+    for value in PLANTED:
+        assert value.encode() not in found, f"{value} was left behind"
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("error", ["RuntimeError", "SystemExit", "MemoryError"])
+def test_an_exception_anywhere_in_the_hook(
+    make_pacs: Maker, tmp_path: Path, place: str, error: str
+) -> None:
+    if error != "RuntimeError" and place not in (PLACES[4], PLACES[7], PLACES[9]):
+        pytest.skip("other exceptions take the same way out; three places stand for all")
+    pacs = make_pacs(IDLE, script=SCRIPT).start(
+        {
+            "PREREAD_FAULT": place,
+            "PREREAD_FAULT_ERROR": error,
+            "PREREAD_TEST_PREFIX": sys.prefix,
+        }
+    )
+    series = ct_series(tmp_path / "ct", 2)
+    accepted = pacs.send(series.files[:1], check=False)
+    answer = pacs.upload(series.files[1].read_bytes())
+    stored = pacs.instances()
+    if place.endswith("Failures.add"):
+        assert (accepted, answer.status_code, len(stored)) == (1, 200, 2)
+    elif place.endswith("Journal.stored"):
+        # It is de-identified and stored; the row of the receive hook is what finds it later.
+        assert (accepted, answer.status_code, len(stored)) == (1, 200, 2)
+    else:
+        assert (accepted, answer.status_code, stored) == (0, 400, [])
+        status = pacs.get("/preread/status")
+        assert status["Refused"] == 2
+        assert len(pacs.get("/preread/failures")) == 2
+    assert_no_original(pacs)
+
+
+def test_a_refusal_that_cannot_be_told_is_a_refusal_still(make_pacs: Maker, tmp_path: Path) -> None:
+    pacs = make_pacs(IDLE, script=SCRIPT).start(
+        {"PREREAD_FAULT": "preread.hooks.failures:Failures.add", "PREREAD_TEST_PREFIX": sys.prefix}
+    )
+    broken = tmp_path / "broken.dcm"
+    whole = ct_series(tmp_path / "ct", 1).files[0].read_bytes()
+    broken.write_bytes(whole[: len(whole) // 2])
+    assert pacs.upload(broken.read_bytes()).status_code == 400
+    assert pacs.instances() == []
+    assert_no_original(pacs)
+
+
+def test_a_lost_key_stops_the_start(make_pacs: Maker, tmp_path: Path) -> None:
+    pacs = make_pacs(IDLE).start()
+    series = ct_series(tmp_path / "ct", 1)
+    pacs.send(series.files)
+    pacs.stop()
+    (pacs.own_folder / "secret.key").unlink()
+    process = pacs.launch()
+    assert process.wait(60) != 0
+    log = pacs.log.read_text()
+    assert "secret.key" in log
+    assert not (pacs.own_folder / "secret.key").exists()
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ({"Deidentify": {"Mode": "sideways"}}, "Preread.Deidentify.Mode"),
+        ({"Deidentfy": {}}, "Preread.Deidentfy"),
+        ({"Ledger": {"LeaseSeconds": "long"}}, "Preread.Ledger.LeaseSeconds"),
+        ({"Deidentify": {"Mode": "off"}}, "Preread.Predictions.Placement"),
+    ],
+)
+def test_a_wrong_setting_stops_the_start_and_is_named(
+    make_pacs: Maker, section: dict[str, Any], key: str
+) -> None:
+    pacs = make_pacs(section)
+    assert pacs.launch().wait(60) != 0
+    lines = [line for line in pacs.log.read_text().splitlines() if key in line]
+    assert len(lines) == 1
+
+
+def test_in_place_without_overwriting_stops_the_start(make_pacs: Maker) -> None:
+    pacs = make_pacs(IDLE, configuration={"OverwriteInstances": False})
+    assert pacs.launch().wait(60) != 0
+    assert "OverwriteInstances" in pacs.log.read_text()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Any:
+    """Mount a file system of 12 MB, so that a disk is really full."""
+    import os
+    import subprocess
+
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(folder)], check=False
+    )
+    if done.returncode != 0:
+        pytest.skip("this machine does not let tests mount a tmpfs")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk(make_pacs: Maker, tmp_path: Path, small_disk: Path) -> None:
+    storage = {"StorageDirectory": str(small_disk), "IndexDirectory": str(small_disk)}
+    pacs = make_pacs(IDLE, configuration=storage)
+    pacs.storage = small_disk
+    pacs.start()
+    series = ct_series(tmp_path / "ct", 40, size=512)
+    accepted = sum(pacs.send([file], check=False) for file in series.files)
+    assert 0 < accepted < 40
+    assert len(pacs.instances()) == accepted
+    assert_no_original(pacs)
+    for file in small_disk.rglob("*"):
+        if file.is_file() and file.stat().st_size > 400_000 and "sqlite" not in file.name:
+            file.unlink()  # room again, as an administrator would make it
+            break
+    assert eventually(pacs.answers, 10)
+
+
+def test_a_ledger_that_cannot_be_written(make_pacs: Maker, tmp_path: Path) -> None:
+    """Images are received while the ledger is away; the journal keeps the work."""
+    pacs = make_pacs({"Deidentify": {"Mode": "incoming"}}).start()
+    series = ct_series(tmp_path / "ct", 3)
+    pacs.wait_until_read()
+    ledger = pacs.own_folder / "ledger.sqlite"
+    pacs.stop()
+    hidden = ledger.with_suffix(".hidden")
+    ledger.rename(hidden)
+    ledger.mkdir()
+    pacs.start()
+    pacs.send(series.files)
+    assert len(pacs.instances()) == 3
+    assert_no_original(pacs)
+    pacs.stop()
+    ledger.rmdir()
+    hidden.rename(ledger)
+    pacs.start()
+    assert pacs.wait_until_read()["done"] == 3
