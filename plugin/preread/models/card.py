@@ -1,0 +1,342 @@
+"""The card of a model: what it is, what it was trained on, what it may be used for.
+
+A card is a JSON file beside the weights. It is checked when it is read: an unknown key, a missing
+one or an impossible value is refused in one line. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from preread.errors import PrereadError
+from preread.imaging import preprocessing
+from preread.models.anatomy import code_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LARGEST_CARD: Final = 1024 * 1024
+"""Bytes; a card is a few kilobytes."""
+CARD: Final = "card.json"
+WEIGHTS: Final = "weights.safetensors"
+INTENDED_USE: Final = "Research only. Not a medical device and not a diagnosis."
+
+
+class InvalidModelError(PrereadError):
+    """A model's folder cannot be used; the message names the file and the key."""
+
+
+class ArchitectureName(StrEnum):
+    """The networks that can be built."""
+
+    INCEPTION_V3 = "InceptionV3"
+    MOBILENET_V2 = "MobileNetV2"
+    RESNET101_V2 = "ResNet101V2"
+    RESNET50_V2 = "ResNet50V2"
+
+
+SMALLEST_SIDE: Final = {
+    ArchitectureName.INCEPTION_V3: 75,
+    ArchitectureName.MOBILENET_V2: 32,
+    ArchitectureName.RESNET101_V2: 32,
+    ArchitectureName.RESNET50_V2: 32,
+}
+"""Pixels: below this a network has nothing left to pool."""
+
+# A name goes into the private block as "{ Name : ... }", where a brace or colon would end it.
+Label = Annotated[
+    str, Field(min_length=1, max_length=40, pattern=r"^[^\s{}:\\]([^{}:\\\r\n\t]*[^\s{}:\\])?$")
+]
+Text = Annotated[str, Field(min_length=1, max_length=4000)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Part(BaseModel):
+    """One JSON object of a card: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatasetFacts(Part):
+    """What the model was trained on.
+
+    Attributes
+    ----------
+    Name
+        As it is to stand in the private block.
+    License, Attribution, Source
+        Of the data, not of the weights.
+    Images
+        Files, and how many of them differ by SHA-256 of their pixels.
+    """
+
+    Name: Label
+    License: Text
+    Attribution: Text
+    Source: str = Field("", max_length=4000)
+    Images: Count
+    UniqueImages: Count
+    ImagesPerClass: dict[str, Count]
+
+
+class Applicability(Part):
+    """The images that the model may be given.
+
+    Attributes
+    ----------
+    Modality
+        Defined terms of PS3.3 C.7.3.1.1.1.
+    BodyPartExamined
+        Names, defined terms or codes of PS3.16 CID 4031; they are kept as SNOMED CT codes. A part
+        comprises those that lie within it. Empty: any.
+    AcceptsMissingBodyPart
+        Whether an image is read that names no body part anywhere.
+    SamplesPerPixel, PhotometricInterpretation
+        Empty: any.
+    ExcludedImageTypes
+        Values of Image Type (0008,0008) that rule an image out, such as LOCALIZER.
+    """
+
+    Modality: tuple[Annotated[str, Field(pattern=r"^[A-Z0-9_ ]{1,16}$")], ...] = Field(min_length=1)
+    BodyPartExamined: tuple[str, ...] = ()
+    AcceptsMissingBodyPart: bool = False
+    SamplesPerPixel: tuple[Literal[1, 3], ...] = ()
+    PhotometricInterpretation: tuple[Annotated[str, Field(pattern=r"^[A-Z0-9_ ]{1,16}$")], ...] = ()
+    ExcludedImageTypes: tuple[Annotated[str, Field(pattern=r"^[A-Z0-9_ ]{1,16}$")], ...] = ()
+
+    @field_validator("BodyPartExamined")
+    @classmethod
+    def _coded(cls, terms: tuple[str, ...]) -> tuple[str, ...]:
+        codes = []
+        for term in terms:
+            code = code_of(term)
+            if code is None:
+                raise ValueError(
+                    f"{term[:40]!r} is no body part of PS3.16 CID 4031 that is known here"
+                )
+            codes.append(code)
+        return tuple(dict.fromkeys(codes))
+
+
+class ClassMetrics(Part):
+    """How one class came out."""
+
+    Images: Count
+    Recall: Fraction | None
+    Precision: Fraction | None
+
+
+class SplitMetrics(Part):
+    """What was measured on the test part of one split, which training did not see.
+
+    Attributes
+    ----------
+    Split
+        How the images were divided: ``grouped`` keeps images that look alike on one side,
+        ``random`` does not and flatters.
+    Seed
+        Of the split.
+    TrainingImages, ValidationImages, TestImages
+        How many images each part had.
+    Groups
+        How many groups of look-alikes there were; None for a random split.
+    ShippedWeights
+        Whether these figures are of the very weights beside the card.
+    MicroAccuracy, MacroAccuracy
+        Share of images, and mean of the classes' recalls.
+    LogLoss
+        Mean cross-entropy in nats.
+    LogLossReduction
+        1 - LogLoss / the log-loss of always answering the test part's class frequencies.
+    Classes
+        By name.
+    ConfusionMatrix
+        Rows are the true classes, columns the predicted ones, in the card's order.
+    BestEpoch
+        Which epoch's weights were measured, counted from 1.
+    """
+
+    Split: Literal["grouped", "random"]
+    Seed: int
+    TrainingImages: Count
+    ValidationImages: Count
+    TestImages: Count
+    Groups: Count | None
+    ShippedWeights: bool
+    MicroAccuracy: Fraction
+    MacroAccuracy: Fraction
+    LogLoss: float
+    LogLossReduction: float
+    Classes: dict[str, ClassMetrics]
+    ConfusionMatrix: tuple[tuple[Count, ...], ...]
+    BestEpoch: Count
+
+
+class TrainingFacts(Part):
+    """How the weights came about.
+
+    Attributes
+    ----------
+    InitialWeights
+        Where they started from, with licence; ``random`` when from nothing.
+    InitialWeightsSHA256
+        Of that file; None when from nothing.
+    Command
+        The command line, without the paths of the machine it ran on.
+    """
+
+    InitialWeights: Text
+    InitialWeightsSHA256: Digest | None
+    Epochs: Count
+    BatchSize: Count
+    LearningRate: float
+    Optimizer: Text
+    ClassBalance: Text
+    Augmentation: Text
+    Seed: int
+    Command: Text
+    Device: Text
+    Seconds: float
+    Versions: dict[str, str]
+
+
+class QuantizationFacts(Part):
+    """The 8-bit copy of the network and what it costs.
+
+    Attributes
+    ----------
+    ModelSHA256, WeightsSHA256
+        Of ``int8.xml`` and ``int8.bin`` beside the card.
+    CalibrationImages
+        How many images of the training part set the ranges.
+    TestImages, MicroAccuracy, AccuracyLoss, LogLoss, LargestDifference
+        On the test part of the split of the shipped weights; the loss is in points of 0..1
+        against float32, and the difference is of a probability.
+    """
+
+    Method: Text
+    ModelSHA256: Digest
+    WeightsSHA256: Digest
+    CalibrationImages: Count
+    TestImages: Count
+    MicroAccuracy: Fraction
+    AccuracyLoss: Annotated[float, Field(ge=-1, le=1)]
+    LogLoss: float
+    LargestDifference: Fraction
+
+
+class ModelCard(Part):
+    """All that is known of a model; see `docs` for one written out.
+
+    Attributes
+    ----------
+    Name
+        As it is to stand in the private block. Two models may share it when their data sets
+        differ; settings choose a model by its folder.
+    Version
+        Of the weights, as in semantic versioning.
+    Classes
+        In the order of the network's outputs.
+    Metrics
+        One entry for each split that was measured.
+    WeightsSHA256
+        Of ``weights.safetensors`` beside the card.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        `read_card` turns it into an `InvalidModelError`.
+    """
+
+    Name: Label
+    Version: str = Field(pattern=r"^\d{1,6}\.\d{1,6}\.\d{1,6}$")
+    Date: dt.date
+    Architecture: ArchitectureName
+    Preprocessing: preprocessing.Preprocessing
+    Classes: tuple[Label, ...] = Field(min_length=2, max_length=1000)
+    Dataset: DatasetFacts
+    Metrics: tuple[SplitMetrics, ...]
+    Limits: tuple[Text, ...] = Field(min_length=1)
+    IntendedUse: Text = INTENDED_USE
+    License: Text
+    Attribution: Text
+    AppliesTo: Applicability
+    WeightsSHA256: Digest
+    Training: TrainingFacts
+    Quantization: QuantizationFacts | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelCard:
+        if len(set(self.Classes)) != len(self.Classes):
+            raise ValueError("Classes: expected each name once")
+        smallest = SMALLEST_SIDE[self.Architecture]
+        if min(self.Preprocessing.size) < smallest:
+            raise ValueError(
+                f"Preprocessing.Size: {self.Architecture} needs {smallest} pixels or more a side"
+            )
+        if self.Preprocessing.channels != 3:
+            raise ValueError("Preprocessing.Channels: the architectures take 3")
+        for metrics in self.Metrics:
+            rows = metrics.ConfusionMatrix
+            if {len(rows), *map(len, rows)} != {len(self.Classes)}:
+                raise ValueError("Metrics.ConfusionMatrix: expected a row and column per class")
+        return self
+
+
+def parse_card(text: str | bytes, name: str) -> ModelCard:
+    """Check the JSON text of a card.
+
+    Parameters
+    ----------
+    text
+        JSON.
+    name
+        What to call it in an error, such as ``models/MobileNetV2/card.json``.
+
+    Raises
+    ------
+    InvalidModelError
+        In one line with the name and the key.
+    """
+    try:
+        return ModelCard.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        message = re.sub(r"\s+", " ", first["msg"]).removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            message = "is not a key of a model's card"
+        raise InvalidModelError(
+            f"{name}: {key}: {message}" if key else f"{name}: {message}"
+        ) from None
+
+
+def read_card(folder: Path) -> ModelCard:
+    """Read the card of a model's folder.
+
+    Raises
+    ------
+    InvalidModelError
+        If it is missing, unreadable, larger than `LARGEST_CARD` or not a card.
+    """
+    name = f"{folder.name}/{CARD}"
+    try:
+        with (folder / CARD).open("rb") as file:
+            text = file.read(LARGEST_CARD + 1)
+    except OSError as error:
+        raise InvalidModelError(f"{name}: cannot be read ({error.strerror})") from None
+    if len(text) > LARGEST_CARD:
+        raise InvalidModelError(f"{name}: larger than the {LARGEST_CARD} bytes a card may have")
+    return parse_card(text, name)
+
+
+def card_text(card: ModelCard) -> str:
+    """Write a card as JSON, indented, with a newline at the end."""
+    return card.model_dump_json(by_alias=True, indent=2) + "\n"
