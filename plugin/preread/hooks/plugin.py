@@ -92,12 +92,12 @@ def _hand_over(context: Context, secret: Secret) -> None:
 
     orthanc.RegisterReceivedInstanceCallback(
         Receiver(
-            settings.deidentify.mode,
-            Deidentifier(secret, options),
-            context.catalogue,
-            journal,
-            memory,
-            context.failures,
+            mode=settings.deidentify.mode,
+            deidentifier=Deidentifier(secret, options),
+            catalogue=context.catalogue,
+            journal=journal,
+            memory=memory,
+            failures=context.failures,
         )
     )
     orthanc.RegisterOnStoredInstanceCallback(

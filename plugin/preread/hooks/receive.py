@@ -127,6 +127,7 @@ class Receiver:
 
     def __init__(
         self,
+        *,
         mode: Mode,
         deidentifier: Deidentifier,
         catalogue: Catalogue,

@@ -44,7 +44,7 @@ def images(context: Context, request: Request) -> Answer:
 
 
 def _parts(request: Request) -> tuple[bytes, dict[str, str]]:
-    if not request.body.lstrip()[:1] == b"{":
+    if request.body.lstrip()[:1] != b"{":
         return request.body, {}
     body = request.json()
     unknown = set(body) - {"Content", "Tags"}

@@ -20,7 +20,7 @@ _STATES = ("pending", "running", "done", "unread", "failed", "superseded")
 
 def job_counts(context: Context) -> dict[str, int]:
     """Return how many jobs are in each state, zeros included."""
-    return {state: 0 for state in _STATES} | {
+    return dict.fromkeys(_STATES, 0) | {
         str(state): count for state, count in context.ledger().counts().items()
     }
 
