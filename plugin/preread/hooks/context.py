@@ -18,6 +18,8 @@ from preread.models.catalogue import Catalogue
 from preread.runner.status import RunnerStatus
 from preread.settings import Site
 
+_PATIENCE = 5.0  # seconds that a call of the API waits for the ledger's lock
+
 
 @dataclass
 class Context:
@@ -62,7 +64,14 @@ class Context:
         """
         with self._opening:
             if self._ledger is None:
-                self._ledger = SqlLedger.from_site(self.site)
+                kept = self.site.settings.ledger
+                self._ledger = SqlLedger(
+                    self.site.ledger_url,
+                    node=kept.node,
+                    max_attempts=kept.max_attempts,
+                    backoff_seconds=kept.backoff_seconds,
+                    busy_timeout=_PATIENCE,
+                )
             return self._ledger
 
     def runner_status(self) -> dict[str, Any] | None:

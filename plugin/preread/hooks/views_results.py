@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import orthanc
@@ -29,9 +30,19 @@ def jobs(context: Context, request: Request) -> Answer:
     found = context.ledger().jobs(
         status=JobState(status) if status else None,
         limit=request.number("limit", 100, smallest=1, largest=10_000),
-        since=request.number("since", 0, smallest=0, largest=999_999_999),
+        since=_since(request.query.get("since", "")),
     )
     return Answer([job.to_json() for job in found])
+
+
+def _since(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise RestError(400, "?since: expected a time, such as 2026-11-21T09:30:00Z") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def job(context: Context, request: Request) -> Answer:
@@ -43,12 +54,12 @@ def job(context: Context, request: Request) -> Answer:
 
 
 def retry(context: Context, request: Request) -> Answer:
-    """Answer ``POST /preread/jobs/{id}/retry``: a failed or unread job is tried again."""
+    """Answer ``POST /preread/jobs/{id}/retry``: a failed job is tried again."""
     ledger, number = context.ledger(), int(request.groups[0])
     if ledger.job(number) is None:
         raise RestError(404, "there is no such job; GET /preread/jobs lists them")
     if not ledger.retry(number):
-        raise RestError(409, "only a failed or unread job of the current pixels can be retried")
+        raise RestError(409, "only a failed job of the current pixels can be retried")
     found = ledger.job(number)
     return Answer(found.to_json() if found is not None else {})
 

@@ -80,10 +80,10 @@ def model(context: Context, request: Request) -> Answer:
     RestError
         404, if there is no such model.
     """
-    card = context.catalogue.cards.get(request.groups[0])
-    if card is None:
+    name = request.groups[0]
+    if name not in context.catalogue.names:
         raise RestError(404, "there is no model of this name; GET /preread/models lists them")
-    return Answer(card.model_dump(mode="json", by_alias=True))
+    return Answer(context.catalogue[name].card.model_dump(mode="json", by_alias=True))
 
 
 def failures(context: Context, request: Request) -> Answer:
