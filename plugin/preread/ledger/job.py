@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from preread.models.prediction import Prediction
 
 
 class JobState(StrEnum):
@@ -138,47 +141,19 @@ class InstanceRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelOutcome:
-    """What one model said of one instance.
+class InstanceResult:
+    """An instance with what the models said of its current pixels.
 
     Attributes
     ----------
-    probabilities
-        One per class, 0 to 1: the mean over the frames.
-    frames
-        One tuple of probabilities per frame.
+    record
+        What is known of the instance.
+    predictions
+        One per model, in the order in which they are reported; none until it has been read.
     """
 
-    model: str
-    version: str
-    dataset: str
-    weights_sha256: str
-    engine: str
-    date: datetime
-    classes: tuple[str, ...]
-    probabilities: tuple[float, ...]
-    frames: tuple[tuple[float, ...], ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as Orthanc's API would show it."""
-        return {
-            "Model": self.model,
-            "Version": self.version,
-            "Dataset": self.dataset,
-            "WeightsSHA256": self.weights_sha256,
-            "Engine": self.engine,
-            "Date": self.date.isoformat(),
-            "Probabilities": dict(zip(self.classes, self.probabilities, strict=True)),
-            "Frames": [list(frame) for frame in self.frames],
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class InstanceResult:
-    """An instance with what the models said of its current pixels."""
-
     record: InstanceRecord
-    outcomes: tuple[ModelOutcome, ...]
+    predictions: tuple[Prediction, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return it as Orthanc's API would show it."""
@@ -196,5 +171,18 @@ class InstanceResult:
             "Reason": record.state_reason,
             "Job": record.job,
             "Generation": record.generation,
-            "Results": [outcome.to_json() for outcome in self.outcomes],
+            "Results": [_shown(prediction) for prediction in self.predictions],
         }
+
+
+def _shown(prediction: Prediction) -> dict[str, Any]:
+    return {
+        "Model": prediction.model,
+        "Version": prediction.version,
+        "Dataset": prediction.dataset,
+        "WeightsSHA256": prediction.weights_sha256,
+        "Engine": prediction.engine,
+        "Date": prediction.date.isoformat(),
+        "Probabilities": dict(zip(prediction.classes, prediction.probabilities, strict=True)),
+        "Frames": [list(frame) for frame in prediction.frames],
+    }

@@ -60,8 +60,9 @@ _EVENT = "INSERT INTO event (kind, instance, generation, time, record) VALUES (?
 _REPLAY = """
 INSERT INTO event (kind, instance, generation, time, record)
 SELECT state, instance, generation, changed, record FROM instance
-WHERE state != 'arriving' ORDER BY changed
+WHERE state != 'arriving' AND rowid > ? AND rowid <= ?
 """
+_REPLAYED_AT_ONCE = 2000
 
 
 class Journal:
@@ -384,8 +385,12 @@ class Journal:
 
         What the ledger does know changes nothing: its generation is not a new one.
         """
-        with self._writing() as database:
-            database.execute(_REPLAY)
+        with self._reading() as database:
+            last = database.execute("SELECT COALESCE(MAX(rowid), 0) FROM instance").fetchone()[0]
+        # In pieces: a hook must not wait for all of it.
+        for start in range(0, last, _REPLAYED_AT_ONCE):
+            with self._writing() as database:
+                database.execute(_REPLAY, (start, start + _REPLAYED_AT_ONCE))
 
     def renew(self) -> None:
         """Become another journal, as one that was restored from a backup must."""

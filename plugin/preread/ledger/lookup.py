@@ -1,0 +1,160 @@
+"""What is asked of the ledger without changing it."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from preread.ledger.job import InstanceRecord, InstanceResult, Job, JobState, Level
+from preread.ledger.schema import InstanceRow, JobRow, OutcomeRow
+from preread.models.prediction import Prediction
+
+_ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
+_ORTHANC: dict[Level, InstrumentedAttribute[str]] = {
+    Level.INSTANCE: InstanceRow.instance,
+    Level.SERIES: InstanceRow.series,
+    Level.STUDY: InstanceRow.study,
+}
+_DICOM: dict[Level, InstrumentedAttribute[str]] = {
+    Level.INSTANCE: InstanceRow.SOPInstanceUID,
+    Level.SERIES: InstanceRow.SeriesInstanceUID,
+    Level.STUDY: InstanceRow.StudyInstanceUID,
+}
+
+
+def jobs(
+    session: Session, node: str, status: JobState | None, limit: int, since: datetime | None
+) -> list[Job]:
+    """Return jobs, the latest changed first."""
+    query = (
+        select(JobRow, InstanceRow)
+        .join(InstanceRow, InstanceRow.id == JobRow.instance_id)
+        .where(JobRow.node == node)
+        .order_by(JobRow.updated.desc(), JobRow.id.desc())
+        .limit(limit)
+    )
+    if status is not None:
+        query = query.where(JobRow.state == status.value)
+    if since is not None:
+        query = query.where(JobRow.updated >= since)
+    return [_job(row, instance) for row, instance in session.execute(query)]
+
+
+def jobs_of(session: Session, rows: Sequence[JobRow]) -> list[Job]:
+    """Return jobs for rows, in their order."""
+    query = select(InstanceRow).where(InstanceRow.id.in_([row.instance_id for row in rows]))
+    found = {instance.id: instance for instance in session.scalars(query)}
+    return [_job(row, found[row.instance_id]) for row in rows]
+
+
+def instances(session: Session, node: str, level: Level, identifier: str) -> list[InstanceRecord]:
+    """Return the instances below something that are not deleted, in the order of arrival."""
+    query = (
+        select(InstanceRow, JobRow)
+        .outerjoin(JobRow, JobRow.id == InstanceRow.job_id)
+        .where(*_below(node, level, identifier))
+        .order_by(InstanceRow.id)
+    )
+    return [_record(instance, job) for instance, job in session.execute(query)]
+
+
+def results(session: Session, node: str, level: Level, identifier: str) -> list[InstanceResult]:
+    """Return the same with what was found in their current pixels."""
+    query = (
+        select(InstanceRow.instance, OutcomeRow)
+        .join(
+            OutcomeRow,
+            and_(
+                InstanceRow.id == OutcomeRow.instance_id,
+                InstanceRow.generation == OutcomeRow.generation,
+            ),
+        )
+        .where(*_below(node, level, identifier))
+        .order_by(OutcomeRow.instance_id, OutcomeRow.position)
+    )
+    found: dict[str, list[Prediction]] = defaultdict(list)
+    for instance, outcome in session.execute(query):
+        found[instance].append(_prediction(outcome))
+    return [
+        InstanceResult(record, tuple(found[record.instance]))
+        for record in instances(session, node, level, identifier)
+    ]
+
+
+def _below(node: str, level: Level, identifier: str) -> list[ColumnElement[bool]]:
+    column = (_ORTHANC if _ORTHANC_ID.fullmatch(identifier) else _DICOM)[level]
+    # Nothing that is stored has a control character, and PostgreSQL refuses a NUL as a parameter.
+    wanted = identifier if identifier.isprintable() else ""
+    return [
+        InstanceRow.node == node,
+        InstanceRow.deleted.is_(False),
+        column == wanted,
+        column != "",
+    ]
+
+
+def _job(row: JobRow, instance: InstanceRow) -> Job:
+    return Job(
+        id=row.id,
+        instance=instance.instance,
+        series=instance.series,
+        study=instance.study,
+        SOPInstanceUID=instance.SOPInstanceUID,
+        SeriesInstanceUID=instance.SeriesInstanceUID,
+        StudyInstanceUID=instance.StudyInstanceUID,
+        generation=row.generation,
+        models=tuple(row.models),
+        fingerprint=row.fingerprint,
+        attempts=row.attempts,
+        interruptions=row.interruptions,
+        state=JobState(row.state),
+        reason=row.reason,
+        owner=row.owner,
+        reservation=row.reservation,
+        created=row.created,
+        updated=row.updated,
+    )
+
+
+def _record(row: InstanceRow, job: JobRow | None) -> InstanceRecord:
+    return InstanceRecord(
+        instance=row.instance,
+        series=row.series,
+        study=row.study,
+        patient=row.patient,
+        SOPInstanceUID=row.SOPInstanceUID,
+        SeriesInstanceUID=row.SeriesInstanceUID,
+        StudyInstanceUID=row.StudyInstanceUID,
+        SOPClassUID=row.SOPClassUID,
+        Modality=row.Modality,
+        models=tuple(row.models),
+        fingerprint=row.fingerprint,
+        reason=row.reason,
+        body_parts=tuple(row.body_parts),
+        work=row.work,
+        generation=row.generation,
+        received=row.received,
+        updated=row.updated,
+        job=row.job_id,
+        state=None if job is None else JobState(job.state),
+        state_reason="" if job is None else job.reason,
+    )
+
+
+def _prediction(row: OutcomeRow) -> Prediction:
+    return Prediction(
+        model=row.model,
+        version=row.version,
+        dataset=row.dataset,
+        weights_sha256=row.weights_sha256,
+        classes=tuple(row.classes),
+        probabilities=tuple(row.probabilities),
+        frames=tuple(tuple(frame) for frame in row.frames),
+        date=row.date,
+        engine=row.engine,
+    )

@@ -1,0 +1,183 @@
+"""The ledger's tables; `preread.ledger.migrations` makes them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC, also where the database knows no time zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse a time without a zone; SQLite gets the UTC time without its zone."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("expected a time with a time zone")
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the time with its zone."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+# SQLite numbers rows by itself only in a column that is exactly INTEGER.
+_NUMBER = BigInteger().with_variant(Integer, "sqlite")
+_OPEN = text("state IN ('pending', 'running')")
+_PENDING = text("state = 'pending'")
+
+
+class Base(DeclarativeBase):
+    """What all tables share."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as a plain attribute
+        int: BigInteger,
+        str: Text,
+        datetime: UtcDateTime,
+        list[str]: JSON,
+        list[float]: JSON,
+        list[list[float]]: JSON,
+    }
+
+
+class CursorRow(Base):
+    """How far a journal has been taken over."""
+
+    __tablename__ = "journal_cursor"
+
+    node: Mapped[str] = mapped_column(primary_key=True)
+    journal: Mapped[str] = mapped_column(primary_key=True)
+    seq: Mapped[int]
+    updated: Mapped[datetime]
+
+
+class InstanceRow(Base):
+    """An instance of a node, as it arrived last."""
+
+    __tablename__ = "instance"
+
+    id: Mapped[int] = mapped_column(_NUMBER, primary_key=True)
+    node: Mapped[str]
+    instance: Mapped[str]
+    series: Mapped[str]
+    study: Mapped[str]
+    patient: Mapped[str]
+    SOPInstanceUID: Mapped[str] = mapped_column("sop_instance_uid")
+    SeriesInstanceUID: Mapped[str] = mapped_column("series_instance_uid")
+    StudyInstanceUID: Mapped[str] = mapped_column("study_instance_uid")
+    SOPClassUID: Mapped[str] = mapped_column("sop_class_uid")
+    Modality: Mapped[str] = mapped_column("modality")
+    models: Mapped[list[str]]
+    fingerprint: Mapped[str]
+    reason: Mapped[str]
+    body_parts: Mapped[list[str]]
+    work: Mapped[bool]
+    generation: Mapped[int]
+    deleted: Mapped[bool]
+    received: Mapped[datetime]
+    updated: Mapped[datetime]
+    # The latest one. No foreign key: the job refers to this row already.
+    job_id: Mapped[int | None]
+
+    __table_args__ = (
+        UniqueConstraint("node", "instance"),
+        Index(None, "node", "series"),
+        Index(None, "node", "study"),
+        Index(None, "node", "sop_instance_uid"),
+        Index(None, "node", "series_instance_uid"),
+        Index(None, "node", "study_instance_uid"),
+        Index(None, "node", "generation"),
+    )
+
+
+class JobRow(Base):
+    """One generation of an instance, to be read."""
+
+    __tablename__ = "job"
+
+    id: Mapped[int] = mapped_column(_NUMBER, primary_key=True)
+    node: Mapped[str]
+    instance_id: Mapped[int] = mapped_column(ForeignKey("instance.id"))
+    generation: Mapped[int]
+    models: Mapped[list[str]]
+    fingerprint: Mapped[str]
+    state: Mapped[str]
+    reason: Mapped[str]
+    attempts: Mapped[int]
+    interruptions: Mapped[int]
+    owner: Mapped[str]
+    reservation: Mapped[int]
+    not_before: Mapped[datetime]
+    lease_until: Mapped[datetime | None]
+    created: Mapped[datetime]
+    updated: Mapped[datetime]
+
+    __table_args__ = (
+        Index(None, "instance_id"),
+        # An instance is never read twice at a time.
+        Index(
+            "uq_job_open", "instance_id", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN
+        ),
+        Index(
+            "ix_job_queue",
+            "node",
+            "interruptions",
+            "id",
+            sqlite_where=_PENDING,
+            postgresql_where=_PENDING,
+        ),
+        Index(None, "node", "state", "updated"),
+        Index(None, "node", "updated"),
+    )
+
+
+class OutcomeRow(Base):
+    """What one model said of an instance, the latest time it was asked."""
+
+    __tablename__ = "outcome"
+
+    instance_id: Mapped[int] = mapped_column(
+        _NUMBER, ForeignKey("instance.id"), primary_key=True, autoincrement=False
+    )
+    position: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    job_id: Mapped[int]
+    generation: Mapped[int]
+    model: Mapped[str]
+    version: Mapped[str]
+    dataset: Mapped[str]
+    weights_sha256: Mapped[str]
+    engine: Mapped[str]
+    date: Mapped[datetime]
+    classes: Mapped[list[str]]
+    probabilities: Mapped[list[float]]
+    frames: Mapped[list[list[float]]]
