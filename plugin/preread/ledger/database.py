@@ -29,6 +29,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from preread.ledger.errors import LedgerError
+from preread.ledger.wal import use_wal
 
 # The newest step of the migrations; a test compares it with them.
 HEAD = "v0001"
@@ -158,11 +159,26 @@ def _make_file(url: URL) -> None:
 
 
 def _engine(url: URL, busy_timeout: float) -> Engine:
-    if url.drivername == "sqlite":
-        engine = create_engine(url, connect_args={"timeout": busy_timeout})
-        event.listen(engine, "connect", _sqlite_connected)
-        event.listen(engine, "begin", _sqlite_begin)
-        return engine
+    return (_sqlite if url.drivername == "sqlite" else _postgresql)(url, busy_timeout)
+
+
+def _sqlite(url: URL, busy_timeout: float) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": busy_timeout})
+
+    def connected(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+        # The driver must not begin transactions by itself: see _sqlite_begin.
+        connection.isolation_level = None
+        use_wal(connection, busy_timeout)
+        # What is acknowledged here is forgotten by the journal: it must be on the disk.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "begin", _sqlite_begin)
+    return engine
+
+
+def _postgresql(url: URL, busy_timeout: float) -> Engine:
     milliseconds = int(busy_timeout * 1000)
     engine = create_engine(
         url,
@@ -180,17 +196,6 @@ def _engine(url: URL, busy_timeout: float) -> Engine:
 
     event.listen(engine, "connect", connected)
     return engine
-
-
-def _sqlite_connected(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    # The driver must not begin transactions by itself: see _sqlite_begin.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
-    # What is acknowledged here is forgotten by the journal: it must be on the disk.
-    cursor.execute("PRAGMA synchronous = FULL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.close()
 
 
 def _sqlite_begin(connection: Connection) -> None:

@@ -13,16 +13,13 @@ out; `Journal.rebase` sees to it where a clock was wrong.
 from __future__ import annotations
 
 import sqlite3
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
-from preread.ledger import journal_file
 from preread.ledger.arrival import (
     Arrival,
     ArrivalError,
@@ -33,6 +30,7 @@ from preread.ledger.arrival import (
     Refusal,
 )
 from preread.ledger.errors import JournalCorrupt, JournalError
+from preread.ledger.journal_file import RECOVERY, JournalFile
 
 _KEPT_REFUSALS = 1000
 _LONGEST_REASON = 1000
@@ -92,12 +90,8 @@ class Journal:
         busy_timeout: float = 1.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._path = path
-        self._timeout = busy_timeout
         self._clock = clock
-        self._lock = threading.Lock()
-        self._connection = journal_file.opened(path, busy_timeout, clock)
-        self._inode = journal_file.inode(path)
+        self._file = JournalFile(path, busy_timeout, base=int(clock() * 1000))
 
     def __enter__(self) -> Journal:
         return self
@@ -112,13 +106,12 @@ class Journal:
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            self._connection.close()
+        self._file.close()
 
     @property
     def path(self) -> Path:
         """The journal's file."""
-        return self._path
+        return self._file.path
 
     # What the hooks tell.
 
@@ -136,7 +129,7 @@ class Journal:
             If it could not be written. The instance must then be refused.
         """
         record = arrival.to_json()
-        with self._writing() as database:
+        with self._file.writing() as database:
             row = database.execute(_ARRIVE, (arrival.instance, self._clock(), record)).fetchone()
             return int(row[0])
 
@@ -163,14 +156,14 @@ class Journal:
         JournalError
             If it could not be written, or the instance never arrived.
         """
-        with self._writing() as database:
+        with self._file.writing() as database:
             if generation is not None and not _is_arriving(database, instance, generation):
                 return False
             now = self._clock()
             row = database.execute(_STORE, (now, instance)).fetchone()
             if row is None:
                 raise JournalError(
-                    f"journal {self._path.name}: instance {instance} was stored but never arrived; "
+                    f"journal {self.path}: instance {instance} was stored but never arrived; "
                     "is another plugin storing past the receive hook?"
                 )
             database.execute(_EVENT, (EventKind.STORED, instance, row[0], now, row[1]))
@@ -178,7 +171,7 @@ class Journal:
 
     def deleted(self, instance: str) -> int:
         """Write down that an instance was deleted, and return its new generation."""
-        with self._writing() as database:
+        with self._file.writing() as database:
             return self._delete(database, instance)
 
     def abandon(self, instance: str, *, generation: int | None = None) -> bool:
@@ -196,7 +189,7 @@ class Journal:
         bool
             Whether it was still arriving.
         """
-        with self._writing() as database:
+        with self._file.writing() as database:
             if not _is_arriving(database, instance, generation):
                 return False
             self._delete(database, instance)
@@ -210,7 +203,7 @@ class Journal:
 
     def current(self, instance: str) -> Current | None:
         """Return the generation of an instance and whether it is deleted; None if unknown."""
-        with self._reading() as database:
+        with self._file.reading() as database:
             row = database.execute(
                 "SELECT generation, state FROM instance WHERE instance = ?", (instance,)
             ).fetchone()
@@ -218,7 +211,7 @@ class Journal:
 
     def arriving(self, older_than_seconds: float, limit: int = 1000) -> list[Arriving]:
         """Return the instances that arrived long ago and were not stored yet, oldest first."""
-        with self._reading() as database:
+        with self._file.reading() as database:
             rows = database.execute(
                 "SELECT instance, generation, changed FROM instance "
                 "WHERE state = 'arriving' AND changed <= ? ORDER BY changed LIMIT ?",
@@ -236,7 +229,7 @@ class Journal:
         reason
             Why, free of any value of the data set.
         """
-        with self._writing() as database:
+        with self._file.writing() as database:
             database.execute(
                 "INSERT INTO refusal (time, origin, reason) VALUES (?, ?, ?)",
                 (self._clock(), origin[:_LONGEST_REASON], reason[:_LONGEST_REASON]),
@@ -248,7 +241,7 @@ class Journal:
 
     def refusals(self, limit: int = 100) -> list[Refusal]:
         """Return the latest refusals, newest first; the last 1000 are kept."""
-        with self._reading() as database:
+        with self._file.reading() as database:
             rows = database.execute(
                 "SELECT time, origin, reason FROM refusal ORDER BY id DESC LIMIT ?", (limit,)
             ).fetchall()
@@ -256,7 +249,7 @@ class Journal:
 
     def refused_count(self) -> int:
         """Return how many objects were refused since the journal was made."""
-        with self._reading() as database:
+        with self._file.reading() as database:
             return _last_number(database, "refusal")
 
     # What is remembered.
@@ -273,13 +266,13 @@ class Journal:
 
     @key_fingerprint.setter
     def key_fingerprint(self, fingerprint: str) -> None:
-        with self._writing() as database:
+        with self._file.writing() as database:
             database.execute(
                 "INSERT OR REPLACE INTO setting VALUES ('key_fingerprint', ?)", (fingerprint,)
             )
 
     def _setting(self, name: str) -> str | None:
-        with self._reading() as database:
+        with self._file.reading() as database:
             row = database.execute("SELECT value FROM setting WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
 
@@ -287,7 +280,7 @@ class Journal:
 
     def events_after(self, seq: int, limit: int = 500) -> list[Event]:
         """Return the events behind `seq`, in their order."""
-        with self._reading() as database:
+        with self._file.reading() as database:
             rows = database.execute(
                 "SELECT seq, kind, instance, generation, time, record FROM event "
                 "WHERE seq > ? ORDER BY seq LIMIT ?",
@@ -307,13 +300,13 @@ class Journal:
             ]
         except (ArrivalError, ValueError) as error:
             raise JournalCorrupt(
-                f"journal {self._path}: an event cannot be read ({type(error).__name__}); "
-                + journal_file.RECOVERY
+                f"journal {self.path}: an event cannot be read ({type(error).__name__}); "
+                + RECOVERY
             ) from None
 
     def prune(self, seq: int) -> None:
         """Forget the events up to `seq`: they are safe in the ledger."""
-        with self._writing() as database:
+        with self._file.writing() as database:
             database.execute("DELETE FROM event WHERE seq <= ?", (seq,))
             database.execute(
                 "UPDATE setting SET value = MAX(CAST(value AS INTEGER), ?) WHERE name = 'pruned'",
@@ -322,7 +315,7 @@ class Journal:
 
     def last_seq(self) -> int:
         """Return the number of the last event that was ever written."""
-        with self._reading() as database:
+        with self._file.reading() as database:
             return _last_number(database, "event")
 
     def pruned(self) -> int:
@@ -335,7 +328,7 @@ class Journal:
         The forwarder does this, because it syncs to the disk: a hook that had to would keep its
         sender waiting.
         """
-        with self._reading() as database:
+        with self._file.reading() as database:
             database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def adopt(self, generations: Iterable[tuple[str, int]]) -> int:
@@ -352,7 +345,7 @@ class Journal:
             How many were unknown.
         """
         now = self._clock()
-        with self._writing() as database:
+        with self._file.writing() as database:
             cursor = database.executemany(
                 "INSERT OR IGNORE INTO instance (instance, generation, state, changed, record) "
                 "VALUES (?, ?, 'stored', ?, NULL)",
@@ -368,7 +361,7 @@ class Journal:
         bool
             Whether they had to be.
         """
-        with self._writing() as database:
+        with self._file.writing() as database:
             base = int(
                 database.execute("SELECT value FROM setting WHERE name = 'base'").fetchone()[0]
             )
@@ -385,50 +378,19 @@ class Journal:
 
         What the ledger does know changes nothing: its generation is not a new one.
         """
-        with self._reading() as database:
+        with self._file.reading() as database:
             last = database.execute("SELECT COALESCE(MAX(rowid), 0) FROM instance").fetchone()[0]
         # In pieces: a hook must not wait for all of it.
         for start in range(0, last, _REPLAYED_AT_ONCE):
-            with self._writing() as database:
+            with self._file.writing() as database:
                 database.execute(_REPLAY, (start, start + _REPLAYED_AT_ONCE))
 
     def renew(self) -> None:
         """Become another journal, as one that was restored from a backup must."""
-        with self._writing() as database:
+        with self._file.writing() as database:
             database.execute(
                 "UPDATE setting SET value = ? WHERE name = 'uuid'", (str(uuid.uuid4()),)
             )
-
-    # How it is done.
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        if not self._lock.acquire(timeout=self._timeout):
-            raise JournalError(f"journal {self._path}: busy for {self._timeout:g} s; try again")
-        try:
-            yield self._connection
-        except sqlite3.Error as error:
-            raise journal_file.explained(error, self._path) from None
-        finally:
-            self._lock.release()
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._reading() as database:
-            if journal_file.inode(self._path) != self._inode:
-                # SQLite would go on writing into a file that no longer has a name.
-                raise JournalError(
-                    f"journal {self._path}: the file was removed or replaced while in use; "
-                    "restart Orthanc"
-                )
-            database.execute("BEGIN IMMEDIATE")
-            try:
-                yield database
-                database.execute("COMMIT")
-            except BaseException:
-                if database.in_transaction:
-                    database.execute("ROLLBACK")
-                raise
 
 
 def _is_arriving(database: sqlite3.Connection, instance: str, generation: int | None) -> bool:

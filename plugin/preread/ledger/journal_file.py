@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-import time
+import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from preread.ledger.errors import JournalCorrupt, JournalError
+from preread.ledger.wal import use_wal
 
 _APPLICATION_ID = 0x50524A4C  # "PRJL"
 _VERSION = 1
@@ -70,17 +72,17 @@ def explained(error: sqlite3.Error, path: Path) -> JournalError:
     return JournalError(f"journal {path}: {name}")
 
 
-def inode(path: Path) -> tuple[int, int] | None:
-    """Return what tells the file at `path` from another one; None if there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+class JournalFile:
+    """The open file of a journal; one thread at a time uses its connection.
 
-
-def opened(path: Path, busy_timeout: float, clock: Callable[[], float]) -> sqlite3.Connection:
-    """Open the journal's file, making it if there is none.
+    Parameters
+    ----------
+    path
+        The file, made with mode 0600 (a missing folder with 0700).
+    busy_timeout
+        Seconds to wait for another thread or process.
+    base
+        What the generations of a new journal start above.
 
     Raises
     ------
@@ -89,44 +91,97 @@ def opened(path: Path, busy_timeout: float, clock: Callable[[], float]) -> sqlit
     JournalError
         If it cannot be opened or was made by a newer Preread.
     """
+
+    def __init__(self, path: Path, busy_timeout: float, *, base: int) -> None:
+        self.path = path
+        self._timeout = busy_timeout
+        self._lock = threading.Lock()
+        _make(path)
+        try:
+            self._connection = sqlite3.connect(
+                path, timeout=busy_timeout, isolation_level=None, check_same_thread=False
+            )
+        except sqlite3.Error as error:
+            raise explained(error, path) from None
+        try:
+            _prepare(self._connection, path, busy_timeout, base)
+        except sqlite3.Error as error:
+            self._connection.close()
+            raise explained(error, path) from None
+        except JournalError:
+            self._connection.close()
+            raise
+        self._inode = _inode(path)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Lend the connection outside a transaction."""
+        if not self._lock.acquire(timeout=self._timeout):
+            raise JournalError(f"journal {self.path}: busy for {self._timeout:g} s; try again")
+        try:
+            yield self._connection
+        except sqlite3.Error as error:
+            raise explained(error, self.path) from None
+        finally:
+            self._lock.release()
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Lend the connection in a transaction, undone if an exception passes."""
+        with self.reading() as database:
+            if _inode(self.path) != self._inode:
+                # SQLite would go on writing into a file that no longer has a name.
+                raise JournalError(
+                    f"journal {self.path}: the file was removed or replaced while in use; "
+                    "restart Orthanc"
+                )
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                yield database
+                database.execute("COMMIT")
+            except BaseException:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+                raise
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    """Return what tells the file at `path` from another one; None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _make(path: Path) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # SQLite gives its -wal and -shm files the mode of this one.
         path.touch(mode=0o600, exist_ok=False)
     except FileExistsError:
-        pass
+        if not path.is_file():
+            raise JournalError(f"journal {path}: expected a file") from None
     except OSError as error:
         raise JournalError(f"journal {path}: cannot be made ({error.strerror})") from None
-    try:
-        connection = sqlite3.connect(
-            path, timeout=busy_timeout, isolation_level=None, check_same_thread=False
-        )
-    except sqlite3.Error as error:
-        raise explained(error, path) from None
-    try:
-        _prepare(connection, path, busy_timeout, clock)
-    except sqlite3.Error as error:
-        connection.close()
-        raise explained(error, path) from None
-    except JournalError:
-        connection.close()
-        raise
-    return connection
 
 
-def _prepare(
-    connection: sqlite3.Connection, path: Path, busy_timeout: float, clock: Callable[[], float]
-) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path, busy_timeout: float, base: int) -> None:
     _check_kind(connection, path)
     if path.stat().st_size <= _LARGEST_CHECKED:
         found = connection.execute("PRAGMA quick_check(1)").fetchone()
         if found is None or found[0] != "ok":
             raise JournalCorrupt(f"journal {path}: damaged; {RECOVERY}")
-    _use_wal(connection, busy_timeout)
+    use_wal(connection, busy_timeout)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute(f"PRAGMA wal_autocheckpoint = {_AUTOCHECKPOINT}")
     if _number(connection, "user_version") < _VERSION:
-        _create(connection, clock)
+        _create(connection, base)
     _check_kind(connection, path)
 
 
@@ -142,21 +197,7 @@ def _check_kind(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _use_wal(connection: sqlite3.Connection, busy_timeout: float) -> None:
-    """Switch to WAL; SQLite does not wait for another process that is switching too."""
-    deadline = time.monotonic() + busy_timeout
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-def _create(connection: sqlite3.Connection, clock: Callable[[], float]) -> None:
+def _create(connection: sqlite3.Connection, base: int) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         if _number(connection, "user_version") < _VERSION:
@@ -164,7 +205,7 @@ def _create(connection: sqlite3.Connection, clock: Callable[[], float]) -> None:
                 connection.execute(statement)
             connection.executemany(
                 "INSERT INTO setting VALUES (?, ?)",
-                [("uuid", str(uuid.uuid4())), ("base", str(int(clock() * 1000))), ("pruned", "0")],
+                [("uuid", str(uuid.uuid4())), ("base", str(base)), ("pruned", "0")],
             )
             connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {_VERSION}")
