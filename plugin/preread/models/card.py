@@ -190,6 +190,12 @@ class TrainingFacts(Part):
         Of that file; None when from nothing.
     Command
         The command line, without the paths of the machine it ran on.
+    Seconds
+        Time that the epochs took.
+    Precision
+        In which the weights are kept, and with
+    LargestRoundingDifference
+        the largest difference of a probability on the test part that this made.
     """
 
     InitialWeights: Text
@@ -204,6 +210,8 @@ class TrainingFacts(Part):
     Command: Text
     Device: Text
     Seconds: float
+    Precision: Literal["float16", "float32"]
+    LargestRoundingDifference: Fraction
     Versions: dict[str, str]
 
 

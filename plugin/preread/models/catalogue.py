@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from preread.models.card import Applicability
+
 MOST_MODELS: Final = 256
 LARGEST_WEIGHTS: Final = 2 * 1024**3
 """Bytes of a file of weights."""
@@ -317,23 +319,29 @@ def _model_in(folder: Path, name: str) -> Model:
 def _obstacle(card: ModelCard, facts: ImageFacts) -> str:
     """Say why an image is not for a model, in the model's terms; empty when it is."""
     rule = card.AppliesTo
-    if facts.Modality not in rule.Modality:
-        return f"Modality is not {' or '.join(rule.Modality)}"
-    excluded = [value for value in rule.ExcludedImageTypes if value in facts.ImageType]
-    if excluded:
-        return f"ImageType is {excluded[0]}"
-    if rule.SamplesPerPixel and facts.SamplesPerPixel not in rule.SamplesPerPixel:
-        return f"SamplesPerPixel is not {' or '.join(map(str, rule.SamplesPerPixel))}"
-    if (
-        rule.PhotometricInterpretation
-        and facts.PhotometricInterpretation not in rule.PhotometricInterpretation
+    for keyword, wanted, value in (
+        ("Modality", rule.Modality, facts.Modality),
+        ("SamplesPerPixel", rule.SamplesPerPixel, facts.SamplesPerPixel),
+        (
+            "PhotometricInterpretation",
+            rule.PhotometricInterpretation,
+            facts.PhotometricInterpretation,
+        ),
     ):
-        return f"PhotometricInterpretation is not {' or '.join(rule.PhotometricInterpretation)}"
+        if wanted and value not in wanted:
+            return f"{keyword} is not {' or '.join(map(str, wanted))}"
+    for excluded in rule.ExcludedImageTypes:
+        if excluded in facts.ImageType:
+            return f"ImageType is {excluded}"
+    return _body_part_obstacle(rule, facts.body_parts)
+
+
+def _body_part_obstacle(rule: Applicability, shown: tuple[str, ...]) -> str:
     if not rule.BodyPartExamined:
         return ""
-    if not facts.body_parts:
+    if not shown:
         return "" if rule.AcceptsMissingBodyPart else "no known body part is named"
-    if covers(rule.BodyPartExamined, facts.body_parts):
+    if covers(rule.BodyPartExamined, shown):
         return ""
     names = " or ".join(BY_CODE[code].meaning for code in rule.BodyPartExamined)
     return f"the body part is not {names}"

@@ -1,5 +1,4 @@
-"""Data sets, fitting, metrics and the model folder that comes out.
+"""Data sets, splits, fitting, metrics and the card that comes of them.
 
-What is here is run by people, never by the plugin or the runner.
-It knows no patient: the paths of images are all that it keeps.
+Importing the package is cheap; torch is imported by the modules that need it.
 """

@@ -1,0 +1,63 @@
+"""Light random changes of a batch, drawn from a seeded generator."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+ROTATION: Final = 10.0  # degrees, either way
+SCALE: Final = 0.1
+SHIFT: Final = 0.06  # of half the image's side
+CONTRAST: Final = 0.15
+BRIGHTNESS: Final = 0.1  # of the range from black to white
+NOISE: Final = 0.02  # standard deviation, of the same range
+
+DESCRIPTION: Final = (
+    f"horizontal flip, rotation to {ROTATION:g} degrees, scale to {SCALE:.0%}, shift to "
+    f"{SHIFT / 2:.0%} of the side, contrast to {CONTRAST:.0%}, brightness to {BRIGHTNESS:.0%}, "
+    f"Gaussian noise to {NOISE:.0%}"
+)
+
+
+def augment(batch: Tensor, black: float, white: float, random: torch.Generator) -> Tensor:
+    """Change each image of a batch a little, each by its own draw.
+
+    Parameters
+    ----------
+    batch
+        float32 (N, C, H, W), prepared for a network.
+    black, white
+        What the preprocessing makes of them; what is moved in from outside is black.
+    random
+        Where the draws come from.
+
+    Returns
+    -------
+    torch.Tensor
+        Of the same shape, between `black` and `white`.
+    """
+    count = len(batch)
+
+    def draw(width: float) -> Tensor:
+        return (torch.rand(count, generator=random) * 2 - 1) * width
+
+    angle, scale = draw(math.radians(ROTATION)), 1 + draw(SCALE)
+    flip = torch.where(torch.rand(count, generator=random) < 0.5, -1.0, 1.0)
+    cosine, sine = torch.cos(angle) / scale, torch.sin(angle) / scale
+    rows = (
+        torch.stack((cosine * flip, -sine, draw(SHIFT)), dim=1),
+        torch.stack((sine * flip, cosine, draw(SHIFT)), dim=1),
+    )
+    grid = functional.affine_grid(torch.stack(rows, dim=1), list(batch.shape), align_corners=False)
+    # Sampling pads with zeros, so black is brought to zero first.
+    level = (batch - black) / (white - black)
+    level = functional.grid_sample(level, grid, align_corners=False)
+    contrast, brightness = 1 + draw(CONTRAST), draw(BRIGHTNESS)
+    level = level * contrast.view(-1, 1, 1, 1) + brightness.view(-1, 1, 1, 1)
+    noise = torch.randn(count, 1, *batch.shape[2:], generator=random)
+    level = level + noise * draw(NOISE).abs().view(-1, 1, 1, 1)
+    return level.clamp(0, 1) * (white - black) + black
