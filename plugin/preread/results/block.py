@@ -104,6 +104,10 @@ def date_text(date: datetime) -> str:
     return f"{date:%Y %m %d %H:%M:%S}.{date.microsecond // 1000:03d}".rjust(23, "0")
 
 
+def _starts_a_model(name: str) -> bool:
+    return name.partition(":")[0].strip().casefold() == "model"
+
+
 def _model_lines(
     prediction: Prediction, file_name: str, file_size: int, characters: Characters
 ) -> list[str]:
@@ -116,7 +120,7 @@ def _model_lines(
         ("Class", CLASS_HEADING),
     ]
     names = [characters.representable(name) for name in prediction.classes]
-    if len(set(names)) != len(names) or any(name.casefold() == "model" for name in names):
+    if len(set(names)) != len(names) or any(map(_starts_a_model, names)):
         raise UnwritablePredictionError(
             f"model {prediction.model}: two classes have the same name once written in the image's "
             "character set, or one is called Model, which starts the next model; rename it on the "

@@ -68,9 +68,9 @@ class Characters:
             character if self._has(character) else _ascii(character) for character in text
         )
 
-    def encode(self, text: str) -> bytes:
-        """Encode the representable form of a text."""
-        return self.representable(text).encode(self._codec)
+    def encode(self, text: str, longest: int | None = None) -> bytes:
+        """Encode the representable form of a text, cut to so many characters."""
+        return self.representable(text)[:longest].rstrip().encode(self._codec)
 
     def decode(self, value: bytes) -> str:
         """Decode a value; what the character set does not explain is replaced, never raised."""
@@ -89,8 +89,8 @@ class Characters:
         return _WRITTEN.get(self.terms[0].strip(), "ascii") if len(self.terms) == 1 else "ascii"
 
     def _has(self, character: str) -> bool:
-        if character.isascii():
-            return True
+        if character.isascii() or not character.isprintable():
+            return character.isprintable()
         try:
             character.encode(self._codec)
         except UnicodeEncodeError:
@@ -101,7 +101,9 @@ class Characters:
 def _ascii(character: str) -> str:
     folded = unicodedata.normalize("NFKD", character).replace("ß", "ss")
     kept = "".join(part for part in folded if not unicodedata.combining(part))
-    return kept if kept.isascii() and kept.isprintable() and kept else f"U+{ord(character):04X}"
+    # Only letters, digits and the like: some characters are made of a space or a backslash.
+    is_plain = kept.isascii() and kept.isprintable() and kept and not set(kept) & set(" \\")
+    return kept if is_plain else f"U+{ord(character):04X}"
 
 
 def element(tag: int, vr: str, value: bytes) -> bytes:
@@ -138,30 +140,22 @@ def item(elements: Iterable[bytes]) -> bytes:
     return struct.pack("<HHI", 0xFFFE, 0xE000, len(content)) + content
 
 
-def sequence(tag: int, items: Sequence[bytes], *, delimited: bool = False) -> bytes:
-    """Encode a sequence from encoded items.
+def sequence(tag: int, items: Sequence[bytes | memoryview]) -> bytes:
+    """Encode a sequence, with a defined length, from encoded items."""
+    return element(tag, "SQ", b"".join(items))
 
-    Parameters
-    ----------
-    tag
-        ``0xGGGGEEEE``.
-    items
-        Encoded items.
-    delimited
-        Whether it has an undefined length and ends with a delimiter.
-    """
-    content = b"".join(items)
-    if not delimited:
-        return element(tag, "SQ", content)
-    head = struct.pack("<HH2sHI", tag >> 16, tag & 0xFFFF, b"SQ", 0, 0xFFFFFFFF)
-    return head + content + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+
+def coded(value: str, scheme: str, meaning: str) -> bytes:
+    """Encode a coded concept, in ASCII, as an item (PS3.3 section 8.8)."""
+    return item(
+        (
+            element(0x00080100, "SH", value.encode("ascii")),
+            element(0x00080102, "SH", scheme.encode("ascii")),
+            element(0x00080104, "LO", meaning.encode("ascii")),
+        )
+    )
 
 
 def code(tag: int, value: str, scheme: str, meaning: str) -> bytes:
-    """Encode a code sequence of one item, in ASCII (PS3.3 section 8)."""
-    coded = (
-        element(0x00080100, "SH", value.encode("ascii")),
-        element(0x00080102, "SH", scheme.encode("ascii")),
-        element(0x00080104, "LO", meaning.encode("ascii")),
-    )
-    return sequence(tag, [item(coded)])
+    """Encode a code sequence of one coded concept, in ASCII."""
+    return sequence(tag, [coded(value, scheme, meaning)])

@@ -1,0 +1,93 @@
+"""Which model, which version, trained on what: the entries of Contributing Equipment Sequence.
+
+PS3.3 C.12.1, SOP Common Module: each entry names a piece of equipment that had a part in the
+instance and what its part was. There is one for each model. The private block says what they
+found; these say, where any viewer can show it, what they are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from preread import __version__
+from preread.results.encoding import Characters, code, element, item
+from preread.results.splice import find, items
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from preread.models.prediction import Prediction
+
+MANUFACTURER: Final = "Preread"
+INTENDED_USE: Final = "Research decision support, not a diagnosis."
+# CID 7005. Other rooms may enter themselves with another purpose: de-identifying is 109104.
+PROCESSING_EQUIPMENT: Final = ("109102", "DCM", "Processing Equipment")
+
+_PURPOSE_CODE: Final = PROCESSING_EQUIPMENT[0].encode("ascii")
+_PURPOSE: Final = code(0x0040A170, *PROCESSING_EQUIPMENT)
+_LONG_STRING: Final = 64
+_SHORT_TEXT: Final = 1024
+
+
+def equipment_item(prediction: Prediction, characters: Characters) -> bytes:
+    """Encode the entry for one model.
+
+    Parameters
+    ----------
+    prediction
+        What the model said; its name, version, data set, weights and date are taken from it.
+    characters
+        What the data set can hold.
+
+    Returns
+    -------
+    bytes
+        An item of (0018,A001) in Explicit VR Little Endian.
+    """
+    dataset = characters.representable(prediction.dataset)[: _SHORT_TEXT // 2]
+    description = (
+        f"Classification of the image by a neural network trained on {dataset}; weights sha256:"
+        f"{prediction.weights_sha256}; computed by {prediction.engine}. {INTENDED_USE}"
+    )
+    versions = f"{MANUFACTURER} {__version__}", f"{prediction.model} {prediction.version}"
+    software = [characters.encode(text, _LONG_STRING) for text in versions]
+    return item(
+        (
+            element(0x00080070, "LO", MANUFACTURER.encode("ascii")),
+            element(0x00081090, "LO", characters.encode(prediction.model, _LONG_STRING)),
+            element(0x00181020, "LO", b"\\".join(software)),
+            element(0x0018A002, "DT", date_time(prediction.date).encode("ascii")),
+            element(0x0018A003, "ST", characters.encode(description, _SHORT_TEXT)),
+            _PURPOSE,
+        )
+    )
+
+
+def is_ours(entry: memoryview) -> bool:
+    """Tell whether an item of (0018,A001) was written by `equipment_item`."""
+    manufacturer = find(entry, 8, len(entry), 0x00080070)
+    purpose = find(entry, 8, len(entry), 0x0040A170)
+    if manufacturer is None or purpose is None or purpose.vr != b"SQ":
+        return False
+    if (
+        entry[manufacturer.value : manufacturer.value_end].tobytes().strip()
+        != MANUFACTURER.encode()
+    ):
+        return False
+    for concept in items(entry, purpose):
+        value = find(concept, 8, len(concept), 0x00080100)
+        if value is not None:
+            return concept[value.value : value.value_end].tobytes().strip() == _PURPOSE_CODE
+    return False
+
+
+def date_time(date: datetime) -> str:
+    """Write a date as VR DT, with its offset from UTC.
+
+    Examples
+    --------
+    >>> from datetime import UTC, datetime
+    >>> date_time(datetime(2026, 11, 21, 9, 23, 52, 123000, tzinfo=UTC))
+    '20261121092352.123000+0000'
+    """
+    return f"{date:%Y%m%d%H%M%S}.{date.microsecond:06d}{date:%z}"[:26]

@@ -1,0 +1,129 @@
+from collections.abc import Callable
+from decimal import Decimal
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from preread.models.prediction import Prediction
+from preread.results.block import (
+    UnwritablePredictionError,
+    block_elements,
+    percentages,
+    private_block,
+    private_dictionary,
+)
+from preread.results.encoding import Characters
+
+MakePrediction = Callable[..., Prediction]
+
+probabilities = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=40).filter(any)
+
+
+@given(probabilities)
+def test_percentages_add_up_and_keep_the_order(values: list[float]) -> None:
+    rounded = percentages(values)
+    assert sum(Decimal(f"{share:.2f}") for _, share in rounded) == Decimal("100.00")
+    assert sorted(index for index, _ in rounded) == list(range(len(values)))
+    shares = [share for _, share in rounded]
+    assert shares == sorted(shares, reverse=True)
+    assert [values[index] for index, _ in rounded] == sorted(values, reverse=True)
+    total = sum(map(Decimal, values))
+    for index, share in rounded:
+        exact = Decimal(values[index]) * 100 / total
+        assert abs(Decimal(f"{share:.2f}") - exact) < Decimal("0.01")
+
+
+@given(probabilities)
+def test_equals_keep_their_order(values: list[float]) -> None:
+    rounded = percentages([value for value in values for _ in range(2)])
+    for (first, _), (second, _) in pairwise(rounded):
+        if values[first // 2] == values[second // 2]:
+            assert first < second
+
+
+@pytest.mark.parametrize("values", [(), (0.0, 0.0), (float("nan"), 1.0), (-0.1, 1.1)])
+def test_percentages_of_nothing_are_refused(values: tuple[float, ...]) -> None:
+    with pytest.raises(UnwritablePredictionError):
+        percentages(values)
+
+
+def test_block_is_that_of_the_design(make_prediction: MakePrediction) -> None:
+    lines = private_block(
+        [make_prediction(), make_prediction("MobileNetV2")],
+        SOPInstanceUID="2.25.7",
+        file_size=526862,
+    )
+    assert [text for _, text in lines[:10]] == [
+        "{ Model : InceptionV3 }",
+        "{ Dataset : IQ-OTHNCCD Lung Cancer Dataset }",
+        "{ Date : 2026 11 21 09:23:52.123 }",
+        "{ FileName : 2.25.7.dcm }",
+        "{ FileSize : 526.862kB }",
+        "{ Class : Prediction(%) }",
+        "{ Malignant : 99.01 }",
+        "{ Benign : 0.99 }",
+        "{ Normal : 0.00 }",
+        "{ Model : MobileNetV2 }",
+    ]
+    assert {vr for vr, _ in lines} == {"LO"}
+
+
+def test_sixty_four_characters_are_the_longest_lo(make_prediction: MakePrediction) -> None:
+    for length, vr in ((64, "LO"), (65, "ST"), (1024, "ST")):
+        name = "x" * (length - len("{ Model :  }"))
+        line = private_block([make_prediction(name)], SOPInstanceUID="2.25.7", file_size=1)[0]
+        assert line == (vr, f"{{ Model : {name} }}")
+    with pytest.raises(UnwritablePredictionError, match="too long"):
+        private_block([make_prediction("x" * 1013)], SOPInstanceUID="2.25.7", file_size=1)
+
+
+def test_length_is_that_of_what_is_written(make_prediction: MakePrediction) -> None:
+    name = "中" * 20  # 20 characters in UTF-8, 120 once they are escaped
+    prediction = make_prediction(name)
+    wide = Characters(("ISO_IR 192",))
+    lines = private_block([prediction], SOPInstanceUID="2.25.7", file_size=1, characters=wide)
+    assert lines[0] == ("LO", f"{{ Model : {name} }}")
+    lines = private_block([prediction], SOPInstanceUID="2.25.7", file_size=1)
+    assert lines[0] == ("ST", "{ Model : " + "U+4E2D" * 20 + " }")
+
+
+@pytest.mark.parametrize(
+    "classes", [("é", "e", "x"), ("Model", "b", "c"), ("model : x", "b", "c"), ("a/b", "a\\b", "c")]
+)
+def test_classes_that_could_not_be_read_again_are_refused(
+    make_prediction: MakePrediction, classes: tuple[str, ...]
+) -> None:
+    prediction = make_prediction(classes=classes)
+    with pytest.raises(UnwritablePredictionError, match="rename it"):
+        private_block([prediction], SOPInstanceUID="2.25.7", file_size=1)
+
+
+def test_more_than_240_lines_go_on_in_the_next_block() -> None:
+    lines = [("LO", str(index)) for index in range(481)]
+    elements = block_elements(lines, 0x0057, Characters())
+    assert list(elements) == sorted(elements)
+    assert list(elements)[:3] == [0x00570010, 0x00570011, 0x00570012]
+    assert elements[0x005710FF].endswith(b"LO\x04\x00239 ")
+    assert elements[0x00571110].endswith(b"LO\x04\x00240 ")
+    assert elements[0x00571210].endswith(b"LO\x04\x00480 ")
+    assert len(elements) == 481 + 3
+
+
+def test_a_group_has_an_end() -> None:
+    lines = [("LO", "x")] * (240 * 240 + 1)
+    with pytest.raises(UnwritablePredictionError, match="private group"):
+        block_elements(lines, 0x0055, Characters())
+    assert len(block_elements(lines[1:], 0x0055, Characters())) == 240 * 241
+
+
+def test_private_dictionary_covers_four_models() -> None:
+    dictionary = private_dictionary()
+    assert next(iter(dictionary)) == "0055,1010"
+    assert list(dictionary)[-1] == "0055,103f"
+    assert len(dictionary) == 4 * (6 + 6)
+    names = [entry[1] for entry in dictionary.values()]
+    assert len(set(names)) == len(names)
+    with pytest.raises(ValueError, match="240"):
+        private_dictionary(models=20, classes=20)
