@@ -3,3 +3,28 @@
 What is here knows encodings (PS3.5, PS3.10), not the meaning of attributes, and never copies
 pixel data. Nothing here imports pydicom's dataset classes, Orthanc, or any other room.
 """
+
+from preread.elements.encoding import Encoding, FileMeta, encoding_of, inflated, read_file_meta
+from preread.elements.errors import MalformedFile
+from preread.elements.header import Header, read_header
+from preread.elements.identifiers import ResourceIds, is_orthanc_id, orthanc_id, resource_ids
+from preread.elements.scan import Element, items, read_element, scan
+
+__all__ = [
+    "Element",
+    "Encoding",
+    "FileMeta",
+    "Header",
+    "MalformedFile",
+    "ResourceIds",
+    "encoding_of",
+    "inflated",
+    "is_orthanc_id",
+    "items",
+    "orthanc_id",
+    "read_element",
+    "read_file_meta",
+    "read_header",
+    "resource_ids",
+    "scan",
+]
