@@ -7,11 +7,13 @@ Orthanc or torch.
 from preread.imaging.display import Span, Table, Voi, VoiFunction, Window
 from preread.imaging.errors import UnreadableImage
 from preread.imaging.frame import Frame, Units, frame_from_array
+from preread.imaging.image import Image, open_image
 from preread.imaging.preprocessing import Fit, Preprocessing, Resampling, prepare
 
 __all__ = [
     "Fit",
     "Frame",
+    "Image",
     "Preprocessing",
     "Resampling",
     "Span",
@@ -22,5 +24,6 @@ __all__ = [
     "VoiFunction",
     "Window",
     "frame_from_array",
+    "open_image",
     "prepare",
 ]

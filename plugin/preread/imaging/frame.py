@@ -31,7 +31,7 @@ class Frame:
     index
         From 0.
     pixels
-        (H, W) float32 in `units`, or (H, W, 3) uint8 or uint16 RGB.
+        (H, W) float32 in `units`, or (H, W, 3) uint8, uint16 or float32 RGB.
     units
         What the pixels' values are.
     voi
@@ -56,11 +56,11 @@ class Frame:
         colour = (
             self.pixels.ndim == 3
             and self.pixels.shape[2] == 3
-            and self.pixels.dtype in (np.uint8, np.uint16)
+            and self.pixels.dtype in (np.uint8, np.uint16, np.float32)
         )
         if not (grey or colour) or 0 in self.pixels.shape:
             raise ValueError(
-                "a frame is (H, W) float32 or (H, W, 3) uint8 or uint16, not "
+                "a frame is (H, W) float32 or (H, W, 3) uint8, uint16 or float32, not "
                 f"{self.pixels.shape} {self.pixels.dtype}"
             )
 

@@ -1,0 +1,317 @@
+"""Stored pixel values of one frame at a time, from any transfer syntax that can be decoded.
+
+pydicom's decoders do the work. Around them: what must be checked before they run, the order in
+which the libraries under them are tried, and one kind of error whatever they do.
+"""
+
+from __future__ import annotations
+
+import zlib
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.pixels.decoders.base import Decoder, get_decoder
+from pydicom.uid import UID, ExplicitVRLittleEndian
+
+from preread.imaging.codestream import checked
+from preread.imaging.errors import UnreadableImage
+from preread.imaging.layout import Layout
+from preread.imaging.source import Source
+
+PLUGINS = ("pylibjpeg", "gdcm", "pyjpegls", "pillow", "pydicom")
+"""The decoding libraries, by pydicom's names, in the order in which they are tried."""
+
+DEFLATED_IMAGE_FRAME = "1.2.840.10008.1.2.8.1"
+_VIDEO = "MPEG2", "MPEG-4", "HEVC", "SMPTE"
+_MOST_FRAGMENTS = 1_000_000
+_ITEM, _DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """One frame's stored values.
+
+    Attributes
+    ----------
+    values
+        (H, W), or (H, W, 3) with the colours interleaved.
+    photometric
+        What they are now: a decoder may have made RGB of YBR.
+    """
+
+    values: NDArray[Any]
+    photometric: str
+
+
+class Frames:
+    """The frames of an image, decoded when asked for.
+
+    Parameters
+    ----------
+    source
+        The file, and where its pixels lie.
+    layout
+        The checked Image Pixel module.
+
+    Raises
+    ------
+    UnreadableImage
+        If no decoder knows the transfer syntax, or fewer bytes or fragments are there than the
+        header claims. Nothing has been allocated or decoded by then.
+    """
+
+    def __init__(self, source: Source, layout: Layout) -> None:
+        self._source = source
+        self._layout = layout
+        syntax = UID(source.transfer_syntax)
+        self._deflated = syntax == DEFLATED_IMAGE_FRAME
+        self._decoder = _decoder_of(ExplicitVRLittleEndian if self._deflated else syntax)
+        self._fragments = _Fragments(array("Q"), array("Q"))
+        if source.is_encapsulated:
+            if not (self._deflated or self._decoder.is_encapsulated):
+                raise UnreadableImage(
+                    "PixelData (7FE0,0010) is encapsulated, but the transfer syntax "
+                    f"{syntax.name} is not: TransferSyntaxUID (0002,0010) is wrong"
+                )
+            self._fragments = _fragments_of(source)
+            self._check_fragments()
+        else:
+            if self._deflated or self._decoder.is_encapsulated:
+                raise UnreadableImage(
+                    f"the transfer syntax is {_name(syntax)}, but PixelData (7FE0,0010) is not "
+                    "encapsulated: TransferSyntaxUID (0002,0010) is wrong"
+                )
+            self._layout = _as_present(layout, len(source.pixels))
+
+    def __iter__(self) -> Iterator[Decoded]:
+        """Decode one frame after the other."""
+        for index, frame in enumerate(self._encoded(0)):
+            yield self._decoded(index, frame)
+
+    def frame(self, index: int) -> Decoded:
+        """Decode one frame.
+
+        Parameters
+        ----------
+        index
+            From 0 to the number of frames, exclusive.
+        """
+        return self._decoded(index, next(self._encoded(index)))
+
+    def _check_fragments(self) -> None:
+        frames, fragments = self._layout.NumberOfFrames, len(self._fragments.lengths)
+        if fragments == 0 or sum(self._fragments.lengths) == 0:
+            raise UnreadableImage("PixelData (7FE0,0010) is empty")
+        if fragments < frames:
+            raise UnreadableImage(
+                f"NumberOfFrames (0028,0008) claims {frames} frames, but PixelData (7FE0,0010) "
+                f"holds only {fragments} fragments: the file is truncated or the number wrong"
+            )
+
+    def _encoded(self, first: int) -> Iterator[bytes]:
+        """Give each frame's bytes, from `first` on; none of them for what is not compressed."""
+        frames = self._layout.NumberOfFrames
+        if not self._source.is_encapsulated:
+            yield from (b"" for _ in range(first, frames))
+            return
+        data, fragments = self._source.data, self._fragments
+        if frames == 1:
+            yield b"".join(data[start:end] for start, end in fragments.bounds())
+            return
+        if len(fragments.lengths) == frames:
+            yield from (data[start:end] for start, end in islice(fragments.bounds(), first, None))
+            return
+        buffer = BytesIO(data)  # shares the bytes
+        buffer.seek(self._source.pixel_start)
+        made = first
+        try:
+            for frame in islice(
+                generate_frames(
+                    buffer,
+                    number_of_frames=frames,
+                    extended_offsets=self._source.extended_offsets,
+                ),
+                first,
+                frames,
+            ):
+                made += 1
+                yield frame
+        except GeneratorExit:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the tables provoke
+            raise UnreadableImage(
+                "the frames cannot be told apart: the offset table of PixelData (7FE0,0010) is "
+                f"wrong ({type(error).__name__})"
+            ) from None
+        if made < frames:
+            raise UnreadableImage(
+                f"only {made} of {frames} frames are in PixelData (7FE0,0010): the file is "
+                "truncated or its offset table wrong"
+            )
+
+    def _decoded(self, index: int, frame: bytes) -> Decoded:
+        options = self._layout.options() | {"pixel_vr": self._source.pixel_vr}
+        # A high bit above the stored ones: PS3.5 8.1.1 of old; pydicom takes it to be below.
+        shifted = self._layout.HighBit >= self._layout.BitsStored
+        if shifted:
+            options |= {"correct_unused_bits": False}
+        if self._layout.BitsAllocated > 8:
+            # pydicom's conversion of YBR is one of 8 bits, whatever the pixels have.
+            options |= {"raw": True}
+        if not self._source.is_encapsulated:
+            decoded = self._try(self._source.pixels, index, "", options, index)
+        else:
+            options |= {"number_of_frames": 1}
+            if self._deflated:
+                inflated = _inflated(frame, self._layout, index)
+                decoded = self._try(inflated, 0, "", options, index)
+            else:
+                frame = checked(frame, self._decoder.UID, self._layout, index)
+                decoded = self._by_any_plugin(encapsulate([frame], has_bot=False), options, index)
+        if shifted and decoded.values.dtype.kind in "iu":
+            _shift(decoded.values, self._layout)
+        return decoded
+
+    def _by_any_plugin(self, pixels: bytes, options: dict[str, Any], index: int) -> Decoded:
+        available = self._decoder.available_plugins
+        plugins = [name for name in PLUGINS if name in available]
+        for name in plugins[:-1]:
+            try:
+                return self._try(pixels, 0, name, options, index)
+            except UnreadableImage:
+                continue
+        return self._try(pixels, 0, plugins[-1], options, index)
+
+    def _try(
+        self,
+        pixels: bytes | memoryview,
+        place: int,
+        plugin: str,
+        options: dict[str, Any],
+        index: int,
+    ) -> Decoded:
+        try:
+            values, properties = self._decoder.as_array(
+                pixels, index=place, decoding_plugin=plugin, **options
+            )
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a panic in Rust is no Exception
+            raise UnreadableImage(
+                f"frame {index + 1} ({_name(self._decoder.UID)}) cannot be decoded "
+                f"({type(error).__name__}{' in the last decoder, ' + plugin if plugin else ''}): "
+                "the pixel data are damaged, or not what the header says"
+            ) from None
+        return Decoded(values, str(properties["photometric_interpretation"]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Fragments:
+    """Where the fragments lie in the file."""
+
+    starts: array[int]
+    lengths: array[int]
+
+    def bounds(self) -> Iterator[tuple[int, int]]:
+        for start, length in zip(self.starts, self.lengths, strict=True):
+            yield start, start + length
+
+
+def _decoder_of(syntax: UID) -> Decoder:
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError:
+        if syntax.name.startswith(_VIDEO):
+            raise UnreadableImage(
+                f"a video ({syntax.name}), which is not read; export it as single frames"
+            ) from None
+        raise UnreadableImage(
+            f"no decoder for the transfer syntax {_name(syntax)}; send the image uncompressed"
+        ) from None
+    if not decoder.is_available:
+        raise UnreadableImage(
+            f"no decoder is installed for the transfer syntax {_name(syntax)}: expected "
+            "pylibjpeg and python-gdcm"
+        )
+    return decoder
+
+
+def _name(syntax: UID) -> str:
+    """Name a transfer syntax; an unknown one is whatever the file says, and is not repeated."""
+    return f"{syntax.name} ({syntax})" if syntax.type else "that the file names (unknown)"
+
+
+def _fragments_of(source: Source) -> _Fragments:
+    """Find the fragments after the Basic Offset Table (PS3.5 A.4)."""
+    data, at, end = source.data, source.pixel_start, source.pixel_end
+    starts, lengths = array("Q"), array("Q")
+    count = -1  # the first item is the offset table
+    while at + 8 <= end:
+        tag, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        if tag == _DELIMITER:
+            break
+        if tag != _ITEM:
+            raise UnreadableImage(
+                f"PixelData (7FE0,0010) is no sequence of fragments after {max(count, 0)} of them"
+            )
+        if at + 8 + length > end:
+            raise UnreadableImage(
+                f"fragment {count + 1} of PixelData (7FE0,0010) claims {length} bytes, but "
+                f"{end - at - 8} are there: the file is truncated"
+            )
+        if count >= 0:
+            starts.append(at + 8)
+            lengths.append(length)
+        if count >= _MOST_FRAGMENTS:
+            raise UnreadableImage(f"PixelData (7FE0,0010) has over {_MOST_FRAGMENTS} fragments")
+        count += 1
+        at += 8 + length
+    return _Fragments(starts, lengths)
+
+
+def _as_present(layout: Layout, there: int) -> Layout:
+    """Check the claim against the bytes of uncompressed pixel data.
+
+    Returns
+    -------
+    Layout
+        The same, but with full chroma where the data are as long as that: writers claim
+        YBR_FULL_422 for it.
+    """
+    claimed = layout.claimed_bytes
+    if there < claimed:
+        raise UnreadableImage(
+            f"{layout.keyword} holds {there} bytes, but Rows, Columns, NumberOfFrames, "
+            f"SamplesPerPixel and BitsAllocated claim {claimed}: the file is truncated or its "
+            "header wrong"
+        )
+    if layout.PhotometricInterpretation == "YBR_FULL_422" and there >= claimed // 2 * 3:
+        return layout.with_full_chroma()
+    return layout
+
+
+def _inflated(frame: bytes, layout: Layout, index: int) -> bytes:
+    """Undo Deflated Image Frame Compression (PS3.5 A.4.13), no further than a frame's length."""
+    size = (layout.frame_bits + 7) // 8
+    try:
+        pixels = zlib.decompressobj(-zlib.MAX_WBITS).decompress(frame, size + 1)
+    except zlib.error:
+        raise UnreadableImage(f"frame {index + 1} is not what deflate makes") from None
+    if len(pixels) < size:
+        raise UnreadableImage(
+            f"frame {index + 1} inflates to {len(pixels)} bytes; expected {size}: it is cut off"
+        )
+    return pixels + b"\0" * (len(pixels) % 2)
+
+
+def _shift(values: NDArray[Any], layout: Layout) -> None:
+    """Move the stored bits to the bottom, in place; a signed type keeps the sign."""
+    np.left_shift(values, layout.BitsAllocated - 1 - layout.HighBit, out=values)
+    np.right_shift(values, layout.BitsAllocated - layout.BitsStored, out=values)
