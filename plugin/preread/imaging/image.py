@@ -125,7 +125,7 @@ def _refuse_other_objects(source: Source) -> None:
     name = sop_class.name if sop_class.type == "SOP Class" else "object of an unknown class"
     if not source.keyword and not source.sop_class:
         raise UnreadableImage(
-            "no DICOM image: neither SOPClassUID (0008,0016) nor pixel data were found, so the file "
+            "no DICOM image: neither SOPClassUID (0008,0016) nor pixel data were found; the file "
             "is broken or no DICOM"
         )
     if not source.keyword:
