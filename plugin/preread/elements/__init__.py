@@ -6,6 +6,7 @@ pixel data. Nothing here imports pydicom's dataset classes, Orthanc, or any othe
 
 from preread.elements.encoding import Encoding, FileMeta, encoding_of, inflated, read_file_meta
 from preread.elements.errors import MalformedFile
+from preread.elements.explicit import dictionary_vr, explicit_little_endian
 from preread.elements.header import Header, read_header
 from preread.elements.identifiers import ResourceIds, is_orthanc_id, orthanc_id, resource_ids
 from preread.elements.scan import Element, items, read_element, scan
@@ -17,7 +18,9 @@ __all__ = [
     "Header",
     "MalformedFile",
     "ResourceIds",
+    "dictionary_vr",
     "encoding_of",
+    "explicit_little_endian",
     "inflated",
     "is_orthanc_id",
     "items",
