@@ -9,7 +9,10 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from pydicom.datadict import DicomDictionary, RepeatersDictionary
+from pydicom.datadict import (  # type: ignore[attr-defined]  # public by pydicom's own manual
+    DicomDictionary,
+    RepeatersDictionary,
+)
 
 from preread.elements.encoding import (
     EXPLICIT,
