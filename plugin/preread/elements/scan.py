@@ -16,7 +16,17 @@ SEQUENCE_END: Final = 0xFFFEE0DD
 DEEPEST: Final = 64
 """Nesting beyond which a file is refused; real files stay below ten."""
 
-_IMPLICIT: Final = Encoding(implicit=True, little=True)
+IMPLICIT_LITTLE: Final = Encoding(implicit=True, little=True)
+"""What a VR of UN with undefined length is written in, whatever is around it (PS3.5 6.2.2)."""
+
+_SHORT_VRS: Final = VRS - LONG_VRS
+
+Ends = dict[int, int]
+"""Where what has an undefined length ends, by the offset at which it begins.
+
+Finding such an end walks over all that lies within. Who later goes into it level by level hands
+the same mapping on, so that nothing is walked over more than twice, however deep it lies.
+"""
 
 
 class Element(NamedTuple):
@@ -50,25 +60,29 @@ class Element(NamedTuple):
         """Whether its length is undefined: a delimiter ends it."""
         return self.end != self.value_end
 
+    def inner_encoding(self, encoding: Encoding) -> Encoding:
+        """Return how the items of this sequence are written, in a data set written so."""
+        return IMPLICIT_LITTLE if self.vr == b"UN" else encoding
+
+
+_Unpack = Callable[[bytes | memoryview, int], tuple[int, ...]]
+
 
 class _Readers(NamedTuple):
-    tag: Callable[..., tuple[int, ...]]
-    short: Callable[..., tuple[int, ...]]
-    long: Callable[..., tuple[int, ...]]
+    explicit: Callable[[bytes | memoryview, int], tuple[int, int, bytes, int]]
+    implicit: _Unpack
+    long: _Unpack
 
 
-_READERS: Final = {
-    True: _Readers(
-        struct.Struct("<HH").unpack_from,
-        struct.Struct("<H").unpack_from,
-        struct.Struct("<I").unpack_from,
-    ),
-    False: _Readers(
-        struct.Struct(">HH").unpack_from,
-        struct.Struct(">H").unpack_from,
-        struct.Struct(">I").unpack_from,
-    ),
-}
+def _readers(order: str) -> _Readers:
+    return _Readers(
+        struct.Struct(order + "HH2sH").unpack_from,  # type: ignore[arg-type]  # typeshed: Any
+        struct.Struct(order + "HHI").unpack_from,
+        struct.Struct(order + "I").unpack_from,
+    )
+
+
+_READERS: Final = {True: _readers("<"), False: _readers(">")}
 
 
 def scan(
@@ -79,6 +93,7 @@ def scan(
     *,
     stop_before: int | None = None,
     depth: int = 0,
+    ends: Ends | None = None,
 ) -> Iterator[Element]:
     """Walk over the elements of one level; sequences and encapsulated pixel data are skipped.
 
@@ -91,10 +106,13 @@ def scan(
     encoding
         How it is written.
     stop_before
-        A tag from which on nothing is looked at. Elements are taken in the order of the file,
-        which a malformed file does not keep.
+        A tag from which on nothing is looked at; the delimiters of items (FFFE,E00D) can be
+        named too. Elements are taken in the order of the file, which a malformed file does not
+        keep.
     depth
         How deep the level lies.
+    ends
+        What is known of undefined lengths; see `Ends`.
 
     Yields
     ------
@@ -106,14 +124,44 @@ def scan(
     MalformedFile
         If an element does not fit into the range, or something is nested too deep.
     """
-    readers = _READERS[encoding.little]
-    position = start
-    while position < end:
-        element = read_element(data, position, end, encoding, readers, depth)
-        if stop_before is not None and element.tag >= stop_before:
-            return
-        yield element
-        position = element.end
+    explicit, implicit, long = _READERS[encoding.little]
+    is_implicit = encoding.implicit
+    ends = {} if ends is None else ends
+    limit = UNDEFINED if stop_before is None else stop_before
+    new = tuple.__new__  # half the time of Element(...), and this is the innermost loop of all
+    vr = b""
+    while start < end:
+        if end - start < 8:
+            raise MalformedFile(start, None, "the file ends within an element's header")
+        value = start + 8
+        if is_implicit:
+            group, number, length = implicit(data, start)
+            tag = group << 16 | number
+            if tag >= limit:
+                return
+        else:
+            group, number, vr, length = explicit(data, start)
+            tag = group << 16 | number
+            if tag >= limit:
+                return
+            if vr not in _SHORT_VRS:
+                value += 4
+                if vr not in LONG_VRS or group == 0xFFFE:
+                    raise MalformedFile(start, tag, "expected a VR of PS3.5 Table 6.2-1")
+                if value > end:
+                    raise MalformedFile(start, tag, "the file ends within an element's header")
+                (length,) = long(data, start + 8)
+        if length == UNDEFINED:
+            inner = IMPLICIT_LITTLE if vr == b"UN" else encoding
+            value_end = _end_of_items(data, tag, value, end, inner, depth + 1, ends)
+            start_of_next = value_end + 8
+        else:
+            start_of_next = value_end = value + length
+            if value_end > end:
+                reason = f"claims {length} bytes where {end - value} are left"
+                raise MalformedFile(start, tag, reason)
+        yield new(Element, (tag, vr, start, value, value_end, start_of_next))
+        start = start_of_next
 
 
 def read_element(
@@ -121,107 +169,116 @@ def read_element(
     position: int,
     end: int,
     encoding: Encoding,
-    readers: _Readers | None = None,
+    *,
     depth: int = 0,
+    ends: Ends | None = None,
 ) -> Element:
-    """Read the header of the element at `position` and find its end."""
-    read = readers or _READERS[encoding.little]
-    if position + 8 > end:
-        raise MalformedFile(position, None, "the file ends within an element's header")
-    group, number = read.tag(data, position)
-    tag = group << 16 | number
-    if encoding.implicit:
-        vr, value = b"", position + 8
-        (length,) = read.long(data, position + 4)
-    else:
-        vr = bytes(data[position + 4 : position + 6])
-        if vr in LONG_VRS:
-            value = position + 12
-            if value > end:
-                raise MalformedFile(position, tag, "the file ends within an element's header")
-            (length,) = read.long(data, position + 8)
-        elif vr in VRS:
-            value = position + 8
-            (length,) = read.short(data, position + 6)
-        else:
-            raise MalformedFile(position, tag, "expected a VR of PS3.5 Table 6.2-1")
-    if length != UNDEFINED:
-        if value + length > end:
-            raise MalformedFile(
-                position, tag, f"claims {length} bytes where {end - value} are left"
-            )
-        return Element(tag, vr, position, value, value + length, value + length)
-    inner = _IMPLICIT if vr == b"UN" else encoding
-    value_end = _end_of_items(data, tag, value, end, inner, depth + 1)
-    return Element(tag, vr, position, value, value_end, value_end + 8)
+    """Read the header of the element at `position` and find its end.
+
+    Raises
+    ------
+    MalformedFile
+        If there is none that fits into the range.
+    """
+    for element in scan(data, position, end, encoding, depth=depth, ends=ends):
+        return element
+    raise MalformedFile(position, None, "the file ends where an element was expected")
 
 
 def items(
-    data: bytes | memoryview, start: int, end: int, encoding: Encoding, *, depth: int = 1
+    data: bytes | memoryview,
+    start: int,
+    end: int,
+    encoding: Encoding,
+    *,
+    depth: int = 1,
+    ends: Ends | None = None,
 ) -> Iterator[tuple[int, int, int]]:
-    """Walk over the items of a sequence's value.
+    """Walk over the items of a sequence's value, or the fragments of encapsulated pixel data.
 
     Yields
     ------
     tuple of int
         Offset of the item's tag, of its first element, and behind its last element.
+
+    Raises
+    ------
+    MalformedFile
+        If there is anything but items.
     """
-    read = _READERS[encoding.little]
+    read = _READERS[encoding.little].implicit
+    ends = {} if ends is None else ends
     position = start
     while position < end:
         if position + 8 > end:
             raise MalformedFile(position, None, "the file ends within an item's header")
-        group, number = read.tag(data, position)
+        group, number, length = read(data, position)
         tag = group << 16 | number
-        (length,) = read.long(data, position + 4)
         if tag == SEQUENCE_END:
             return
         if tag != ITEM:
             raise MalformedFile(position, tag, "expected an item of a sequence")
         inside = position + 8
         if length == UNDEFINED:
-            inside_end = _end_of_item(data, inside, end, encoding, depth)
+            inside_end = _end_of_item(data, inside, end, encoding, depth, ends)
             yield position, inside, inside_end
             position = inside_end + 8
         else:
-            if inside + length > end:
+            inside_end = inside + length
+            if inside_end > end:
                 raise MalformedFile(position, tag, "an item is longer than its sequence")
-            yield position, inside, inside + length
-            position = inside + length
+            yield position, inside, inside_end
+            position = inside_end
 
 
 def _end_of_items(
-    data: bytes | memoryview, tag: int, start: int, end: int, encoding: Encoding, depth: int
+    data: bytes | memoryview,
+    tag: int,
+    start: int,
+    end: int,
+    encoding: Encoding,
+    depth: int,
+    ends: Ends,
 ) -> int:
     """Return the offset of the delimiter that ends a value of undefined length."""
+    known = ends.get(start)
+    if known is not None:
+        return known
     if depth > DEEPEST:
         raise MalformedFile(start, tag, f"nested deeper than {DEEPEST} levels")
-    read = _READERS[encoding.little]
+    read = _READERS[encoding.little].implicit
     position = start
     while position + 8 <= end:
-        group, number = read.tag(data, position)
+        group, number, length = read(data, position)
         found = group << 16 | number
         if found == SEQUENCE_END:
+            ends[start] = position
             return position
         if found != ITEM:
             raise MalformedFile(position, found, "expected an item or the end of a sequence")
-        (length,) = read.long(data, position + 4)
+        position += 8
         if length == UNDEFINED:
-            position = _end_of_item(data, position + 8, end, encoding, depth) + 8
+            position = _end_of_item(data, position, end, encoding, depth, ends) + 8
         else:
-            position += 8 + length
+            position += length
     raise MalformedFile(start, tag, "the sequence has no end")
 
 
 def _end_of_item(
-    data: bytes | memoryview, start: int, end: int, encoding: Encoding, depth: int
+    data: bytes | memoryview, start: int, end: int, encoding: Encoding, depth: int, ends: Ends
 ) -> int:
     """Return the offset of the delimiter that ends an item of undefined length."""
-    read = _READERS[encoding.little]
+    known = ends.get(start)
+    if known is not None:
+        return known
     position = start
-    while position + 8 <= end:
-        group, number = read.tag(data, position)
-        if group << 16 | number == ITEM_END:
-            return position
-        position = read_element(data, position, end, encoding, read, depth).end
-    raise MalformedFile(start, ITEM, "the item has no end")
+    for element in scan(data, start, end, encoding, stop_before=ITEM_END, depth=depth, ends=ends):
+        position = element.end
+    # The scan ended before the delimiter, or at the end of the range.
+    if position + 8 > end:
+        raise MalformedFile(start, ITEM, "the item has no end")
+    group, number, _ = _READERS[encoding.little].implicit(data, position)
+    if group << 16 | number != ITEM_END:
+        raise MalformedFile(position, group << 16 | number, "expected the end of an item")
+    ends[start] = position
+    return position
