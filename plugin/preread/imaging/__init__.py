@@ -8,6 +8,7 @@ from preread.imaging.display import Span, Table, Voi, VoiFunction, Window
 from preread.imaging.errors import UnreadableImage
 from preread.imaging.frame import Frame, Units, frame_from_array
 from preread.imaging.image import Image, open_image
+from preread.imaging.picture import open_picture
 from preread.imaging.preprocessing import Fit, Preprocessing, Resampling, prepare
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "Window",
     "frame_from_array",
     "open_image",
+    "open_picture",
     "prepare",
 ]

@@ -19,7 +19,9 @@ class Units(StrEnum):
     MODALITY = "US"
     """The modality's own, not further specified (PS3.3 C.11.1.1.2)."""
     DISPLAY = "display"
-    """Brightness: a picture, a secondary capture, colour, or a CT that hides its rescale."""
+    """Brightness: a picture, a secondary capture, or colour."""
+    UNKNOWN = "unknown"
+    """A CT that does not say how its values become HU."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,15 +77,16 @@ class Frame:
         Parameters
         ----------
         window
-            In modality units, in place of the image's own. Colour, and values that are brightness
-            already (`Units.DISPLAY`), have none: they are shown as they are.
+            In modality units, in place of the image's own. Values in no such units
+            (`Units.DISPLAY`, `Units.UNKNOWN`) are shown as the image itself asks for.
 
         Returns
         -------
         ndarray of float32
             (H, W) or (H, W, 3), 0 (black) to 1 (white).
         """
-        voi = self.voi if window is None or self.units is Units.DISPLAY else window
+        given = window if self.units in (Units.HOUNSFIELD, Units.MODALITY) else None
+        voi: Voi = given or self.voi
         shown = voi.apply(self.pixels)
         return np.subtract(1.0, shown, dtype=np.float32) if self.inverted else shown
 

@@ -65,7 +65,7 @@ def grey_frame(index: int, stored: NDArray[Any], source: Source, layout: Layout)
             # Padding is outside of what was imaged: it is made as dark as the darkest pixel, so
             # that neither a window nor a range is drawn out by it.
             values[padding] = shown.max() if inverted else shown.min()
-    voi = _voi(index, values, source) or _range_of(values, layout)
+    voi = _voi(index, values, source) or _range_of(values, units, layout)
     return Frame(index=index, pixels=values, units=units, voi=voi, inverted=inverted)
 
 
@@ -127,7 +127,7 @@ def _units(source: Source, kind: str, *, transformed: bool) -> Units:
     ):
         return Units.DISPLAY
     if text_of(source.dataset, "Modality") == "CT" and not kind:
-        return Units.HOUNSFIELD if transformed else Units.DISPLAY
+        return Units.HOUNSFIELD if transformed else Units.UNKNOWN
     return Units.MODALITY
 
 
@@ -188,7 +188,15 @@ def _window(center: float, width: float, function: str) -> Window | None:
         return None
 
 
-def _range_of(values: NDArray[np.float32], layout: Layout) -> Span:
-    if layout.BitsStored == 1:
-        return Span(0, 1)
-    return Span(float(values.min()), float(values.max()))
+def _range_of(values: NDArray[np.float32], units: Units, layout: Layout) -> Span:
+    """Give the range of an image that has neither window nor table.
+
+    One bit, eight bits and secondary captures show brightness, from 0 to what their bits hold: the
+    same as for the picture that a capture was made from. Elsewhere nothing is known but the values.
+    """
+    low, high = float(values.min()), float(values.max())
+    largest = float((1 << min(layout.BitsStored, 32)) - 1)
+    brightness = units is Units.DISPLAY or layout.BitsStored <= 8
+    if brightness and layout.keyword == "PixelData" and low >= 0 and high <= largest:
+        return Span(0, largest)
+    return Span(low, high)
