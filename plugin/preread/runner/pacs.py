@@ -53,6 +53,19 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """An instance of the same UIDs was stored before, and Orthanc kept that one as it is.
+
+    Attributes
+    ----------
+    instance
+        Orthanc's id.
+    """
+
+    instance: str
+
+
+@dataclass(frozen=True, slots=True)
 class Superseded:
     """The receive hook discarded the file: a newer arrival or a deletion overtook it."""
 
@@ -70,7 +83,7 @@ class Refused:
     reason: str
 
 
-StoreOutcome = Stored | Superseded | Refused
+StoreOutcome = Stored | Kept | Superseded | Refused
 
 
 class Pacs(Protocol):
@@ -121,6 +134,9 @@ class OrthancPacs:
         An ``Authorization`` header, as Orthanc gives it to its plugins. It goes before `username`.
     username, password
         Of an Orthanc user.
+    verify
+        Whether the certificate must be one that this machine trusts; on the loopback Orthanc's own
+        will do.
     transport
         In place of the network.
     tries
@@ -134,6 +150,7 @@ class OrthancPacs:
         token: str = "",
         username: str = "",
         password: str = "",
+        verify: bool = True,
         transport: httpx.BaseTransport | None = None,
         tries: int = _TRIES,
     ) -> None:
@@ -146,6 +163,7 @@ class OrthancPacs:
             auth=basic,
             timeout=_PATIENCE,
             limits=httpx.Limits(max_keepalive_connections=8, keepalive_expiry=30.0),
+            verify=verify,
             transport=transport,
             # A proxy from the environment has no place between the runner and its Orthanc.
             trust_env=False,
@@ -237,7 +255,7 @@ class OrthancPacs:
                 f"POST {path}: expected Orthanc's JSON; is the URL that of Orthanc?"
             ) from None
         if status == "AlreadyStored":
-            return Refused("an instance of the same UIDs is stored already and was kept as it is")
+            return Kept(instance)
         return Stored(instance) if instance else Superseded()
 
     def json(self, path: str, query: Mapping[str, str] | None = None) -> Any:
@@ -283,7 +301,8 @@ class OrthancPacs:
             answer = self._client.request(method, path, **request)
         except httpx.HTTPError as error:
             raise PacsUnreachableError(
-                f"{method} {_route(path)}: Orthanc does not answer ({type(error).__name__})"
+                f"{method} {_route(path)}: Orthanc does not answer at "
+                f"{self._client.base_url.netloc.decode()} ({type(error).__name__})"
             ) from None
         if answer.is_server_error:
             raise PacsFailedError(f"{method} {_route(path)}: {_told(answer)}")

@@ -1,0 +1,5 @@
+"""``python -m preread`` is ``preread``."""
+
+from preread.cli import main
+
+main()

@@ -1,0 +1,155 @@
+"""Puts the runner together from the site's settings; the one place that knows every room."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import structlog
+
+from preread.deidentify import Deidentifier, DeidentifyOptions, Pseudonyms, Secret
+from preread.errors import SettingsError
+from preread.imaging import open_image
+from preread.ledger.journal import Journal
+from preread.ledger.sql import SqlLedger
+from preread.models.catalogue import Catalogue
+from preread.models.ensemble import Ensemble
+from preread.runner.announcing import Announcer
+from preread.runner.forwarding import Forwarding
+from preread.runner.meter import Meter
+from preread.runner.pipeline import Pace, Pipeline, Stations
+from preread.runner.reading import Decoder, Reader
+from preread.runner.status import FILE_NAME
+from preread.runner.writing import Writer
+
+if TYPE_CHECKING:
+    from preread.runner.pacs import Pacs
+    from preread.runner.reading import Networks
+    from preread.settings import Site
+
+_log = structlog.get_logger(__name__)
+
+
+class Assembly:
+    """A runner with all its parts.
+
+    Parameters
+    ----------
+    site
+        The settings.
+    pacs
+        Orthanc.
+    owner
+        What this runner calls itself in the ledger. What a predecessor of this name still holds
+        is taken back: the caller has the lock.
+    once
+        Whether it ends when there is nothing left to do.
+
+    Raises
+    ------
+    preread.errors.PrereadError
+        If a part cannot work: the key, the ledger, a model.
+    """
+
+    def __init__(self, site: Site, pacs: Pacs, owner: str, *, once: bool = False) -> None:
+        began = time.monotonic()
+        self._meter = Meter(site.folder / FILE_NAME)
+        journal = Journal(site.journal_file) if site.journal_file.exists() else None
+        secret = _secret(site, journal)
+        catalogue = Catalogue.load(site.models_folder, site.settings.models.run)
+        self._ledger = SqlLedger.from_site(site)
+        # Before the models are loaded, which takes a while: others may take up the work.
+        returned = self._ledger.release_owner(owner)
+        wake = threading.Event()
+        self._forwarding = None
+        if journal is not None:
+            self._forwarding = Forwarding(journal, self._ledger, pacs, self._meter, wake.set)
+            self._forwarding.start()
+        networks = _networks(site, catalogue)
+        self._meter.loaded(networks.engine, catalogue.names)
+        self.pipeline = Pipeline(
+            owner,
+            Stations(
+                ledger=self._ledger,
+                pacs=pacs,
+                decoder=_decoder(site, catalogue),
+                reader=Reader(catalogue, networks, site.settings.runner.batch_size),
+                writer=_writer(site, pacs, secret),
+                meter=self._meter,
+            ),
+            Pace(
+                lease_seconds=site.settings.ledger.lease_seconds,
+                # One keeps pace with networks on the same cores; a GPU wants more.
+                decoders=max(1, min(4, (os.cpu_count() or 1) // 2)),
+                drained=self._is_settled if once else None,
+            ),
+            wake,
+        )
+        _log.info(
+            "ready",
+            engine=networks.engine,
+            models=list(catalogue.names),
+            taken_back=returned,
+            forwards=journal is not None,
+            seconds=round(time.monotonic() - began, 1),
+        )
+
+    def start(self) -> None:
+        """Begin to read images."""
+        self.pipeline.start()
+        self.tell()
+
+    def tell(self) -> None:
+        """Write the status file."""
+        self._meter.write(self.pipeline.in_hand)
+
+    def stop(self, patience: float) -> bool:
+        """Finish the batch in hand, give back the rest; False if that took too long."""
+        self.pipeline.stop()
+        in_time = self.pipeline.join(patience)
+        if self._forwarding is not None:
+            self._forwarding.stop(1.0)
+        self.tell()
+        self._ledger.close()
+        return in_time
+
+    def _is_settled(self) -> bool:
+        return self._forwarding is None or self._forwarding.settled
+
+
+def _secret(site: Site, journal: Journal | None) -> Secret:
+    """Load the site's key; the runner never makes one."""
+    if not site.key_file.exists():
+        raise SettingsError(
+            f"Preread.Deidentify.KeyFile: {site.key_file} is missing; Orthanc makes it at its "
+            "first start, and a runner on another machine needs a copy of it"
+        )
+    return Secret.load_or_create(
+        site.key_file, None if journal is None else journal.key_fingerprint
+    )
+
+
+def _networks(site: Site, catalogue: Catalogue) -> Networks:
+    runner = site.settings.runner
+    return Ensemble(catalogue, runner.engine.value, runner.threads)
+
+
+def _decoder(site: Site, catalogue: Catalogue) -> Decoder:
+    largest = site.settings.runner.max_image_megabytes * 2**20
+    return Decoder(catalogue, partial(open_image, max_bytes=largest))
+
+
+def _writer(site: Site, pacs: Pacs, secret: Secret) -> Writer:
+    settings = site.settings
+    options = DeidentifyOptions(dummy_text=settings.deidentify.dummy_text)
+    return Writer(
+        pacs,
+        Announcer(secret.derive("announcement")),
+        mode=settings.deidentify.mode,
+        placement=settings.predictions.placement,
+        deidentifier=Deidentifier(secret, options),
+        uids=Pseudonyms(secret),
+    )

@@ -1,0 +1,188 @@
+"""From the bytes of an image to what the models say: decoding, batches, the mean over frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preread.errors import PrereadError
+from preread.imaging import Frame, Preprocessing, prepare
+from preread.models.catalogue import Catalogue
+from preread.models.prediction import Prediction
+from preread.runner.work import Piece, Work
+
+_PIECE = 16  # frames; a multi-frame image is never prepared as a whole
+
+
+class MissingModelError(PrereadError):
+    """A job asks for a model that is not in the folder of models."""
+
+
+class OpenImage(Protocol):
+    """An image whose frames are decoded one after the other; `preread.imaging.Image` is one."""
+
+    @property
+    def number_of_frames(self) -> int:
+        """How many frames it has, 1 or more."""
+        ...
+
+    @property
+    def frames(self) -> Iterator[Frame]:
+        """The frames in their order, each decoded when it is reached."""
+        ...
+
+
+class Networks(Protocol):
+    """The loaded models; `preread.models.Ensemble` is one. Used by one thread."""
+
+    @property
+    def engine(self) -> str:
+        """The engine's name."""
+        ...
+
+    @property
+    def batch_hint(self) -> int:
+        """How many images at once are fastest."""
+        ...
+
+    def predict(self, model: str, batch: NDArray[np.float32], /) -> NDArray[np.float64]:
+        """Return probabilities (N, classes) for a batch (N, C, H, W)."""
+        ...
+
+    def prediction(
+        self, model: str, frames: Sequence[Sequence[float]], date: datetime, /
+    ) -> Prediction:
+        """Label the probabilities of an image's frames, and add their mean."""
+        ...
+
+
+class Decoder:
+    """Turns a file into pieces for the networks.
+
+    Parameters
+    ----------
+    catalogue
+        Whose cards say how images are prepared.
+    open_image
+        `preread.imaging.open_image` with its bound on the decoded size.
+    """
+
+    def __init__(self, catalogue: Catalogue, open_image: Callable[[bytes], OpenImage]) -> None:
+        self._catalogue = catalogue
+        self._open_image = open_image
+
+    def pieces(self, work: Work) -> Iterator[Piece]:
+        """Decode an image; its number of frames is noted in `work`.
+
+        Raises
+        ------
+        preread.imaging.UnreadableImage
+            If the image cannot be decoded, at any frame.
+        MissingModelError
+            If a model of the job is not there any more.
+        """
+        wanted = self._preprocessings(work.job.models)
+        image = self._open_image(work.data)
+        work.frames = image.number_of_frames
+        collected: list[Frame] = []
+        for frame in image.frames:
+            collected.append(frame)
+            if len(collected) == _PIECE:
+                yield _piece(work, collected, wanted)
+                collected = []
+        if collected:
+            yield _piece(work, collected, wanted)
+
+    def _preprocessings(self, models: Sequence[str]) -> tuple[Preprocessing, ...]:
+        missing = [name for name in models if name not in self._catalogue.names]
+        if missing:
+            raise MissingModelError(
+                f"the model {missing[0]} is not there any more (Preread.Models); "
+                "analyze the instance again with those that are"
+            )
+        cards = (self._catalogue[name].card for name in models)
+        return tuple(dict.fromkeys(card.Preprocessing for card in cards))
+
+
+def _piece(work: Work, frames: Sequence[Frame], wanted: Sequence[Preprocessing]) -> Piece:
+    inputs = {how: np.stack([prepare(frame, how) for frame in frames]) for how in wanted}
+    return Piece(work, len(frames), inputs)
+
+
+class Reader:
+    """Runs the models on pieces, and puts together what they say of each image.
+
+    Parameters
+    ----------
+    catalogue
+        The models' cards.
+    networks
+        The loaded models.
+    batch_size
+        Frames per pass of a network; 0 for what is fastest on the engine.
+    clock
+        The time in UTC.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        networks: Networks,
+        batch_size: int = 0,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._catalogue = catalogue
+        self._networks = networks
+        self._batch_size = batch_size or networks.batch_hint
+        self._clock = clock
+
+    @property
+    def batch_size(self) -> int:
+        """How many frames are worth collecting for one pass."""
+        return self._batch_size
+
+    def read(self, pieces: Sequence[Piece]) -> None:
+        """Run every model on those of the pieces that are for it; add rows to their works.
+
+        The order of a model's rows is that of the frames, so the pieces of one image come in
+        their order.
+        """
+        models = dict.fromkeys(model for piece in pieces for model in piece.work.job.models)
+        answers = {model: self._answers(model, pieces) for model in models}
+        # Only when all went well: a batch that failed is read again, image by image.
+        for model, found in answers.items():
+            for piece, rows in found:
+                piece.work.rows.setdefault(model, []).extend(tuple(map(float, row)) for row in rows)
+
+    def _answers(
+        self, model: str, pieces: Sequence[Piece]
+    ) -> list[tuple[Piece, NDArray[np.float64]]]:
+        how = self._catalogue[model].card.Preprocessing
+        mine = [piece for piece in pieces if model in piece.work.job.models]
+        inputs = [piece.inputs[how] for piece in mine]
+        batch = inputs[0] if len(inputs) == 1 else np.concatenate(inputs)
+        size = self.batch_size
+        answers = [
+            self._networks.predict(model, batch[start : start + size])
+            for start in range(0, len(batch), size)
+        ]
+        rows = answers[0] if len(answers) == 1 else np.concatenate(answers)
+        ends = np.cumsum([piece.frames for piece in mine])[:-1]
+        return list(zip(mine, np.split(rows, ends), strict=True))
+
+    def conclude(self, work: Work) -> None:
+        """Give an image of which every frame is read its predictions.
+
+        Raises
+        ------
+        preread.models.prediction.InvalidPredictionError
+            If a network's answer is no distribution.
+        """
+        now = self._clock()
+        work.predictions = tuple(
+            self._networks.prediction(model, work.rows[model], now) for model in work.job.models
+        )

@@ -1,0 +1,68 @@
+"""One image on its way through the runner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preread.imaging import Preprocessing
+from preread.ledger.job import Job
+from preread.models.prediction import Prediction
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """A job with what the stages have made of it so far.
+
+    Attributes
+    ----------
+    job
+        What is to be done.
+    data
+        The whole file, as Orthanc stores it.
+    rows
+        By model: one row of probabilities per frame that was read.
+    frames
+        How many frames the image has; None until it is decoded.
+    predictions
+        What goes into the result; empty until all frames are read.
+    """
+
+    job: Job
+    data: bytes
+    rows: dict[str, list[tuple[float, ...]]] = field(default_factory=dict)
+    frames: int | None = None
+    predictions: tuple[Prediction, ...] = ()
+
+    @property
+    def is_read(self) -> bool:
+        """Whether every model has seen every frame."""
+        return all(len(self.rows.get(model, ())) == self.frames for model in self.job.models)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Piece:
+    """Some consecutive frames of an image, ready for the networks.
+
+    Attributes
+    ----------
+    work
+        The image.
+    frames
+        How many frames.
+    inputs
+        By preprocessing: (frames, C, H, W) float32, each in the range that its model's card asks
+        for.
+    """
+
+    work: Work
+    frames: int
+    inputs: Mapping[Preprocessing, NDArray[np.float32]]
+
+    @property
+    def weight(self) -> int:
+        """Bytes that the inputs take up."""
+        return sum(array.nbytes for array in self.inputs.values())
