@@ -13,7 +13,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
 
-import click
 import typer
 from pydicom.data import get_testdata_file
 from rich.console import Console
@@ -175,16 +174,10 @@ def main() -> int:
     """Run the command line; return the exit code."""
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        app(standalone_mode=False)
+        app()
     except PrereadError as error:
         sys.stderr.write(f"preread: {error}\n")
         return 1
-    except click.ClickException as error:
-        sys.stderr.write(f"preread: {error.format_message()}\n")
-        return 2
-    except (KeyboardInterrupt, click.Abort):
-        _console.print("stopped")
-        return 130
     return 0
 
 

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from uuid import NAMESPACE_OID, uuid5
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 from skimage.filters import gaussian
 
 from preread.errors import PrereadError
@@ -83,7 +84,7 @@ class Phantom:
         self.nodule = Nodule(
             x=side * (_LUNG_CENTRE[0] + random.uniform(-8, 12)),
             y=random.uniform(-25, 25),
-            z=random.uniform(-25, 25),
+            z=random.uniform(18, 40),  # above the heart
             radius=random.uniform(9, 13),
         )
         self._spicules = random.uniform(0, 2 * np.pi, size=4)
@@ -222,7 +223,8 @@ def chest_series(seed: int = 1, slices: int = 40) -> Iterator[Dataset]:
 
 
 def _uid(seed: int, *what: str) -> UID:
-    return generate_uid(prefix=None, entropy_srcs=["preread synthetic chest", str(seed), *what])
+    name = " ".join(("preread synthetic chest", str(seed), *what))
+    return UID(f"2.25.{uuid5(NAMESPACE_OID, name).int}")
 
 
 def _instance(phantom: Phantom, number: int, z: float) -> Dataset:

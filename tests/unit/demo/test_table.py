@@ -1,0 +1,69 @@
+"""What the terminal shows."""
+
+import io
+
+from rich.console import Console
+from rich.table import Table
+
+from preread.demo.reading import Image, Outcome
+from preread.demo.table import chosen, series_tables, unread_lines
+from preread.results.reading import ClassPercentage, ModelResult
+
+
+def _image(number: int, malignant: float, models: tuple[str, ...] = ("MobileNetV2",)) -> Image:
+    classes = (ClassPercentage("Malignant", malignant), ClassPercentage("Normal", 100 - malignant))
+    return Image(
+        PatientID="pseudonym",
+        StudyInstanceUID="1.2.3",
+        SeriesInstanceUID="1.2.3.4",
+        SOPInstanceUID=f"1.2.3.4.{number}",
+        Modality="CT",
+        InstanceNumber=number,
+        results=tuple(ModelResult(Model=model, classes=classes) for model in models),
+    )
+
+
+def _text(table: Table) -> str:
+    console = Console(file=io.StringIO(), width=160)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get()
+
+
+def test_a_series_shows_its_images_in_order_and_their_mean() -> None:
+    (table,) = series_tables([_image(2, 40.0), _image(1, 20.0)])
+    text = _text(table)
+    assert "CT series, 2 images read, patient pseudonym" in text
+    assert text.index("Malignant 20.00") < text.index("Malignant 40.00")
+    assert "mean of 2" in text
+    assert "Normal 70.00   Malignant 30.00" in text
+
+
+def test_each_model_has_its_row() -> None:
+    (table,) = series_tables([_image(1, 20.0, ("MobileNetV2", "ResNet50V2"))])
+    assert table.row_count == 4
+
+
+def test_a_long_series_shows_some_images_the_first_and_the_last_among_them() -> None:
+    images = [_image(number, 50.0) for number in range(1, 101)]
+    shown = [image.InstanceNumber for image in chosen(images)]
+    assert len(shown) == 8
+    assert (shown[0], shown[-1]) == (1, 100)
+
+
+def test_a_series_without_predictions_has_no_table() -> None:
+    assert list(series_tables([_image(1, 20.0, ())])) == []
+
+
+def test_what_was_not_read_is_told_by_reason_once_for_each_image() -> None:
+    outcomes = [
+        Outcome(1, "unread", "no model applies", "1.2.3", "1"),
+        Outcome(2, "unread", "no model applies", "1.2.3", "2"),
+        Outcome(3, "superseded", "a newer one arrived", "1.2.3", "3"),
+        Outcome(4, "done", "", "1.2.3", "3"),
+        Outcome(5, "failed", "", "1.2.3", "4"),
+    ]
+    assert unread_lines(outcomes) == [
+        "1 image failed: no reason given",
+        "2 images unread: no model applies",
+    ]
