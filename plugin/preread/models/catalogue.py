@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from preread.errors import PrereadError
 from preread.models.anatomy import BY_CODE, body_parts, covers
 from preread.models.card import CARD, WEIGHTS, InvalidModelError, ModelCard, read_card
 
@@ -140,7 +141,7 @@ def facts_of(header: ImageHeader, known_body_parts: Sequence[str] = ()) -> Image
     """
     parts = tuple(known_body_parts) or body_parts(
         header.text(_BODY_PART_EXAMINED),
-        header.anatomic_region_codes,
+        _region_codes(header),
         header.text(_STUDY_DESCRIPTION),
     )
     return ImageFacts(
@@ -151,6 +152,13 @@ def facts_of(header: ImageHeader, known_body_parts: Sequence[str] = ()) -> Image
         body_parts=parts,
         has_pixel_data=header.has_pixel_data,
     )
+
+
+def _region_codes(header: ImageHeader) -> tuple[str, ...]:
+    try:
+        return header.anatomic_region_codes
+    except PrereadError:  # a broken sequence says nothing, and that is no reason to read nothing
+        return ()
 
 
 class Catalogue:
@@ -172,6 +180,8 @@ class Catalogue:
         self._by_name = {model.name: model for model in self._models}
         if len(self._by_name) != len(self._models):
             raise InvalidModelError("models: expected each name once")
+        # Asked for with every image: what a fingerprint is made of does not change.
+        self._identities = {model.name: _identity(model) for model in self._models}
 
     @classmethod
     def load(cls, folder: Path, run: Sequence[str] | None = None) -> Catalogue:
@@ -270,17 +280,17 @@ class Catalogue:
         str
             64 hex digits.
         """
-        chosen = self._models if models is None else [self[name] for name in models]
-        rows = [
-            [
-                model.name,
-                model.card.Version,
-                model.card.WeightsSHA256,
-                model.card.Preprocessing.model_dump_json(),
-            ]
-            for model in chosen
-        ]
-        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+        rows = [self._identity_of(name) for name in (self.names if models is None else models)]
+        return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+
+    def _identity_of(self, name: str) -> str:
+        return self._identities[self[name].name]
+
+
+def _identity(model: Model) -> str:
+    card = model.card
+    facts = [model.name, card.Version, card.WeightsSHA256, card.Preprocessing.model_dump_json()]
+    return json.dumps(facts)
 
 
 def _names_in(folder: Path) -> tuple[str, ...]:

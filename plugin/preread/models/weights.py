@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
     from preread.models.card import ArchitectureName
 
+LARGEST_WEIGHTS: Final = 2 * 1024**3
+LARGEST_INT8: Final = 512 * 1024**2
+"""Bytes of a file."""
+
 _HEADER_ROOM: Final = 4 * 1024**2  # bytes; names and offsets of a thousand tensors take 0.2 MB
 _HALF_LARGEST: Final = float(np.finfo(np.float16).max)
 
@@ -69,7 +73,7 @@ def weights_bytes(network: nn.Module, *, half: bool) -> bytes:
     return safetensors.numpy.save(arrays, metadata={"format": "pt"})
 
 
-def read_weights(path: Path, sha256: str, most: int) -> bytes:
+def read_weights(path: Path, sha256: str, most: int = LARGEST_WEIGHTS) -> bytes:
     """Read a file of weights and verify it.
 
     Parameters
@@ -95,9 +99,7 @@ def read_weights(path: Path, sha256: str, most: int) -> bytes:
     if len(data) > most:
         raise InvalidModelError(f"{name}: larger than the {most} bytes its network can have")
     if sha256_of(data) != sha256:
-        raise InvalidModelError(
-            f"{name}: SHA-256 is not the WeightsSHA256 of the card; restore the file"
-        )
+        raise InvalidModelError(f"{name}: its SHA-256 is not the one on the card; restore the file")
     return data
 
 

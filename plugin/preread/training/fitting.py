@@ -20,6 +20,7 @@ from preread.models.weights import write_atomically
 from preread.training.augmentation import augment
 from preread.training.errors import TrainingError
 from preread.training.metrics import Figures, figures
+from preread.training.normalisation import remeasure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 LARGEST_CHECKPOINT: Final = 4 * 1024**3
 _EVALUATION_BATCH: Final = 32
+_STATISTICS: Final = 384  # images that batch normalisation is measured on after each epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +231,14 @@ class Fitting:
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             self._optimizer.step()
             total += float(loss.detach()) * len(part)
+        # The running statistics lag behind weights that move fast, and are of augmented images;
+        # what is measured and served has those of the weights as they now are (Wu and Johnson,
+        # "Rethinking batch in BatchNorm", 2021).
+        chosen = np.sort(order[:_STATISTICS])
+        remeasure(
+            self._network,
+            (_placed(batch, self._device) for batch in batches_of(self._data, chosen, 32)),
+        )
         return total / sum(map(len, batches))
 
     def _set_rate(self, progress: float) -> None:

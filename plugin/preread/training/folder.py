@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from PIL import Image as PillowImage
 
-from preread.imaging import Preprocessing, UnreadableImage, frame_from_array, prepare
+from preread.imaging import Preprocessing, UnreadableImage, open_image, open_picture, prepare
 from preread.training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -23,14 +20,12 @@ if TYPE_CHECKING:
     from preread.imaging import Frame
 
 LARGEST_FILE: Final = 512 * 1024**2
-LARGEST_PICTURE: Final = 64 * 1024**2
-"""Pixels of a PNG or JPEG."""
+LARGEST_DECODED: Final = 1024**3
+"""Bytes of a file's decoded pixels."""
 MOST_MEMORY: Final = 16 * 1024**3
 """Bytes of prepared images that are held."""
 THUMBNAIL: Final = 48
 """Side of the thumbnails that look-alikes are told by, in pixels."""
-
-_SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,35 +171,18 @@ def _frames(path: Path, shown: str) -> Iterator[tuple[str, Frame]]:
     if path.stat().st_size > LARGEST_FILE:
         raise TrainingError(f"{shown}: larger than {LARGEST_FILE} bytes")
     data = path.read_bytes()
-    if data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
-        yield "", frame_from_array(_picture(data, shown))
-        return
-    if data[128:132] != b"DICM":
-        raise TrainingError(f"{shown}: neither PNG, JPEG nor DICOM; move it out of the folder")
-    from preread.imaging import open_image  # noqa: PLC0415 - pydicom is needed for DICOM alone
-
     try:
-        image = open_image(data, max_bytes=LARGEST_FILE)
+        if data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")):
+            yield "", open_picture(data, max_bytes=LARGEST_DECODED)
+            return
+        if data[128:132] != b"DICM":
+            raise TrainingError(f"{shown}: neither PNG, JPEG nor DICOM; move it out of the folder")
+        image = open_image(data, max_bytes=LARGEST_DECODED)
         several = image.number_of_frames > 1
         for frame in image.frames:
             yield (f"#{frame.index}" if several else ""), frame
     except UnreadableImage as error:
         raise TrainingError(f"{shown}: {error}") from None
-
-
-def _picture(data: bytes, shown: str) -> NDArray[Any]:
-    """Decode a PNG or JPEG to grey or RGB, 8 or 16 bits."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PillowImage.DecompressionBombWarning)
-            picture = PillowImage.open(io.BytesIO(data), formats=("PNG", "JPEG"))
-        if picture.width * picture.height > LARGEST_PICTURE:
-            raise TrainingError(f"{shown}: more than {LARGEST_PICTURE} pixels")
-        if picture.mode in _SIXTEEN_BITS:
-            return np.asarray(picture).astype(np.uint16)
-        return np.asarray(picture.convert("L" if picture.mode in ("1", "L", "LA") else "RGB"))
-    except (OSError, SyntaxError, ValueError, PillowImage.DecompressionBombError):
-        raise TrainingError(f"{shown}: a broken picture; remove it") from None
 
 
 def _digest(frame: Frame) -> str:

@@ -95,3 +95,31 @@ def _refit(layer: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
     layer.bias.copy_(shift + mean * slope)
     layer.running_mean.copy_(mean)
     layer.running_var.copy_(variance)
+
+
+@torch.no_grad()
+def remeasure(network: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Replace the running statistics by those of some images, all layers at once.
+
+    Parameters
+    ----------
+    network
+        Changed in place.
+    batches
+        float32 (N, C, H, W) each; one of a single image has no statistics and is passed over.
+    """
+    layers = _layers(network)
+    if not layers:
+        return
+    momenta = [layer.momentum for layer in layers]
+    training = network.training
+    network.train()
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # the plain mean over all batches
+    for batch in batches:
+        if len(batch) > 1:
+            network(batch)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+    network.train(training)

@@ -1,0 +1,127 @@
+"""Models made on the spot: real networks with random weights and measured statistics."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from preread.imaging.preprocessing import Preprocessing
+from preread.models.architectures import build
+from preread.models.card import (
+    CARD,
+    WEIGHTS,
+    Applicability,
+    ArchitectureName,
+    DatasetFacts,
+    ModelCard,
+    TrainingFacts,
+    card_text,
+)
+from preread.models.weights import sha256_of, weights_bytes
+from preread.training.normalisation import remeasure
+
+MakeModel = Callable[..., Path]
+
+CLASSES = ("Benign", "Malignant", "Normal")
+
+
+def make_card(sha256: str, **changes: Any) -> ModelCard:
+    facts: dict[str, Any] = {
+        "Name": "MobileNetV2",
+        "Version": "1.2.3",
+        "Date": dt.date(2026, 1, 2),
+        "Architecture": ArchitectureName.MOBILENET_V2,
+        "Preprocessing": Preprocessing(size=(96, 96)),
+        "Classes": CLASSES,
+        "Dataset": DatasetFacts(
+            Name="Generated",
+            License="none needed",
+            Attribution="none",
+            Images=0,
+            UniqueImages=0,
+            ImagesPerClass={},
+        ),
+        "Metrics": (),
+        "Limits": ("Random weights.",),
+        "License": "AGPL-3.0-or-later",
+        "Attribution": "none",
+        "AppliesTo": Applicability(Modality=("CT",), BodyPartExamined=("CHEST",)),
+        "WeightsSHA256": sha256,
+        "Training": TrainingFacts(
+            InitialWeights="random",
+            InitialWeightsSHA256=None,
+            Epochs=0,
+            BatchSize=1,
+            LearningRate=0.0,
+            Optimizer="none",
+            ClassBalance="none",
+            Augmentation="none",
+            Seed=0,
+            Command="none",
+            Device="cpu",
+            Seconds=0.0,
+            Precision="float32",
+            LargestRoundingDifference=0.0,
+            Versions={},
+        ),
+    }
+    return ModelCard(**{**facts, **changes})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "models"
+    place.mkdir()
+    return place
+
+
+@pytest.fixture
+def add_card(folder: Path) -> MakeModel:
+    """Put a model with a card and four bytes for weights into the folder: nothing loads it."""
+
+    def add(name: str, **changes: Any) -> Path:
+        place = folder / name
+        place.mkdir()
+        (place / WEIGHTS).write_bytes(b"none")
+        (place / CARD).write_text(card_text(make_card("0" * 64, **changes)))
+        return place
+
+    return add
+
+
+@pytest.fixture
+def add_network(folder: Path) -> MakeModel:
+    """Put a model with a whole network into the folder."""
+
+    def add(
+        name: str = "net",
+        architecture: ArchitectureName = ArchitectureName.MOBILENET_V2,
+        size: int = 96,
+        **changes: Any,
+    ) -> Path:
+        torch.manual_seed(7)
+        network = build(architecture, len(CLASSES))
+        with torch.no_grad():
+            remeasure(network, [torch.randn(4, 3, size, size)])
+            for parameter in network.parameters():  # a last layer that tells classes apart
+                if parameter.ndim == 2:
+                    parameter.mul_(2 / parameter.std() / parameter.shape[1] ** 0.5)
+        data = weights_bytes(network, half=False)
+        place = folder / name
+        place.mkdir()
+        (place / WEIGHTS).write_bytes(data)
+        card = make_card(
+            sha256_of(data),
+            Architecture=architecture,
+            Preprocessing=Preprocessing(size=(size, size)),
+            **changes,
+        )
+        (place / CARD).write_text(card_text(card))
+        return place
+
+    return add

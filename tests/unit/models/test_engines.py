@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from preread.models.card import (
+    CARD,
+    WEIGHTS,
+    ArchitectureName,
+    InvalidModelError,
+    card_text,
+    read_card,
+)
+from preread.models.catalogue import Catalogue
+from preread.models.engine import make_engine, softmax
+from preread.models.ensemble import Ensemble
+
+EQUAL = 1e-3
+
+
+def images(count: int, size: int) -> Any:
+    return np.random.default_rng(3).standard_normal((count, 3, size, size)).astype(np.float32)
+
+
+@pytest.mark.parametrize("architecture", list(ArchitectureName))
+def test_openvino_equals_torch(
+    architecture: ArchitectureName, add_network: Any, folder: Path, tmp_path: Path
+) -> None:
+    add_network("net", architecture)
+    catalogue = Catalogue.load(folder)
+    batch = images(4, 96)
+
+    reference = Ensemble(catalogue, "torch", 2).predict("net", batch)
+    converted = Ensemble(catalogue, "openvino", 2, tmp_path / "cache").predict("net", batch)
+
+    # Outputs that are all alike would make any two engines equal.
+    assert reference.std(axis=0).max() > 0.02
+    assert np.abs(reference - converted).max() <= EQUAL
+    assert np.allclose(converted.sum(axis=1), 1, atol=1e-12)
+
+
+def test_converted_network_runs_without_torch(
+    add_network: Any, folder: Path, tmp_path: Path
+) -> None:
+    add_network("net")
+    cache = tmp_path / "cache"
+    expected = Ensemble(Catalogue.load(folder), "openvino", 1, cache).predict("net", images(1, 96))
+    program = f"""
+import sys
+from pathlib import Path
+import numpy as np
+from preread.models.catalogue import Catalogue
+from preread.models.ensemble import Ensemble
+batch = np.random.default_rng(3).standard_normal((1, 3, 96, 96)).astype(np.float32)
+ensemble = Ensemble(Catalogue.load(Path({str(folder)!r})), "openvino", 1, Path({str(cache)!r}))
+print(ensemble.predict("net", batch).tolist())
+assert "torch" not in sys.modules
+assert not sys.modules.get("openvino_telemetry")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert np.allclose(eval(done.stdout), expected, atol=1e-6)  # noqa: S307 - our own numbers
+
+
+def test_damaged_cache_is_made_anew(add_network: Any, folder: Path, tmp_path: Path) -> None:
+    add_network("net")
+    cache = tmp_path / "cache"
+    catalogue, batch = Catalogue.load(folder), images(1, 96)
+    expected = Ensemble(catalogue, "openvino", 1, cache).predict("net", batch)
+    [constants] = cache.glob("*/network.bin")
+    good = constants.read_bytes()
+    for damaged in (good[:-100], good[:1000] + b"\0" * 50 + good[1050:], b""):
+        constants.write_bytes(damaged)
+        found = Ensemble(catalogue, "openvino", 1, cache).predict("net", batch)
+        assert np.array_equal(found, expected)
+        assert constants.read_bytes() == good
+
+
+def test_unwritable_cache_is_no_error(add_network: Any, folder: Path, tmp_path: Path) -> None:
+    add_network("net")
+    (tmp_path / "file").write_text("in the way")
+    ensemble = Ensemble(Catalogue.load(folder), "openvino", 1, tmp_path / "file" / "cache")
+    assert ensemble.predict("net", images(1, 96)).shape == (1, 3)
+
+
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_changed_weights_are_refused(
+    engine: str, add_network: Any, folder: Path, tmp_path: Path
+) -> None:
+    place = add_network("net")
+    data = bytearray((place / WEIGHTS).read_bytes())
+    data[-5] ^= 1
+    (place / WEIGHTS).write_bytes(data)
+    with pytest.raises(InvalidModelError, match=r"net/weights\.safetensors: its SHA-256"):
+        Ensemble(Catalogue.load(folder), engine, 1, tmp_path / "cache")
+
+
+def test_weights_of_another_network_are_refused(add_network: Any, folder: Path) -> None:
+    place = add_network("net")
+    card = read_card(place)
+    four = card.model_copy(update={"Classes": ("a", "b", "c", "d")})
+    (place / CARD).write_text(card_text(four))
+    with pytest.raises(InvalidModelError, match=r"classifier\.1\.\w+: shape \(3.*expected \(4"):
+        Ensemble(Catalogue.load(folder), "torch", 1)
+
+
+def test_int8_without_a_copy_says_what_to_do(add_network: Any, folder: Path) -> None:
+    add_network("net")
+    with pytest.raises(InvalidModelError, match=r"net/card\.json: Quantization: .*--int8"):
+        Ensemble(Catalogue.load(folder), "openvino-int8", 1)
+
+
+def test_wrong_batch_is_refused(add_network: Any, folder: Path) -> None:
+    add_network("net")
+    ensemble = Ensemble(Catalogue.load(folder), "torch", 1)
+    for shape in ((1, 3, 95, 96), (0, 3, 96, 96), (3, 96, 96)):
+        with pytest.raises(ValueError, match="expected a batch of"):
+            ensemble.predict("net", np.zeros(shape, dtype=np.float32))
+    with pytest.raises(InvalidModelError, match="not in the catalogue"):
+        ensemble.predict("other", images(1, 96))
+
+
+def test_unknown_engine_is_refused() -> None:
+    with pytest.raises(InvalidModelError, match="expected torch, openvino or openvino-int8"):
+        make_engine("tensorflow")
+
+
+def test_softmax_refuses_what_is_not_finite() -> None:
+    with pytest.raises(InvalidModelError, match="not finite"):
+        softmax(np.array([[np.nan, 0.0]], dtype=np.float32))
