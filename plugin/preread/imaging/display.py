@@ -86,9 +86,9 @@ class Window(BaseModel):
             case VoiFunction.LINEAR if self.width == 1:
                 return np.asarray(values > self.center - 0.5, dtype=np.float32)
             case VoiFunction.LINEAR:
-                return _clipped(values, self.center - 0.5, self.width - 1)
+                return _clipped(values, self.center - 0.5 - (self.width - 1) / 2, self.width - 1)
             case VoiFunction.LINEAR_EXACT:
-                return _clipped(values, self.center, self.width)
+                return _clipped(values, self.center - self.width / 2, self.width)
             case VoiFunction.SIGMOID:
                 # 1 / (1 + exp(-4 (x - c) / w)), in the form that does not overflow.
                 shifted = (np.asarray(values, dtype=np.float32) - np.float32(self.center)) * (
@@ -120,7 +120,7 @@ class Span:
         """Map values to 0 to 1; a span of no length shows everything black."""
         if self.high == self.low:
             return np.zeros(values.shape, dtype=np.float32)
-        return _clipped(values, (self.low + self.high) / 2, self.high - self.low)
+        return _clipped(values, self.low, self.high - self.low)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,12 +145,11 @@ class Table:
         return shown
 
 
-def _clipped(values: NDArray[Any], center: float, width: float) -> NDArray[np.float32]:
-    """Give (values - center) / width + 0.5, held between 0 and 1."""
+def _clipped(values: NDArray[Any], low: float, width: float) -> NDArray[np.float32]:
+    """Give (values - low) / width, held between 0 and 1."""
     # The difference is taken first: in float32 a slope and an offset, folded into one product and
-    # one sum, lose digits when the center is far from 0.
-    shown: NDArray[np.float32] = np.subtract(values, np.float32(center), dtype=np.float32)
-    shown *= np.float32(1 / width)
-    shown += np.float32(0.5)
+    # one sum, lose digits when the window is far from 0.
+    shown: NDArray[np.float32] = np.subtract(values, np.float32(low), dtype=np.float32)
+    shown /= np.float32(width)
     np.clip(shown, 0.0, 1.0, out=shown)
     return shown
