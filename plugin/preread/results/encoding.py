@@ -64,6 +64,8 @@ class Characters:
         letters (NFKD and the German sharp s); if that does not help it is written as ``U+4E2D``.
         """
         text = " ".join(text.replace("\\", "/").split())
+        if text.isascii() and text.isprintable():
+            return text
         return "".join(
             character if self._has(character) else _ascii(character) for character in text
         )
@@ -134,13 +136,13 @@ def element(tag: int, vr: str, value: bytes) -> bytes:
     return head + struct.pack("<H", len(value)) + value
 
 
-def item(elements: Iterable[bytes]) -> bytes:
-    """Encode one item of a sequence, with a defined length, from its elements in order."""
+def item(elements: Iterable[bytes | memoryview]) -> bytes:
+    """Encode one item of a sequence, with a defined length, from its encoded elements in order."""
     content = b"".join(elements)
     return struct.pack("<HHI", 0xFFFE, 0xE000, len(content)) + content
 
 
-def sequence(tag: int, items: Sequence[bytes | memoryview]) -> bytes:
+def sequence(tag: int, items: Sequence[bytes]) -> bytes:
     """Encode a sequence, with a defined length, from encoded items."""
     return element(tag, "SQ", b"".join(items))
 

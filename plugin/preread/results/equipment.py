@@ -16,6 +16,7 @@ from preread.results.splice import find, items
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from preread.elements import Element
     from preread.models.prediction import Prediction
 
 MANUFACTURER: Final = "Preread"
@@ -23,7 +24,6 @@ INTENDED_USE: Final = "Research decision support, not a diagnosis."
 # CID 7005. Other rooms may enter themselves with another purpose: de-identifying is 109104.
 PROCESSING_EQUIPMENT: Final = ("109102", "DCM", "Processing Equipment")
 
-_PURPOSE_CODE: Final = PROCESSING_EQUIPMENT[0].encode("ascii")
 _PURPOSE: Final = code(0x0040A170, *PROCESSING_EQUIPMENT)
 _LONG_STRING: Final = 64
 _SHORT_TEXT: Final = 1024
@@ -64,21 +64,20 @@ def equipment_item(prediction: Prediction, characters: Characters) -> bytes:
 
 
 def is_ours(entry: memoryview) -> bool:
-    """Tell whether an item of (0018,A001) was written by `equipment_item`."""
-    manufacturer = find(entry, 8, len(entry), 0x00080070)
-    purpose = find(entry, 8, len(entry), 0x0040A170)
-    if manufacturer is None or purpose is None or purpose.vr != b"SQ":
+    """Tell whether the content of an item of (0018,A001) was written by `equipment_item`."""
+    manufacturer = find(entry, 0, len(entry), 0x00080070)
+    purpose = find(entry, 0, len(entry), 0x0040A170)
+    if manufacturer is None or purpose is None:
         return False
-    if (
-        entry[manufacturer.value : manufacturer.value_end].tobytes().strip()
-        != MANUFACTURER.encode()
-    ):
+    if _text(entry, manufacturer) != MANUFACTURER:
         return False
-    for concept in items(entry, purpose):
-        value = find(concept, 8, len(concept), 0x00080100)
-        if value is not None:
-            return concept[value.value : value.value_end].tobytes().strip() == _PURPOSE_CODE
-    return False
+    concepts = [find(entry, start, end, 0x00080100) for _, start, end in items(entry, purpose)]
+    codes = [_text(entry, value) for value in concepts if value is not None]
+    return codes == [PROCESSING_EQUIPMENT[0]]
+
+
+def _text(source: memoryview, place: Element) -> str:
+    return bytes(source[place.value : place.value_end]).decode("ascii", "replace").strip(" \0")
 
 
 def date_time(date: datetime) -> str:

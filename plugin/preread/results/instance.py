@@ -12,6 +12,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from pydicom.uid import (
+    EnhancedCTImageStorage,
+    EnhancedMRColorImageStorage,
+    EnhancedMRImageStorage,
+    EnhancedPETImageStorage,
+    EnhancedUSVolumeStorage,
+    EnhancedXAImageStorage,
+    EnhancedXRFImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+    LegacyConvertedEnhancedMRImageStorage,
+    LegacyConvertedEnhancedPETImageStorage,
+)
+
 from preread.results.block import (
     FIRST_BLOCK,
     FIRST_GROUP,
@@ -36,6 +49,7 @@ _SOP_CLASS_UID: Final = 0x00080016
 _SOP_INSTANCE_UID: Final = 0x00080018
 _SERIES_DATE: Final = 0x00080021
 _SERIES_TIME: Final = 0x00080031
+_REFERENCED_SERIES_SEQUENCE: Final = 0x00081115
 _SERIES_DESCRIPTION: Final = 0x0008103E
 _DERIVATION_DESCRIPTION: Final = 0x00082111
 _SOURCE_IMAGE_SEQUENCE: Final = 0x00082112
@@ -43,6 +57,22 @@ _DERIVATION_CODE_SEQUENCE: Final = 0x00089215
 _CONTRIBUTING_EQUIPMENT_SEQUENCE: Final = 0x0018A001
 _SERIES_INSTANCE_UID: Final = 0x0020000E
 _SERIES_NUMBER: Final = 0x00200011
+_LONGEST_IMAGE_TYPE: Final = 1024  # bytes; a value of CS has 16
+_FUNCTIONAL_GROUPS_SEQUENCES: Final = (0x52009229, 0x52009230)  # shared, per frame
+_ENHANCED: Final = frozenset(
+    (
+        EnhancedCTImageStorage,
+        EnhancedMRImageStorage,
+        EnhancedMRColorImageStorage,
+        EnhancedPETImageStorage,
+        EnhancedUSVolumeStorage,
+        EnhancedXAImageStorage,
+        EnhancedXRFImageStorage,
+        LegacyConvertedEnhancedCTImageStorage,
+        LegacyConvertedEnhancedMRImageStorage,
+        LegacyConvertedEnhancedPETImageStorage,
+    )
+)
 
 _UID: Final = re.compile(r"(?=.{1,64}$)[0-9]+(\.[0-9]+)*", flags=re.ASCII)
 _SERIES_NUMBER_OFFSET: Final = 9000
@@ -97,8 +127,10 @@ def derived_instance(
 ) -> bytes:
     """Make a derived image in a new series that carries the predictions; the source stays.
 
-    It says that it is derived and from what (PS3.3 C.7.6.1.1.2, C.12.4): Image Type, Source Image
-    Sequence, Derivation Description and Code Sequence. Of the series, description and number are
+    It says that it is derived and from what (PS3.3 C.7.6.1.1.2, C.12.2, C.12.4): Image Type (but
+    see below), Source Image and Referenced Series Sequence, Derivation Description and Code
+    Sequence. The Image Type of an enhanced multi-frame image sums up its frames' types, which stay
+    as they are, and so does it. Of the series, description and number are
     new; date and time are left out, since the instances of a series must agree on them. The
     private block names the file that was read, which is the source.
 
@@ -155,7 +187,7 @@ def _results(layout: Layout, predictions: Sequence[Prediction]) -> tuple[Edits, 
         return removed, {}
     lines = private_block(
         predictions,
-        SOPInstanceUID=layout.needed(_SOP_INSTANCE_UID),
+        SOPInstanceUID=layout.uid(_SOP_INSTANCE_UID),
         # Without what an earlier run added, so that running again says the same.
         file_size=sum(map(len, layout.pieces(removed))),
         characters=layout.characters,
@@ -172,6 +204,7 @@ def _without_block(layout: Layout) -> Edits:
         for place in layout.places
         if place.tag >> 16 & 1
         and FIRST_BLOCK <= place.tag & 0xFFFF <= LAST_BLOCK
+        and place.value_end - place.value <= 2 * len(PRIVATE_CREATOR)  # spaces allowed for
         and layout.text(place.tag) == PRIVATE_CREATOR
     }
     blocks = {(tag & 0xFFFF0000) | (tag & 0xFF) << 8 for tag in reserved}
@@ -201,7 +234,9 @@ def _free_group(layout: Layout, removed: Edits) -> int:
 def _equipment(layout: Layout, predictions: Sequence[Prediction]) -> bytes | None:
     """Give the sequence with the entries of others, then one for each model; None if empty."""
     others = [
-        entry for entry in layout.items(_CONTRIBUTING_EQUIPMENT_SEQUENCE) if not is_ours(entry)
+        item([entry])
+        for entry in layout.items(_CONTRIBUTING_EQUIPMENT_SEQUENCE)
+        if not is_ours(entry)
     ]
     ours = [equipment_item(prediction, layout.characters) for prediction in predictions]
     if not others and not ours:
@@ -214,18 +249,23 @@ def _derivation(layout: Layout, predictions: Sequence[Prediction]) -> Edits:
     moment = max(prediction.date for prediction in predictions)
     models = ", ".join(f"{each.model} {each.version}" for each in predictions)
     description = f"Pixel data unchanged, predictions added. {INTENDED_USE} Models: {models}"
-    _, *image_type = layout.value(_IMAGE_TYPE).rstrip(b" ").split(b"\\")
-    source = item(
+    reference = (
+        element(0x00081150, "UI", layout.uid(_SOP_CLASS_UID).encode()),
+        element(0x00081155, "UI", layout.uid(_SOP_INSTANCE_UID).encode()),
+    )
+    source = item((*reference, element(0x0028135A, "CS", b"YES"), code(0x0040A170, *_SOURCE_IMAGE)))
+    series = item(
         (
-            element(0x00081150, "UI", layout.needed(_SOP_CLASS_UID).encode()),
-            element(0x00081155, "UI", layout.needed(_SOP_INSTANCE_UID).encode()),
-            element(0x0028135A, "CS", b"YES"),
-            code(0x0040A170, *_SOURCE_IMAGE),
+            sequence(0x0008114A, [item(reference)]),
+            element(_SERIES_INSTANCE_UID, "UI", layout.uid(_SERIES_INSTANCE_UID).encode()),
         )
     )
-    steps = [*map(bytes, layout.items(_DERIVATION_CODE_SEQUENCE)), coded(*_DERIVATION)]
+    longer = {
+        _REFERENCED_SERIES_SEQUENCE: series,
+        _DERIVATION_CODE_SEQUENCE: coded(*_DERIVATION),
+    }
     texts = {
-        _IMAGE_TYPE: ("CS", b"\\".join([b"DERIVED", *(image_type or [b"SECONDARY"])])),
+        _IMAGE_TYPE: ("CS", _image_type(layout)),
         _INSTANCE_CREATION_DATE: ("DA", f"{moment:%Y%m%d}".encode()),
         _INSTANCE_CREATION_TIME: ("TM", f"{moment:%H%M%S.%f}".encode()),
         _SERIES_DESCRIPTION: ("LO", b"Preread predictions (research, not a diagnosis)"),
@@ -234,9 +274,28 @@ def _derivation(layout: Layout, predictions: Sequence[Prediction]) -> Edits:
     }
     edits: Edits = {tag: element(tag, vr, value) for tag, (vr, value) in texts.items()}
     edits[_SOURCE_IMAGE_SEQUENCE] = sequence(_SOURCE_IMAGE_SEQUENCE, [source])
-    edits[_DERIVATION_CODE_SEQUENCE] = sequence(_DERIVATION_CODE_SEQUENCE, steps)
+    for tag, last in longer.items():
+        edits[tag] = sequence(tag, [*(item([content]) for content in layout.items(tag)), last])
     edits |= dict.fromkeys((0x00080000, 0x00200000, _SERIES_DATE, _SERIES_TIME))
     return edits
+
+
+def _image_type(layout: Layout) -> bytes:
+    """Make value 1 DERIVED, but leave that of an enhanced multi-frame image as it is.
+
+    There it sums up the frames' own types (PS3.3 C.8.16.1), and which attributes a frame has to
+    have hangs on it. The frames are the source's, unchanged.
+    """
+    value = layout.value(_IMAGE_TYPE).rstrip(b" ")
+    is_enhanced = layout.text(_SOP_CLASS_UID) in _ENHANCED or any(
+        tag in layout for tag in _FUNCTIONAL_GROUPS_SEQUENCES
+    )
+    if len(value) > _LONGEST_IMAGE_TYPE:
+        value = b""
+    if value and is_enhanced:
+        return value
+    _, *others = value.split(b"\\")
+    return b"\\".join([b"DERIVED", *(others or [b"SECONDARY"])])
 
 
 def _series_number(layout: Layout) -> int:

@@ -18,10 +18,6 @@ from preread.results.encoding import Characters, element
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_ITEM: Final = b"\xfe\xff\x00\xe0"
-_ITEM_DELIMITATION: Final = 0xFFFEE00D
-_ITEM_HEAD: Final = struct.Struct("<II")
-_UNDEFINED: Final = 0xFFFFFFFF
 _EXPLICIT: Final = elements.Encoding(implicit=False, little=True)
 _EXPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
 _GROUP_LENGTH: Final = 0x00020000
@@ -41,44 +37,27 @@ class UnwritableInstanceError(PrereadError):
 
 
 def find(source: memoryview, start: int, end: int, tag: int) -> elements.Element | None:
-    """Find an element of the level that begins at an offset; None if there is none."""
-    for place in elements.scan(source, start, end, _EXPLICIT, stop_before=_ITEM_DELIMITATION):
-        if place.tag == tag:
-            return place
-    return None
+    """Find an element of the level that lies between two offsets; None if there is none."""
+    places = elements.scan(source, start, end, _EXPLICIT)
+    return next((place for place in places if place.tag == tag), None)
 
 
-def items(source: memoryview, place: elements.Element) -> Iterator[memoryview]:
-    """Give the items of a sequence, each with its head of eight bytes.
+def items(source: memoryview, place: elements.Element) -> Iterator[tuple[int, int, int]]:
+    """Give the offsets of a sequence's items: of the item, of its content, behind its content.
+
+    There are none if the element is not a sequence.
 
     Raises
     ------
     preread.elements.MalformedFile
         If they cannot be walked through.
     """
-    start = place.value
-    while start < place.value_end:
-        end = _item_end(source, start, place)
-        yield source[start:end]
-        start = end
+    if place.vr == b"SQ":
+        yield from elements.items(source, place.value, place.value_end, _EXPLICIT)
 
 
-def _item_end(source: memoryview, start: int, sequence: elements.Element) -> int:
-    limit = sequence.value_end
-    if limit - start < _ITEM_HEAD.size or bytes(source[start : start + 4]) != _ITEM:
-        raise elements.MalformedFile(start, sequence.tag, "expected an item")
-    length = _ITEM_HEAD.unpack_from(source, start)[1]
-    end = start + _ITEM_HEAD.size
-    if length != _UNDEFINED:
-        end += length
-    else:
-        stop = _ITEM_DELIMITATION
-        for place in elements.scan(source, end, limit, _EXPLICIT, stop_before=stop):
-            end = place.end
-        end += _ITEM_HEAD.size
-    if end > limit:
-        raise elements.MalformedFile(start, sequence.tag, "an item reaches beyond its sequence")
-    return end
+def _is_like_a_uid(text: str) -> bool:
+    return 0 < len(text) <= 64 and text.isascii() and text.isprintable()
 
 
 @dataclass(frozen=True)
@@ -129,7 +108,7 @@ class Layout:
         SOPInstanceUID
             What the file meta information says of it; the source's if empty.
         """
-        yield from self._meta(SOPInstanceUID or self.text(_SOP_INSTANCE_UID))
+        yield from self._meta(SOPInstanceUID or self.uid(_SOP_INSTANCE_UID))
         pending = sorted(tag for tag, encoded in edits.items() if encoded is not None)
         pending.reverse()
         kept = self.meta.dataset_start  # start of what is passed on next
@@ -169,10 +148,14 @@ class Layout:
             _TRANSFER_SYNTAX_UID: self.meta.TransferSyntaxUID or _EXPLICIT_VR_LITTLE_ENDIAN,
             _IMPLEMENTATION_CLASS_UID: _IMPLEMENTATION,
         }
-        group = {tag: element(tag, "UI", uid.encode()) for tag, uid in uids.items() if uid}
+        group = {
+            tag: element(tag, "UI", uid.encode())
+            for tag, uid in uids.items()
+            if _is_like_a_uid(uid)
+        }
         group[_META_VERSION] = element(_META_VERSION, "OB", b"\0\1")
         preamble = bytes(128)
-        if bytes(self.source[128:132]) == b"DICM":
+        if self.meta.has_preamble:
             preamble = bytes(self.source[:128])
             places = elements.scan(self.source, 132, self.meta.dataset_start, _EXPLICIT)
             present = {place.tag: bytes(self.source[place.start : place.end]) for place in places}
@@ -194,6 +177,9 @@ class Layout:
         terms = self.value(_SPECIFIC_CHARACTER_SET).decode("ascii", "replace")
         return Characters(tuple(term.strip(" \0") for term in terms.split("\\")) if terms else ())
 
+    def __contains__(self, tag: int) -> bool:
+        return tag in self._first
+
     def value(self, tag: int) -> bytes:
         """Give the value of an element as it lies in the file; empty if there is none."""
         place = self._first.get(tag)
@@ -204,9 +190,7 @@ class Layout:
         return self.characters.decode(self.value(tag)).strip(" \0")
 
     def items(self, tag: int) -> Iterator[memoryview]:
-        """Give the items of a sequence, encoded as they are in the file.
-
-        There are none if the element is absent or is not a sequence.
+        """Give the content of each item of a sequence; nothing if it is absent or no sequence.
 
         Raises
         ------
@@ -214,22 +198,22 @@ class Layout:
             If its items cannot be walked through.
         """
         place = self._first.get(tag)
-        if place is None or place.vr != b"SQ":
-            return
-        yield from items(self.source, place)
+        if place is not None:
+            for _, start, end in items(self.source, place):
+                yield self.source[start:end]
 
-    def needed(self, tag: int) -> str:
-        """Give the text of an element that must be there.
+    def uid(self, tag: int) -> str:
+        """Give a UID that must be there.
 
         Raises
         ------
         UnwritableInstanceError
-            If it is absent or empty.
+            If it is absent, or cannot be one: longer than 64 characters, or not ASCII.
         """
         text = self.text(tag)
-        if not text:
+        if not _is_like_a_uid(text):
             raise UnwritableInstanceError(
-                f"({tag >> 16:04X},{tag & 0xFFFF:04X}): expected a value; without it the object "
-                "cannot be told apart from others"
+                f"({tag >> 16:04X},{tag & 0xFFFF:04X}): expected a UID of 1 to 64 characters; an "
+                "object without one cannot carry results"
             )
         return text
