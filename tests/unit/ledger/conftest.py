@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from preread.ledger.arrival import Arrival
 from preread.ledger.forwarder import Forwarder
@@ -115,6 +116,7 @@ class PostgresServer:
         self._programs = programs
         self._folder = folder
         self._options: dict[str, Any] = {}
+        self._places = 0
         if os.geteuid() == 0:
             # The server refuses to run as root.
             user = _unprivileged()
@@ -140,7 +142,8 @@ class PostgresServer:
                 [
                     str(self._programs / "postgres"),
                     *("-D", f"{self._folder}/data", "-k", str(self._folder)),
-                    *("-c", "listen_addresses="),
+                    # Safe against kills, if not against power failures, and much faster.
+                    *("-c", "listen_addresses=", "-c", "fsync=off"),
                 ],
                 stdout=log,
                 stderr=log,
@@ -167,13 +170,13 @@ class PostgresServer:
             host=str(self._folder), user="preread", dbname="postgres", autocommit=True
         )
 
-    def database(self) -> str:
-        """Make an empty database and return its URL."""
+    def url(self) -> str:
+        """Return the URL of an empty place: a schema, which is made faster than a database."""
+        self._places += 1
+        name = f"place{self._places}"
         with self._connect() as connection:
-            row = connection.execute("SELECT count(*) FROM pg_database").fetchone()
-            assert row is not None
-            connection.execute(f'CREATE DATABASE "test{row[0]}"')
-        return f"postgresql://preread@/test{row[0]}?host={self._folder}"
+            connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
+        return f"postgresql://preread@/postgres?host={self._folder}&options=-csearch_path%3D{name}"
 
 
 def _unprivileged() -> pwd.struct_passwd:
@@ -204,7 +207,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/ledger.sqlite"
     server: PostgresServer = request.getfixturevalue("postgres_server")
-    return server.database()
+    return server.url()
 
 
 OpenLedger = Callable[..., SqlLedger]

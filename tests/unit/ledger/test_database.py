@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from preread.ledger import database as module
+from preread.ledger.database import HEAD, Database
+from preread.ledger.errors import LedgerError
+from preread.ledger.schema import Base
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_schema(url: str) -> None:
+    database = Database(url)
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection)
+        assert compare_metadata(context, Base.metadata) == []
+    database.close()
+
+
+def test_the_newest_step_is_the_one_that_is_asked_for() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(module.__file__).parent / "migrations"))
+    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+
+
+def test_a_ledger_of_a_newer_preread_is_not_touched(url: str) -> None:
+    database = Database(url)
+    with database.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'v9999'"))
+    database.close()
+    with pytest.raises(LedgerError, match=r"newer Preread.*v9999"):
+        Database(url)
+
+
+def test_a_file_of_the_ledger_is_for_its_owner_only(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/new/ledger.sqlite")
+    with database.writing():
+        modes = {
+            stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "new").glob("ledger.sqlite*")
+        }
+    database.close()
+    assert modes == {0o600}
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+
+
+def test_a_message_quotes_no_value(url: str) -> None:
+    database = Database(url)
+    with pytest.raises(LedgerError) as caught, database.writing() as session:
+        session.execute(
+            text("INSERT INTO journal_cursor (node, journal) VALUES ('Doe^John', 'Doe^John')")
+        )
+    assert "Doe" not in str(caught.value)
+    assert caught.value.__suppress_context__
+    database.close()
