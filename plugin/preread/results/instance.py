@@ -5,6 +5,10 @@ own transfer syntax where its pixel data is encapsulated: only then do viewers g
 private elements over WADO-RS. Pixel data, foreign private groups and everything else that is not
 named here stay as they are. What an earlier run wrote is taken out first, so running again
 replaces; with the same predictions the result has the same bytes.
+
+FileSize in the block is the size of the image's file without what Preread adds to it. That is what
+was fetched, but for a source that had to be converted, whose size is that of the converted file:
+it is the same in every run, while the size of what is fetched is not.
 """
 
 from __future__ import annotations
@@ -304,4 +308,5 @@ def _series_number(layout: Layout) -> int:
         number = int(layout.text(_SERIES_NUMBER) or "0")
     except ValueError:
         number = 0
-    return _SERIES_NUMBER_OFFSET + number if 0 <= number <= _LARGEST_NUMBER - 9000 else 9000
+    fits = 0 <= number <= _LARGEST_NUMBER - _SERIES_NUMBER_OFFSET
+    return _SERIES_NUMBER_OFFSET + (number if fits else 0)
