@@ -39,9 +39,7 @@ class Hand:
     def drop(self, jobs: Iterable[Job]) -> list[Job]:
         """Let go of jobs; return those that were held until now."""
         with self._changed:
-            dropped = [job for job in jobs if self._jobs.get(job.id) is job]
-            for job in dropped:
-                del self._jobs[job.id]
+            dropped = [self._jobs.pop(job.id) for job in jobs if self._jobs.get(job.id) is job]
             self._changed.notify_all()
             return dropped
 

@@ -20,6 +20,7 @@ _PATIENCE = httpx.Timeout(60.0, connect=5.0)
 _TRIES = 4
 _FIRST_PAUSE = 0.1  # seconds
 _LONGEST_PAUSE = 2.0
+_JITTER = 0.1
 _LARGEST_MESSAGE = 300
 
 
@@ -171,7 +172,7 @@ class OrthancPacs:
         self._retrying = Retrying(
             retry=retry_if_exception_type((PacsUnreachableError, PacsFailedError)),
             stop=stop_after_attempt(tries),
-            wait=wait_exponential_jitter(initial=_FIRST_PAUSE, max=_LONGEST_PAUSE, jitter=0.1),
+            wait=wait_exponential_jitter(initial=_FIRST_PAUSE, max=_LONGEST_PAUSE, jitter=_JITTER),
             reraise=True,
         )
 
