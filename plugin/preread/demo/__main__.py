@@ -13,7 +13,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
 
+import httpx
 import typer
+from dicomweb_client.api import DICOMwebClient
 from pydicom.data import get_testdata_file
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -54,14 +56,18 @@ def show(
     if dicom is not None and not dicom.is_dir():
         raise DemoError(f"DICOM={dicom} is not a folder")
     node = node_from(configuration, http_port=http_port, dicom_port=dicom_port, storage=storage)
-    with tempfile.TemporaryDirectory(prefix="preread-demo-") as temporary, _started(node):
-        if status(node.url)["Mode"] != "incoming":
+    with (
+        tempfile.TemporaryDirectory(prefix="preread-demo-") as temporary,
+        _started(node),
+        httpx.Client(base_url=node.url, timeout=30) as orthanc,
+    ):
+        if status(orthanc)["Mode"] != "incoming":
             raise DemoError('the demonstration needs Preread.Deidentify.Mode "incoming"')
         folder = dicom or _samples(Path(temporary))
-        before = max((outcome.number for outcome in outcomes(node.url)), default=0)
+        before = max((outcome.number for outcome in outcomes(orthanc)), default=0)
         _send(node, folder)
-        _wait(node)
-        _print_results(node, before)
+        _wait(orthanc)
+        _print_results(orthanc, DICOMwebClient(node.dicomweb_url), before)
         _console.print(
             f"\nOrthanc Explorer  {node.explorer_url}\nDICOMweb          {node.dicomweb_url}/\n"
             "answer while Orthanc runs: [bold]make run[/bold] starts it again with these images."
@@ -133,7 +139,7 @@ def _send(node: Node, folder: Path) -> None:
         _console.print(f"refused: {sent.refused}, not DICOM: {sent.skipped}")
 
 
-def _wait(node: Node) -> None:
+def _wait(orthanc: httpx.Client) -> None:
     with _progress() as progress:
         task = progress.add_task("reading", total=None)
 
@@ -141,16 +147,16 @@ def _wait(node: Node) -> None:
             total = max(count, int(progress.tasks[0].total or 0))
             progress.update(task, total=total, completed=total - count)
 
-        wait_until_read(node.url, left)
+        wait_until_read(orthanc, left)
 
 
-def _print_results(node: Node, before: int) -> None:
-    ended = outcomes(node.url, after=before)
+def _print_results(orthanc: httpx.Client, dicomweb: DICOMwebClient, before: int) -> None:
+    ended = outcomes(orthanc, after=before)
     wanted = {outcome.SOPInstanceUID for outcome in ended}
     studies = sorted({outcome.StudyInstanceUID for outcome in ended})
     found = [
         image
-        for image in images(node.dicomweb_url, studies)
+        for image in images(dicomweb, studies)
         if image.SOPInstanceUID in wanted and image.results
     ]
     _console.print(

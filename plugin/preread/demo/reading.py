@@ -60,7 +60,7 @@ class Image:
     results: tuple[ModelResult, ...]
 
 
-def status(url: str) -> dict[str, Any]:
+def status(orthanc: httpx.Client) -> dict[str, Any]:
     """Return ``GET /preread/status``.
 
     Raises
@@ -68,16 +68,16 @@ def status(url: str) -> dict[str, Any]:
     DemoError
         If it cannot be had.
     """
-    return dict(_get(url, "/preread/status"))
+    return dict(_get(orthanc, "/preread/status"))
 
 
-def outcomes(url: str, after: int = 0) -> list[Outcome]:
+def outcomes(orthanc: httpx.Client, after: int = 0) -> list[Outcome]:
     """Return how images ended, the latest changed first, from ``GET /preread/jobs``.
 
     Parameters
     ----------
-    url
-        Root of the REST API.
+    orthanc
+        Its base URL is the root of the REST API.
     after
         Only jobs whose number is above this one.
 
@@ -90,18 +90,18 @@ def outcomes(url: str, after: int = 0) -> list[Outcome]:
         Outcome(
             job["ID"], job["State"], job["Reason"], job["StudyInstanceUID"], job["SOPInstanceUID"]
         )
-        for job in _get(url, f"/preread/jobs?limit={_MOST_JOBS}")
+        for job in _get(orthanc, f"/preread/jobs?limit={_MOST_JOBS}")
         if job["ID"] > after
     ]
 
 
-def wait_until_read(url: str, left: Callable[[int], None] = lambda _: None) -> None:
+def wait_until_read(orthanc: httpx.Client, left: Callable[[int], None] = lambda _: None) -> None:
     """Wait until nothing is on its way any more.
 
     Parameters
     ----------
-    url
-        Root of the REST API.
+    orthanc
+        Its base URL is the root of the REST API.
     left
         Called a few times a second with the number of images still to be read.
 
@@ -112,7 +112,7 @@ def wait_until_read(url: str, left: Callable[[int], None] = lambda _: None) -> N
     """
     last, moved = -1, time.monotonic()
     while True:
-        now = status(url)
+        now = status(orthanc)
         journal, jobs = now["Journal"], now["Jobs"]
         open_jobs = journal["Arriving"] + journal["Waiting"] + jobs["pending"] + jobs["running"]
         left(open_jobs)
@@ -134,13 +134,13 @@ def wait_until_read(url: str, left: Callable[[int], None] = lambda _: None) -> N
         time.sleep(_POLL_SECONDS)
 
 
-def images(dicomweb_url: str, studies: Iterable[str]) -> Iterator[Image]:
+def images(dicomweb: DICOMwebClient, studies: Iterable[str]) -> Iterator[Image]:
     """Find studies by QIDO-RS and read all their images' metadata by WADO-RS.
 
     Parameters
     ----------
-    dicomweb_url
-        The DICOMweb root.
+    dicomweb
+        Any server that has them.
     studies
         Their StudyInstanceUIDs.
 
@@ -154,14 +154,13 @@ def images(dicomweb_url: str, studies: Iterable[str]) -> Iterator[Image]:
     DemoError
         If the server does not answer.
     """
-    client = DICOMwebClient(dicomweb_url)
     for uid in studies:
         try:
-            found = client.search_for_studies(search_filters={"StudyInstanceUID": uid})
-            described = client.retrieve_study_metadata(uid) if found else []
+            found = dicomweb.search_for_studies(search_filters={"StudyInstanceUID": uid})
+            described = dicomweb.retrieve_study_metadata(uid) if found else []
         except requests.RequestException as error:
             raise DemoError(
-                f"{dicomweb_url} does not answer as DICOMweb does ({type(error).__name__})"
+                f"{dicomweb.base_url} does not answer as DICOMweb does ({type(error).__name__})"
             ) from None
         yield from map(_image, described)
 
@@ -183,9 +182,9 @@ def _image(metadata: Mapping[str, Any]) -> Image:
     )
 
 
-def _get(url: str, path: str) -> Any:
+def _get(orthanc: httpx.Client, path: str) -> Any:
     try:
-        answer = httpx.get(url + path, timeout=30)
+        answer = orthanc.get(path)
         answer.raise_for_status()
         return answer.json()
     except (httpx.HTTPError, ValueError) as error:

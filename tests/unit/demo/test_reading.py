@@ -7,7 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
+from dicomweb_client.api import DICOMwebClient
 
 from preread.demo import reading
 from preread.demo.errors import DemoError
@@ -68,7 +70,7 @@ def answers() -> Answers:
 
 
 @pytest.fixture
-def url(answers: Answers) -> Iterator[str]:
+def orthanc(answers: Answers) -> Iterator[httpx.Client]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             path = urlsplit(self.path)
@@ -85,10 +87,15 @@ def url(answers: Answers) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.server_port}") as client:
+        yield client
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+def _dicomweb(orthanc: httpx.Client) -> DICOMwebClient:
+    return DICOMwebClient(str(orthanc.base_url.join("/dicom-web")))
 
 
 @pytest.fixture(autouse=True)
@@ -96,33 +103,35 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "_POLL_SECONDS", 0.001)
 
 
-def test_waiting_ends_when_nothing_is_on_its_way(url: str, answers: Answers) -> None:
+def test_waiting_ends_when_nothing_is_on_its_way(orthanc: httpx.Client, answers: Answers) -> None:
     told = iter([_status(waiting=3), _status(pending=2), _status(pending=1), _status()])
     answers["/preread/status"] = lambda _: next(told)
     seen: list[int] = []
-    wait_until_read(url, seen.append)
+    wait_until_read(orthanc, seen.append)
     assert seen == [3, 2, 1, 0]
 
 
-def test_a_runner_that_keeps_ending_is_told(url: str, answers: Answers) -> None:
+def test_a_runner_that_keeps_ending_is_told(orthanc: httpx.Client, answers: Answers) -> None:
     answers["/preread/status"] = lambda _: _status(pending=2, starts=4)
     with pytest.raises(DemoError, match=r"the runner ended 3 times \(exit code 1\)"):
-        wait_until_read(url)
+        wait_until_read(orthanc)
 
 
-def test_a_standstill_is_told(url: str, answers: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_standstill_is_told(
+    orthanc: httpx.Client, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(reading, "_PATIENCE_SECONDS", 0.0)
     answers["/preread/status"] = lambda _: _status(pending=2)
     with pytest.raises(DemoError, match="2 images are still not read"):
-        wait_until_read(url)
+        wait_until_read(orthanc)
 
 
-def test_only_jobs_made_since_count(url: str, answers: Answers) -> None:
+def test_only_jobs_made_since_count(orthanc: httpx.Client, answers: Answers) -> None:
     answers["/preread/jobs"] = lambda _: [_job(9, "done"), _job(4, "unread"), _job(8, "failed")]
-    assert [outcome.number for outcome in outcomes(url, after=4)] == [9, 8]
+    assert [outcome.number for outcome in outcomes(orthanc, after=4)] == [9, 8]
 
 
-def test_images_are_found_by_qido_and_read_by_wado(url: str, answers: Answers) -> None:
+def test_images_are_found_by_qido_and_read_by_wado(orthanc: httpx.Client, answers: Answers) -> None:
     asked: list[dict[str, list[str]]] = []
 
     def studies(query: dict[str, list[str]]) -> Any:
@@ -131,20 +140,20 @@ def test_images_are_found_by_qido_and_read_by_wado(url: str, answers: Answers) -
 
     answers["/dicom-web/studies"] = studies
     answers[f"/dicom-web/studies/{STUDY}/metadata"] = lambda _: [_metadata()]
-    (image,) = images(f"{url}/dicom-web", [STUDY])
+    (image,) = images(_dicomweb(orthanc), [STUDY])
     assert asked[0]["StudyInstanceUID"] == [STUDY]
     assert (image.Modality, image.InstanceNumber, image.PatientID) == ("CT", 7, "pseudonym")
     assert image.results[0].Model == "MobileNetV2"
     assert image.results[0].classes[0] == ("Malignant", 90.0)
 
 
-def test_a_study_that_is_not_there_has_no_images(url: str, answers: Answers) -> None:
+def test_a_study_that_is_not_there_has_no_images(orthanc: httpx.Client, answers: Answers) -> None:
     answers["/dicom-web/studies"] = lambda _: []
-    assert list(images(f"{url}/dicom-web", [STUDY])) == []
+    assert list(images(_dicomweb(orthanc), [STUDY])) == []
 
 
-def test_a_server_that_does_not_answer_is_told(url: str) -> None:
+def test_a_server_that_does_not_answer_is_told(orthanc: httpx.Client) -> None:
     with pytest.raises(DemoError, match="GET /preread/status failed"):
-        status(url)
+        status(orthanc)
     with pytest.raises(DemoError, match="does not answer as DICOMweb does"):
-        list(images(f"{url}/dicom-web", [STUDY]))
+        list(images(_dicomweb(orthanc), [STUDY]))

@@ -1,0 +1,149 @@
+"""Docker for the tests of the image, or the reason why there is none."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from dicomweb_client.api import DICOMwebClient
+from dicomweb_client.session_utils import create_session_from_user_pass
+
+from preread.demo.node import Node
+
+if TYPE_CHECKING:
+    from pytest_docker.plugin import Services
+
+ROOT = Path(__file__).parents[2]
+IMAGE = "preread-test"
+USER, PASSWORD = "alice", 'a "$word" of her own'
+
+
+def _missing() -> str:
+    if shutil.which("docker") is None:
+        return "not installed: docker"
+    if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode != 0:
+        return "no Docker engine answers (DOCKER_HOST)"
+    if _compose() is None:
+        return "not installed: docker compose"
+    return ""
+
+
+def _compose() -> str | None:
+    plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
+    if plugin.returncode == 0:
+        return "docker compose"
+    return "docker-compose" if shutil.which("docker-compose") else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what lies here, and say why it is skipped where there is no Docker."""
+    mine = [item for item in items if Path(__file__).parent in item.path.parents]
+    missing = _missing() if mine else ""
+    for item in mine:
+        item.add_marker(pytest.mark.docker)
+        item.add_marker(pytest.mark.slow)
+        # The first of them builds the image.
+        item.add_marker(pytest.mark.timeout(1500))
+        if missing:
+            item.add_marker(pytest.mark.skip(reason=missing))
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """The running container as it is seen from outside."""
+
+    node: Node
+    name: str
+    orthanc: httpx.Client
+    dicomweb: DICOMwebClient
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def docker_compose_command() -> str:
+    """Take Compose's plugin, or Debian's docker-compose."""
+    return _compose() or "docker compose"
+
+
+@pytest.fixture(scope="session")
+def docker_compose_file() -> list[str]:
+    """Return the files of the service."""
+    return [str(ROOT / "plugin/docker/compose.yaml"), str(ROOT / "tests/docker/compose.yaml")]
+
+
+@pytest.fixture(scope="session")
+def docker_setup() -> list[str]:
+    """Build and start."""
+    return ["build", "up -d"]
+
+
+@pytest.fixture(scope="session")
+def ports() -> Iterator[dict[str, int]]:
+    """Choose ports and hand them, with the users, to Compose."""
+    chosen = {"HTTP_PORT": _free_port(), "DICOM_PORT": _free_port()}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, port in chosen.items():
+            patch.setenv(name, str(port))
+        patch.setenv("PREREAD_USERS", json.dumps({USER: PASSWORD}))
+        # The classic builder shows its steps, and works where BuildKit is not installed.
+        if shutil.which("docker-buildx") is None and "DOCKER_BUILDKIT" not in os.environ:
+            patch.setenv("DOCKER_BUILDKIT", "0")
+        yield chosen
+
+
+@pytest.fixture(scope="session")
+def container(
+    ports: dict[str, int],
+    docker_compose_project_name: str,
+    request: pytest.FixtureRequest,
+) -> Iterator[Container]:
+    """Build and start the image; wait until its health check is content."""
+    # Only now: Compose reads the environment that `ports` has set.
+    services: Services = request.getfixturevalue("docker_services")
+    found = subprocess.run(
+        [
+            "docker",
+            "ps",
+            "-q",
+            "-f",
+            f"label=com.docker.compose.project={docker_compose_project_name}",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    name = found.stdout.strip()
+    node = Node(
+        configuration=ROOT / "plugin/docker/orthanc.json",
+        root=ROOT,
+        http_port=ports["HTTP_PORT"],
+        dicom_port=ports["DICOM_PORT"],
+        aet="PREREAD",
+    )
+    services.wait_until_responsive(timeout=180, pause=1, check=_is_healthy(name))
+    session = create_session_from_user_pass(USER, PASSWORD)
+    with httpx.Client(base_url=node.url, auth=(USER, PASSWORD), timeout=30) as orthanc:
+        yield Container(node, name, orthanc, DICOMwebClient(node.dicomweb_url, session=session))
+
+
+def _is_healthy(name: str) -> Callable[[], bool]:
+    def healthy() -> bool:
+        command = ["docker", "inspect", "-f", "{{.State.Health.Status}}", name]
+        told = subprocess.run(command, capture_output=True, text=True, check=True)
+        return told.stdout.strip() == "healthy"
+
+    return healthy
