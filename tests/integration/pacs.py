@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -141,26 +142,23 @@ class Pacs:
             self._process = None
 
     def send(self, files: Iterable[Path], *, associations: int = 1, check: bool = True) -> int:
-        """C-STORE files with dcmsend; return how many associations ended without an error."""
+        """C-STORE files with dcmsend; return how many were answered with success."""
         names = [str(file) for file in files]
-        running = []
-        for number in range(associations):
-            share = names[number::associations]
-            if share:
-                running.append(
-                    subprocess.Popen(
-                        ["dcmsend", "127.0.0.1", str(self.dicom_port), *share],
-                        stdout=subprocess.PIPE,
-                        stderr=subprocess.STDOUT,
-                    )
-                )
-        good = 0
-        for process in running:
-            output, _ = process.communicate(timeout=300)
-            good += process.returncode == 0
-            if check:
-                assert process.returncode == 0, output.decode(errors="replace")
-        return good
+        running = [
+            subprocess.Popen(
+                ["dcmsend", "-v", "127.0.0.1", str(self.dicom_port), *names[number::associations]],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+            for number in range(min(associations, len(names)))
+        ]
+        told = "".join(
+            process.communicate(timeout=300)[0].decode(errors="replace") for process in running
+        )
+        taken = sum(int(count) for count in re.findall(r"with status SUCCESS\s*: (\d+)", told))
+        if check:
+            assert taken == len(names), told[-2000:]
+        return taken
 
     def upload(self, data: bytes) -> httpx.Response:
         """Send one file by REST."""
