@@ -3,3 +3,18 @@
 What is here turns one complete file into another and knows nothing of Orthanc or networks.
 No pixel data is decoded, no network is touched, nothing identifying is logged.
 """
+
+from preread.deidentify.deidentifier import Deidentified, Deidentifier, DeidentifyOptions
+from preread.deidentify.errors import DeidentificationError, SecretError
+from preread.deidentify.pseudonyms import Pseudonyms
+from preread.deidentify.secret import Secret
+
+__all__ = [
+    "DeidentificationError",
+    "Deidentified",
+    "Deidentifier",
+    "DeidentifyOptions",
+    "Pseudonyms",
+    "Secret",
+    "SecretError",
+]

@@ -6,19 +6,33 @@ pixel data. Nothing here imports pydicom's dataset classes, Orthanc, or any othe
 
 from preread.elements.encoding import Encoding, FileMeta, encoding_of, inflated, read_file_meta
 from preread.elements.errors import MalformedFile
-from preread.elements.explicit import dictionary_vr, explicit_little_endian
+from preread.elements.explicit import dictionary_vr, explicit_little_endian, standard_tags
 from preread.elements.header import Header, read_header
 from preread.elements.identifiers import ResourceIds, is_orthanc_id, orthanc_id, resource_ids
-from preread.elements.scan import Element, items, read_element, scan
+from preread.elements.scan import (
+    DEEPEST,
+    IMPLICIT_LITTLE,
+    Element,
+    Ends,
+    items,
+    read_element,
+    scan,
+)
+from preread.elements.writing import encode_element, encode_header
 
 __all__ = [
+    "DEEPEST",
+    "IMPLICIT_LITTLE",
     "Element",
     "Encoding",
+    "Ends",
     "FileMeta",
     "Header",
     "MalformedFile",
     "ResourceIds",
     "dictionary_vr",
+    "encode_element",
+    "encode_header",
     "encoding_of",
     "explicit_little_endian",
     "inflated",
@@ -30,4 +44,5 @@ __all__ = [
     "read_header",
     "resource_ids",
     "scan",
+    "standard_tags",
 ]

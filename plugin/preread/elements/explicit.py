@@ -7,6 +7,7 @@ come as bulk data).
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Final
 
 from pydicom.datadict import (  # type: ignore[attr-defined]  # public by pydicom's own manual
@@ -68,6 +69,15 @@ def dictionary_vr(tag: int) -> bytes:
         if tag & mask == value:
             return repeating
     return b""
+
+
+def standard_tags() -> Iterator[int]:
+    """Return the tags of PS3.6 that are not part of a repeating group.
+
+    >>> 0x00100010 in set(standard_tags())
+    True
+    """
+    return iter(_VR_OF)
 
 
 class _Sign:

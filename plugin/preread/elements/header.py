@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Sequence
 from typing import Final
 
 from preread.elements.encoding import Encoding, FileMeta, inflated, read_file_meta
@@ -53,15 +54,22 @@ class Header:
     meta
         Its file meta information.
     elements
-        The elements of the top level, up to and with the pixel data.
+        The elements of the top level in the order of the file, up to and with the pixel data. Of
+        those that stand there twice the first one counts.
     """
 
     def __init__(
-        self, data: bytes | memoryview, meta: FileMeta, elements: dict[int, Element]
+        self, data: bytes | memoryview, meta: FileMeta, elements: Sequence[Element]
     ) -> None:
         self._data = data
-        self._elements = elements
+        self._elements = {element.tag: element for element in reversed(elements)}
         self.meta = meta
+        self.all_elements = elements
+
+    @property
+    def data(self) -> bytes | memoryview:
+        """What the elements' offsets point into: the file, or the inflated data set."""
+        return self._data
 
     @property
     def encoding(self) -> Encoding:
@@ -183,9 +191,9 @@ def read_header(data: bytes | memoryview) -> Header:
     start = meta.dataset_start
     if meta.encoding.deflated:
         data, start = inflated(data, start), 0
-    elements: dict[int, Element] = {}
+    elements: list[Element] = []
     for element in scan(data, start, len(data), meta.encoding):
-        elements.setdefault(element.tag, element)
+        elements.append(element)
         if element.tag == _PIXEL_DATA[2]:
             break
     if not elements:

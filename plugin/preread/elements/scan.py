@@ -76,7 +76,7 @@ class _Readers(NamedTuple):
 
 def _readers(order: str) -> _Readers:
     return _Readers(
-        struct.Struct(order + "HH2sH").unpack_from,  # type: ignore[arg-type]  # typeshed: Any
+        struct.Struct(order + "HH2sH").unpack_from,
         struct.Struct(order + "HHI").unpack_from,
         struct.Struct(order + "I").unpack_from,
     )
@@ -127,7 +127,7 @@ def scan(
     explicit, implicit, long = _READERS[encoding.little]
     is_implicit = encoding.implicit
     ends = {} if ends is None else ends
-    limit = UNDEFINED if stop_before is None else stop_before
+    limit = 1 << 32 if stop_before is None else stop_before
     new = tuple.__new__  # half the time of Element(...), and this is the innermost loop of all
     vr = b""
     while start < end:
@@ -145,12 +145,7 @@ def scan(
             if tag >= limit:
                 return
             if vr not in _SHORT_VRS:
-                value += 4
-                if vr not in LONG_VRS or group == 0xFFFE:
-                    raise MalformedFile(start, tag, "expected a VR of PS3.5 Table 6.2-1")
-                if value > end:
-                    raise MalformedFile(start, tag, "the file ends within an element's header")
-                (length,) = long(data, start + 8)
+                value, length = _long_length(data, start, end, vr, tag, long)
         if length == UNDEFINED:
             inner = IMPLICIT_LITTLE if vr == b"UN" else encoding
             value_end = _end_of_items(data, tag, value, end, inner, depth + 1, ends)
@@ -162,6 +157,17 @@ def scan(
                 raise MalformedFile(start, tag, reason)
         yield new(Element, (tag, vr, start, value, value_end, start_of_next))
         start = start_of_next
+
+
+def _long_length(
+    data: bytes | memoryview, start: int, end: int, vr: bytes, tag: int, long: _Unpack
+) -> tuple[int, int]:
+    """Return the offset of the value and its length, of an element that has a VR like OB."""
+    if vr not in LONG_VRS or tag >> 16 == 0xFFFE:
+        raise MalformedFile(start, tag, "expected a VR of PS3.5 Table 6.2-1")
+    if start + 12 > end:
+        raise MalformedFile(start, tag, "the file ends within an element's header")
+    return start + 12, long(data, start + 8)[0]
 
 
 def read_element(

@@ -1,0 +1,27 @@
+"""What keeps an object from being made safe."""
+
+from __future__ import annotations
+
+from preread.errors import PrereadError
+
+
+class DeidentificationError(PrereadError):
+    """An object cannot be de-identified and must not be stored.
+
+    Attributes
+    ----------
+    tag
+        The element, 0xGGGGEEEE; None if it is not about one.
+    reason
+        What is wrong; never a value of the data set.
+    """
+
+    def __init__(self, tag: int | None, reason: str) -> None:
+        where = "" if tag is None else f" ({tag >> 16:04X},{tag & 0xFFFF:04X})"
+        super().__init__(f"cannot be de-identified{where}: {reason}")
+        self.tag = tag
+        self.reason = reason
+
+
+class SecretError(PrereadError):
+    """The key file cannot be used; the message names it."""
