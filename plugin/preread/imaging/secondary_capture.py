@@ -20,6 +20,48 @@ _UID = r"^(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+$"
 _LO = r"^[^\\\x00-\x1f\x7f]*$"
 _CODE = r"^[A-Z0-9_ ]*$"
 _LOSSY = "01"
+# Those of the body parts of PS3.16 Table L-1 that there are two of, by BodyPartExamined.
+_PAIRED = frozenset(
+    [
+        "ACJOINT",
+        "ADRENAL",
+        "ANKLE",
+        "ARM",
+        "BREAST",
+        "CALCANEUS",
+        "CALF",
+        "CLAVICLE",
+        "EAR",
+        "ELBOW",
+        "EXTREMITY",
+        "EYE",
+        "FEMUR",
+        "FINGER",
+        "FOOT",
+        "FOREARM",
+        "HAND",
+        "HIP",
+        "HUMERUS",
+        "KIDNEY",
+        "KNEE",
+        "LEG",
+        "LUNG",
+        "OVARY",
+        "PATELLA",
+        "RADIUS",
+        "SCAPULA",
+        "SHOULDER",
+        "TESTIS",
+        "RIB",
+        "THIGH",
+        "THUMB",
+        "TIBIA",
+        "TOE",
+        "ULNA",
+        "WRIST",
+        "ZYGOMA",
+    ]
+)
 
 
 class Tags(BaseModel):
@@ -141,8 +183,9 @@ def _image(picture: Picture, tags: Tags) -> SCImage:
     # highdicom wants a caret in every name; what the standard wants is 64 characters a group.
     image.PatientName = tags.PatientName
     image.PatientOrientation = []
-    # Type 2C: needed, though empty, unless the body part is known to be a single one.
-    image.Laterality = tags.Laterality
+    if tags.Laterality or not tags.BodyPartExamined or tags.BodyPartExamined in _PAIRED:
+        # Type 2C: needed, though empty, unless the body part is a single one.
+        image.Laterality = tags.Laterality
     image.ConversionType = "WSD"
     image.ImageType = ["DERIVED", "SECONDARY"]
     image.Modality = tags.Modality

@@ -84,7 +84,11 @@ def item() -> Callable[..., Dataset]:
     def _item(**values: Any) -> Dataset:
         dataset = Dataset()
         for keyword, value in values.items():
-            setattr(dataset, keyword, value)
+            if keyword == "LUTData":
+                # US or OW: pydicom leaves the choice to the writer.
+                dataset.add_new(keyword, "OW" if isinstance(value, bytes) else "US", value)
+            else:
+                setattr(dataset, keyword, value)
         return dataset
 
     return _item

@@ -19,7 +19,7 @@ def standard(function: VoiFunction, x: float, c: float, w: float) -> float:
     """PS3.3 C.11.2.1.2.1 and C.11.2.1.3, word for word, with ymin 0 and ymax 1."""
     ymin, ymax = 0.0, 1.0
     if function is VoiFunction.LINEAR:
-        inside = ((x - (c - 0.5)) / (w - 1) + 0.5) * (ymax - ymin) + ymin
+        inside = ((x - (c - 0.5)) / ((w - 1) or math.inf) + 0.5) * (ymax - ymin) + ymin
         above = x > c - 0.5 + (w - 1) / 2
         return ymin if x <= c - 0.5 - (w - 1) / 2 else ymax if above else inside
     if function is VoiFunction.LINEAR_EXACT:
