@@ -6,6 +6,7 @@ says: a frame of 200 bytes can ask for gigabytes. So its header is compared with
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from pydicom.uid import (
@@ -18,6 +19,8 @@ from preread.imaging.errors import UnreadableImage
 from preread.imaging.layout import Layout
 
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
+_SEQUENTIAL = (0xC0, 0xC1)
+_START_OF_SCAN = 0xDA
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _JP2_SIGNATURE = b"\x00\x00\x00\x0cjP  "
 _SOC_SIZ = b"\xff\x4f\xff\x51"
@@ -42,25 +45,47 @@ def jpeg_claim(frame: bytes) -> Claim | None:
     Claim or None
         None where there is no such header.
     """
-    if frame[:2] != b"\xff\xd8":
-        return None
-    at = 2
-    while at + 10 <= len(frame) and frame[at] == 0xFF:
-        marker = frame[at + 1]
-        if marker == 0xFF:
-            at += 1
-        elif marker in _WITHOUT_LENGTH:
-            at += 2
-        elif marker in _START_OF_FRAME:
+    for marker, at in _segments(frame):
+        if marker in _START_OF_FRAME and at + 10 <= len(frame):
             return Claim(
                 rows=int.from_bytes(frame[at + 5 : at + 7], "big"),
                 columns=int.from_bytes(frame[at + 7 : at + 9], "big"),
                 samples=frame[at + 9],
                 bits=frame[at + 4],
             )
-        else:
-            at += 2 + max(2, int.from_bytes(frame[at + 2 : at + 4], "big"))
     return None
+
+
+def _segments(frame: bytes) -> Iterator[tuple[int, int]]:
+    """Give the marker and place of each segment up to the first scan (ISO/IEC 10918-1 B.1.1)."""
+    at = 2 if frame[:2] == b"\xff\xd8" else len(frame)
+    while at + 4 <= len(frame) and frame[at] == 0xFF:
+        marker = frame[at + 1]
+        if marker == 0xFF:
+            at += 1
+        elif marker in _WITHOUT_LENGTH:
+            at += 2
+        else:
+            yield marker, at
+            if marker == _START_OF_SCAN:
+                return
+            at += 2 + max(2, int.from_bytes(frame[at + 2 : at + 4], "big"))
+
+
+def with_lawful_scan(frame: bytes) -> bytes:
+    """Put right the scan header of a sequential JPEG whose Ss, Se, Ah and Al are all 0.
+
+    ISO/IEC 10918-1 Table B.3 leaves 0, 63, 0, 0 alone. An encoder that once was widespread wrote
+    zeros, as in the reference images of DICOM's Working Group 4; pylibjpeg refuses them.
+    """
+    sequential = False
+    for marker, at in _segments(frame):
+        sequential = sequential or marker in _SEQUENTIAL
+        if marker == _START_OF_SCAN and sequential and at + 5 <= len(frame):
+            parameters = at + 5 + 2 * frame[at + 4]
+            if frame[parameters : parameters + 3] == b"\0\0\0":
+                return frame[:parameters] + b"\0\x3f\0" + frame[parameters + 3 :]
+    return frame
 
 
 def jpeg2000_claim(frame: bytes) -> Claim | None:
@@ -118,6 +143,7 @@ def checked(frame: bytes, syntax: str, layout: Layout, index: int) -> bytes:
     elif syntax in JPEGLSTransferSyntaxes:
         claim, name = jpeg_claim(frame), "JPEG-LS"
     elif syntax in JPEGTransferSyntaxes:
+        frame = with_lawful_scan(frame)
         claim, name = jpeg_claim(frame), "JPEG"
     else:
         return frame

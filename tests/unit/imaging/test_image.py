@@ -100,6 +100,18 @@ def test_jpeg_colours_agree_with_dcmtk(name: str, tmp_path: Path) -> None:
     assert np.abs(only_frame(packaged(name)).pixels.astype(int) - reference).max() <= 2
 
 
+def test_jpeg_of_12_bits_with_an_unlawful_scan_header_agrees_with_dcmtk(tmp_path: Path) -> None:
+    data = packaged("JPEG-lossy.dcm")
+    (tmp_path / "in.dcm").write_bytes(data)
+    try:
+        subprocess.run(["dcmdjpeg", "in.dcm", "out.dcm"], cwd=tmp_path, check=True)
+    except FileNotFoundError:
+        pytest.skip("dcmtk's dcmdjpeg is not on this machine")
+    reference = pydicom.dcmread(tmp_path / "out.dcm").pixel_array.astype(int)
+    assert reference.max() > 255
+    assert np.abs(only_frame(data).pixels - reference).max() <= 2
+
+
 @pytest.mark.parametrize("name", LOSSLESS_COLOURS)
 def test_colour_becomes_rgb(name: str) -> None:
     data = packaged(name)
