@@ -46,7 +46,8 @@ class UtcDateTime(TypeDecorator[datetime]):
 # SQLite numbers rows by itself only in a column that is exactly INTEGER.
 _NUMBER = BigInteger().with_variant(Integer, "sqlite")
 _OPEN = text("state IN ('pending', 'running')")
-_PENDING = text("state = 'pending'")
+# Written out also where it is asked: a bound parameter would not match a partial index.
+PENDING = text("state = 'pending'")
 
 
 class Base(DeclarativeBase):
@@ -153,8 +154,8 @@ class JobRow(Base):
             "node",
             "interruptions",
             "id",
-            sqlite_where=_PENDING,
-            postgresql_where=_PENDING,
+            sqlite_where=PENDING,
+            postgresql_where=PENDING,
         ),
         Index(None, "node", "state", "updated"),
         Index(None, "node", "updated"),

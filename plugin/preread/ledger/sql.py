@@ -17,7 +17,7 @@ from preread.ledger import lookup, takeover
 from preread.ledger.arrival import Event
 from preread.ledger.database import Database
 from preread.ledger.job import InstanceRecord, InstanceResult, Job, JobState, Level
-from preread.ledger.schema import CursorRow, InstanceRow, JobRow, OutcomeRow
+from preread.ledger.schema import PENDING, CursorRow, InstanceRow, JobRow, OutcomeRow
 
 if TYPE_CHECKING:
     from preread.models.prediction import Prediction
@@ -130,11 +130,7 @@ class SqlLedger:
             self._return_expired(session, now)
             query = (
                 select(JobRow)
-                .where(
-                    JobRow.node == self._node,
-                    JobRow.state == JobState.PENDING.value,
-                    JobRow.not_before <= now,
-                )
+                .where(JobRow.node == self._node, PENDING, JobRow.not_before <= now)
                 .order_by(JobRow.interruptions, JobRow.id)
                 .limit(limit)
                 .with_for_update(skip_locked=True)

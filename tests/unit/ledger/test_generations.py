@@ -17,7 +17,8 @@ from preread.ledger.journal import Journal
 from preread.ledger.sql import SqlLedger
 from preread.models.prediction import Prediction
 
-_INSTANCES = st.integers(0, 2)
+_COUNT = 2
+_INSTANCES = st.integers(0, _COUNT - 1)
 
 
 class Node(RuleBasedStateMachine):
@@ -47,7 +48,7 @@ class Node(RuleBasedStateMachine):
         return identifier
 
     def _number(self, job: Job) -> int:
-        return next(number for number in range(3) if self._instance(number) == job.instance)
+        return next(number for number in range(_COUNT) if self._instance(number) == job.instance)
 
     @rule(number=_INSTANCES)
     def receive(self, number: int) -> None:
@@ -145,7 +146,7 @@ class Node(RuleBasedStateMachine):
         counts = self._ledger.counts()
         assert counts[JobState.PENDING] == counts[JobState.RUNNING] == counts[JobState.FAILED] == 0
         assert self._block == self._stored
-        for number in range(3):
+        for number in range(_COUNT):
             results = self._ledger.results(Level.INSTANCE, self._instance(number))
             assert len(results) == (number in self._stored)
             assert all(len(result.predictions) == 1 for result in results)
@@ -166,5 +167,5 @@ def test_the_newest_pixels_end_with_exactly_one_result(
 
     run_state_machine_as_test(
         FreshNode,
-        settings=settings(max_examples=25, stateful_step_count=30, deadline=None, database=None),
+        settings=settings(max_examples=30, stateful_step_count=30, deadline=None, database=None),
     )

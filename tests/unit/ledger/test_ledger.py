@@ -150,6 +150,22 @@ def test_a_resend_supersedes_the_job_that_runs(
     assert ledger.acknowledge(new, [prediction])
 
 
+def test_an_older_store_that_ends_last_is_read_again(
+    journal: Journal,
+    ledger: SqlLedger,
+    forwarder: Forwarder,
+    arrival_of: Any,
+    prediction: Prediction,
+) -> None:
+    journal.arrive(arrival_of())
+    arrive(journal, forwarder, arrival_of())
+    ledger.acknowledge(ledger.reserve("me", 1, 60)[0], [prediction])
+    journal.stored(arrival_of().instance)
+    forwarder.step()
+    (job,) = ledger.reserve("me", 1, 60)
+    assert journal.current(job.instance) == (job.generation, False)
+
+
 def test_results_of_older_pixels_are_not_shown(
     journal: Journal,
     ledger: SqlLedger,
