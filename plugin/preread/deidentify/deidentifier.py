@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from preread.deidentify.errors import DeidentificationError
-from preread.deidentify.profile import CODES, basic_profile
+from preread.deidentify.profile import CODES, Action, basic_profile
 from preread.deidentify.pseudonyms import Pseudonyms
 from preread.deidentify.rewriting import Part, Replacements, Rewriting
 from preread.deidentify.secret import Secret
@@ -37,6 +37,19 @@ _DEIDENTIFICATION_METHOD_CODE_SEQUENCE: Final = 0x00120064
 _STUDY_INSTANCE_UID: Final = 0x0020000D
 _SERIES_INSTANCE_UID: Final = 0x0020000E
 _LONGITUDINAL_TEMPORAL_INFORMATION_MODIFIED: Final = 0x00280303
+
+_WRITTEN: Final = (
+    _SOP_INSTANCE_UID,
+    _PATIENT_NAME,
+    _PATIENT_ID,
+    _PATIENT_IDENTITY_REMOVED,
+    _DEIDENTIFICATION_METHOD,
+    _DEIDENTIFICATION_METHOD_CODE_SEQUENCE,
+    _STUDY_INSTANCE_UID,
+    _SERIES_INSTANCE_UID,
+    _LONGITUDINAL_TEMPORAL_INFORMATION_MODIFIED,
+)
+"""Attributes that are written anew, whatever was there."""
 
 _EXPLICIT: Final = Encoding(implicit=False, little=True)
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+){1,31}", flags=re.ASCII)
@@ -118,6 +131,7 @@ class Deidentifier:
         self.pseudonyms = Pseudonyms(secret)
         self._options = options or DeidentifyOptions()
         self._profile = basic_profile()
+        self._top = {**self._profile.actions, **dict.fromkeys(_WRITTEN, Action.SET)}
         self._replacements: dict[Encoding, Replacements] = {}
         self._marks: dict[Encoding, dict[int, bytes]] = {}
 
@@ -167,7 +181,7 @@ class Deidentifier:
         rewriting = Rewriting(
             header.data, self._profile, self._replacements_of(encoding), self.pseudonyms
         )
-        body = rewriting.data_set(header.all_elements, written)
+        body = rewriting.data_set(header.all_elements, self._top, written)
         parts: list[Part] = [
             _beginning(uids[_SOP_CLASS_UID], instance, header.TransferSyntaxUID),
             *(_deflated(body) if encoding.deflated else body),

@@ -130,18 +130,24 @@ class Rewriting:
         self._parts: list[Part] = []
         self.counts = [0] * len(Action)
 
-    def data_set(self, elements: Sequence[Element], written: Mapping[int, bytes]) -> list[Part]:
+    def data_set(
+        self,
+        elements: Sequence[Element],
+        actions: Mapping[int, Action],
+        written: Mapping[int, bytes],
+    ) -> list[Part]:
         """Return the data set in parts.
 
         Parameters
         ----------
         elements
             Of its top level.
+        actions
+            What is done with them.
         written
-            Attributes that are there afterwards as given, whatever was there before.
+            The attributes under `Action.SET`, as they are to be, whether they were there or not.
         """
         self._written = written
-        actions = {**self._profile.actions, **dict.fromkeys(written, Action.SET)}
         present = set(map(_TAG, elements))
         new = [Element(tag, b"", _NEW, _NEW, _NEW, _NEW) for tag in written if tag not in present]
         self._level([*elements, *new], self._replacements, actions, self._profile.actions, 0)

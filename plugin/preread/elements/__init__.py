@@ -4,9 +4,10 @@ What is here knows encodings (PS3.5, PS3.10), not the meaning of attributes, and
 pixel data. Nothing here imports pydicom's dataset classes, Orthanc, or any other room.
 """
 
+from preread.elements.dictionary import dictionary_vr, standard_tags
 from preread.elements.encoding import Encoding, FileMeta, encoding_of, inflated, read_file_meta
 from preread.elements.errors import MalformedFile
-from preread.elements.explicit import dictionary_vr, explicit_little_endian, standard_tags
+from preread.elements.explicit import explicit_little_endian
 from preread.elements.header import Header, read_header
 from preread.elements.identifiers import ResourceIds, is_orthanc_id, orthanc_id, resource_ids
 from preread.elements.scan import (

@@ -17,8 +17,8 @@ EXPLICIT: Final = "1.2.840.10008.1.2.1"
 DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
 
-LARGEST_INFLATED: Final = 2**31
-_META_GROUP_LENGTH: Final = 0x00020000
+_ALWAYS_INFLATED: Final = 2**28
+_MOST_GROWTH: Final = 64
 
 LONG_VRS: Final = frozenset(
     (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
@@ -151,17 +151,29 @@ def _sniffed(data: bytes | memoryview, position: int, has_preamble: bool) -> str
     return IMPLICIT
 
 
-def inflated(data: bytes | memoryview, start: int, limit: int = LARGEST_INFLATED) -> bytes:
+def inflated(data: bytes | memoryview, start: int, limit: int | None = None) -> bytes:
     """Return the data set of a deflated file.
+
+    Parameters
+    ----------
+    data
+        The file.
+    start
+        Where its data set begins.
+    limit
+        The most bytes that it may grow to. By default 256 MiB, or 64 times what it is: images do
+        not deflate better, what fills a memory on purpose does.
 
     Raises
     ------
     MalformedFile
-        If it is not deflated data, is cut off, or grows beyond `limit` bytes.
+        If it is not deflated data, is cut off, or grows beyond `limit`.
     """
+    if limit is None:
+        limit = max(_ALWAYS_INFLATED, _MOST_GROWTH * (len(data) - start))
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        result = engine.decompress(bytes(data[start:]), limit)
+        result = engine.decompress(memoryview(data)[start:], limit)
     except zlib.error:
         raise MalformedFile(start, None, "the deflated data set cannot be inflated") from None
     if engine.unconsumed_tail:

@@ -7,14 +7,9 @@ come as bulk data).
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from typing import Final
 
-from pydicom.datadict import (  # type: ignore[attr-defined]  # public by pydicom's own manual
-    DicomDictionary,
-    RepeatersDictionary,
-)
-
+from preread.elements.dictionary import dictionary_vr
 from preread.elements.encoding import (
     EXPLICIT,
     LONG_VRS,
@@ -24,7 +19,8 @@ from preread.elements.encoding import (
     inflated,
     read_file_meta,
 )
-from preread.elements.scan import Element, items, scan
+from preread.elements.errors import MalformedFile
+from preread.elements.scan import DEEPEST, Element, Ends, items, scan
 
 _LITTLE: Final = Encoding(implicit=False, little=True)
 _PIXEL_REPRESENTATION: Final = 0x00280103
@@ -40,44 +36,6 @@ _WIDTH: Final = {
     b"US": 2, b"SS": 2, b"OW": 2, b"AT": 2, b"UL": 4, b"SL": 4, b"FL": 4, b"OF": 4, b"OL": 4,
     b"FD": 8, b"OD": 8, b"OV": 8, b"SV": 8, b"UV": 8,
 }  # fmt: skip
-
-_VR_OF: Final = {tag: entry[0].encode() for tag, entry in DicomDictionary.items()}
-_REPEATING: Final = tuple(
-    (
-        int(pattern.replace("x", "0"), 16),
-        int("".join("0" if digit == "x" else "F" for digit in pattern), 16),
-        entry[0].encode(),
-    )
-    for pattern, entry in RepeatersDictionary.items()
-)
-
-
-def dictionary_vr(tag: int) -> bytes:
-    """Return the VR of a standard attribute as PS3.6 has it, empty if it has none.
-
-    Ambiguous ones are returned as they stand there: ``US or SS``.
-
-    >>> dictionary_vr(0x00100010)
-    b'PN'
-    """
-    vr = _VR_OF.get(tag)
-    if vr is not None:
-        return vr
-    if tag & 0xFFFF == 0:
-        return b"UL"
-    for value, mask, repeating in _REPEATING:
-        if tag & mask == value:
-            return repeating
-    return b""
-
-
-def standard_tags() -> Iterator[int]:
-    """Return the tags of PS3.6 that are not part of a repeating group.
-
-    >>> 0x00100010 in set(standard_tags())
-    True
-    """
-    return iter(_VR_OF)
 
 
 class _Sign:
@@ -147,10 +105,11 @@ class _Writer:
     def __init__(self, data: memoryview, encoding: Encoding) -> None:
         self._data = data
         self._encoding = encoding
+        self._ends: Ends = {}
 
     def level(self, start: int, end: int, outer: _Sign, depth: int) -> list[bytes | memoryview]:
         """Return the elements of a data set or item."""
-        elements = list(scan(self._data, start, end, self._encoding, depth=depth))
+        elements = list(scan(self._data, start, end, self._encoding, depth=depth, ends=self._ends))
         sign = self._sign(elements, outer)
         parts: list[bytes | memoryview] = []
         for element in elements:
@@ -193,8 +152,8 @@ class _Writer:
     def _settled(element: Element, vr: bytes, sign: _Sign) -> bytes:
         """Decide between the VRs of PS3.5 Annex A.1, as the data set says."""
         if vr == b"OB or OW":
-            small = element.tag == _PIXEL_DATA and sign.bits <= 8
-            return b"OB" if small and element.undefined else b"OW"
+            small = element.tag == _PIXEL_DATA and (element.undefined or sign.bits <= 8)
+            return b"OB" if small else b"OW"
         if b"OW" in vr:
             return b"OW" if element.value_end - element.value > 2 * 3 else b"US"
         return b"SS" if sign.signed else b"US"
@@ -212,8 +171,17 @@ class _Writer:
         return [_head(element.tag, vr, len(value)), value]
 
     def _sequence(self, element: Element, sign: _Sign, depth: int) -> list[bytes | memoryview]:
+        if depth >= DEEPEST:
+            raise MalformedFile(element.start, element.tag, f"nested deeper than {DEEPEST} levels")
         parts: list[bytes | memoryview] = [_head(element.tag, b"SQ", _UNDEFINED)]
-        found = items(self._data, element.value, element.value_end, self._encoding, depth=depth + 1)
+        found = items(
+            self._data,
+            element.value,
+            element.value_end,
+            self._encoding,
+            depth=depth + 1,
+            ends=self._ends,
+        )
         for _, start, end in found:
             parts.append(_ITEM + struct.pack("<I", _UNDEFINED))
             parts += self.level(start, end, sign, depth + 1)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import islice
 from typing import Final
 
+from preread.elements.characters import decode_text
+from preread.elements.dictionary import dictionary_vr
 from preread.elements.encoding import Encoding, FileMeta, inflated, read_file_meta
 from preread.elements.errors import MalformedFile
 from preread.elements.scan import Element, items, scan
@@ -24,24 +28,6 @@ _SERIES: Final = 0x0020000E
 _PIXEL_DATA: Final = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 _BINARY: Final = {b"US": "H", b"SS": "h", b"UL": "I", b"SL": "i"}
 _MOST_REGIONS: Final = 16
-
-# PS3.3 C.12.1.1.2: the single-byte character sets, and UTF-8.
-_CODECS: Final = {
-    "ISO_IR 192": "utf-8",
-    "ISO_IR 100": "latin-1",
-    "ISO_IR 101": "iso8859-2",
-    "ISO_IR 109": "iso8859-3",
-    "ISO_IR 110": "iso8859-4",
-    "ISO_IR 144": "iso8859-5",
-    "ISO_IR 127": "iso8859-6",
-    "ISO_IR 126": "iso8859-7",
-    "ISO_IR 138": "iso8859-8",
-    "ISO_IR 148": "iso8859-9",
-    "ISO_IR 13": "shift_jis",
-    "ISO_IR 166": "iso8859-11",
-    "GB18030": "gb18030",
-    "GBK": "gbk",
-}
 
 
 class Header:
@@ -86,7 +72,7 @@ class Header:
 
     def text(self, tag: int, /) -> str:
         """Return a value as text without padding, empty if the element is absent."""
-        return self.raw(tag).decode(self._codec, "replace").strip(" \0")
+        return decode_text(self.raw(tag), self._character_sets).strip(" \0")
 
     def number(self, tag: int, /) -> int | None:
         """Return the first value as a whole number; None if it is absent or is none."""
@@ -94,8 +80,7 @@ class Header:
         if element is None:
             return None
         raw = self.raw(tag)
-        # Implicit VR does not tell US from IS; the numbers asked for are US but for a few texts.
-        code = _BINARY.get(element.vr) or ("H" if element.vr == b"" and len(raw) == 2 else "")
+        code = _BINARY.get(element.vr or dictionary_vr(tag)[:2])  # "US or SS": as US
         if code:
             size = struct.calcsize(code)
             if len(raw) < size:
@@ -104,10 +89,10 @@ class Header:
         found = re.match(rb"\s*([+-]?\d{1,12})\s*(?:\\|$)", raw.rstrip(b"\0 "))
         return int(found[1]) if found else None
 
-    @property
-    def _codec(self) -> str:
-        declared = self.raw(_CHARSET).decode("ascii", "replace").split("\\")[0].strip(" \0")
-        return _CODECS.get(declared.replace("ISO 2022 IR", "ISO_IR"), "latin-1")
+    @cached_property
+    def _character_sets(self) -> list[str]:
+        declared = self.raw(_CHARSET).decode("ascii", "replace")
+        return [term.strip(" \0") for term in declared.split("\\")]
 
     @property
     def TransferSyntaxUID(self) -> str:  # noqa: N802 - the standard's own keywords
@@ -164,19 +149,22 @@ class Header:
 
     @property
     def anatomic_region_codes(self) -> tuple[str, ...]:
-        """Code Values of the items of AnatomicRegionSequence (0008,2218)."""
+        """Code Values of the items of AnatomicRegionSequence (0008,2218), the first 16 of them."""
         sequence = self._elements.get(_ANATOMIC_REGION)
         if sequence is None:
             return ()
-        codes: list[str] = []
-        for _, start, end in items(self._data, sequence.value, sequence.value_end, self.encoding):
-            for element in scan(self._data, start, end, self.encoding, depth=2):
+        try:
+            return tuple(islice(self._codes(sequence), _MOST_REGIONS))
+        except MalformedFile:
+            return ()
+
+    def _codes(self, sequence: Element) -> Iterator[str]:
+        encoding = sequence.inner_encoding(self.encoding)
+        for _, start, end in items(self._data, sequence.value, sequence.value_end, encoding):
+            for element in scan(self._data, start, end, encoding, depth=2):
                 if element.tag == _CODE_VALUE:
                     raw = bytes(self._data[element.value : element.value_end])
-                    codes.append(raw.decode("ascii", "replace").strip(" \0"))
-            if len(codes) >= _MOST_REGIONS:
-                break
-        return tuple(codes)
+                    yield raw.decode("ascii", "replace").strip(" \0")
 
 
 def read_header(data: bytes | memoryview) -> Header:

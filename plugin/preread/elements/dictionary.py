@@ -1,0 +1,49 @@
+"""The VRs of PS3.6, as pydicom's dictionary has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from pydicom.datadict import (  # type: ignore[attr-defined]  # public by pydicom's own manual
+    DicomDictionary,
+    RepeatersDictionary,
+)
+
+_VR_OF: Final = {tag: entry[0].encode() for tag, entry in DicomDictionary.items()}
+_REPEATING: Final = tuple(
+    (
+        int(pattern.replace("x", "0"), 16),
+        int("".join("0" if digit == "x" else "F" for digit in pattern), 16),
+        entry[0].encode(),
+    )
+    for pattern, entry in RepeatersDictionary.items()
+)
+
+
+def dictionary_vr(tag: int) -> bytes:
+    """Return the VR of a standard attribute as PS3.6 has it, empty if it has none.
+
+    Ambiguous ones are returned as they stand there: ``US or SS``.
+
+    >>> dictionary_vr(0x00100010)
+    b'PN'
+    """
+    vr = _VR_OF.get(tag)
+    if vr is not None:
+        return vr
+    if tag & 0xFFFF == 0:
+        return b"UL"
+    for value, mask, repeating in _REPEATING:
+        if tag & mask == value:
+            return repeating
+    return b""
+
+
+def standard_tags() -> Iterator[int]:
+    """Return the tags of PS3.6 that are not part of a repeating group.
+
+    >>> 0x00100010 in set(standard_tags())
+    True
+    """
+    return iter(_VR_OF)
