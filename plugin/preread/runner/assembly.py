@@ -60,7 +60,7 @@ class Assembly:
         journal = Journal(site.journal_file) if site.journal_file.exists() else None
         secret = _secret(site, journal)
         catalogue = Catalogue.load(site.models_folder, site.settings.models.run)
-        self._ledger = SqlLedger.from_site(site)
+        self._ledger = _ledger(site)
         # Before the models are loaded, which takes a while: others may take up the work.
         returned = self._ledger.release_owner(owner)
         wake = threading.Event()
@@ -118,6 +118,16 @@ class Assembly:
 
     def _is_settled(self) -> bool:
         return self._forwarding is None or self._forwarding.settled
+
+
+def _ledger(site: Site) -> SqlLedger:
+    kept = site.settings.ledger
+    return SqlLedger(
+        site.ledger_url,
+        node=kept.node,
+        max_attempts=kept.max_attempts,
+        backoff_seconds=kept.backoff_seconds,
+    )
 
 
 def _secret(site: Site, journal: Journal | None) -> Secret:

@@ -12,7 +12,13 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 import httpx
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential,
+    wait_random,
+)
 
 from preread.errors import PrereadError
 
@@ -172,7 +178,8 @@ class OrthancPacs:
         self._retrying = Retrying(
             retry=retry_if_exception_type((PacsUnreachableError, PacsFailedError)),
             stop=stop_after_attempt(tries),
-            wait=wait_exponential_jitter(initial=_FIRST_PAUSE, max=_LONGEST_PAUSE, jitter=_JITTER),
+            wait=wait_exponential(multiplier=_FIRST_PAUSE, max=_LONGEST_PAUSE)
+            + wait_random(0, _JITTER),
             reraise=True,
         )
 

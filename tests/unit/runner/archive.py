@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from preread.elements import read_header, resource_ids
 from preread.runner.pacs import (
     Kept,
-    PacsError,
     PacsRefusedError,
     PacsUnreachableError,
     Refused,
@@ -44,7 +43,8 @@ class Archive:
         Called before each call with its name and what it is about; may raise.
     """
 
-    def __init__(self, *, overwrite: bool = True) -> None:
+    def __init__(self, *, overwrite: bool = True, key: bytes = KEY) -> None:
+        self._key = key
         self.files: dict[str, bytes] = {}
         self.generations: dict[str, int | None] = {}
         self.overwrite = overwrite
@@ -86,7 +86,7 @@ class Archive:
         self._call("announce", str(announcement["Instance"]))
         parts = [announcement[key] for key in ("Instance", "Source", "Generation", "SHA256")]
         text = "|".join(str(part) for part in parts)
-        signature = hmac.new(KEY, text.encode(), hashlib.sha256).hexdigest()
+        signature = hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
         if signature != announcement["Signature"]:
             raise PacsRefusedError("the signature was not made with this site's key")
         self._announced[str(announcement["Instance"])] = announcement
@@ -111,7 +111,3 @@ class Archive:
         if self.down:
             raise PacsUnreachableError(f"{name}: Orthanc does not answer")
         self.on_call(name, about)
-
-
-class Hiccup(PacsError):
-    """Something that goes by."""
