@@ -35,7 +35,7 @@ class Deletions:
 
     def __init__(
         self,
-        on_deleted: Callable[[str], None],
+        on_deleted: Callable[[str], object],
         *,
         grace: float = 0.25,
         memory: float = 5.0,

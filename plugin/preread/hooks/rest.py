@@ -14,14 +14,6 @@ import orthanc
 from preread.errors import PrereadError
 from preread.hooks import log
 
-_METHODS = {
-    orthanc.HttpMethod.GET: "GET",
-    orthanc.HttpMethod.POST: "POST",
-    orthanc.HttpMethod.PUT: "PUT",
-    orthanc.HttpMethod.DELETE: "DELETE",
-}
-
-
 class RestError(PrereadError):
     """An error that is answered with a status code of its own.
 
@@ -117,7 +109,7 @@ class Router:
 
     def __call__(self, output: orthanc.RestOutput, uri: str, **request: Any) -> None:
         """Answer a call; this is what Orthanc gets as its callback."""
-        method = _METHODS.get(request.get("method", orthanc.HttpMethod.GET), "GET")
+        method = str(request.get("method", "GET"))
         try:
             answer = self._dispatch(method, uri, request)
         except RestError as error:
@@ -151,8 +143,7 @@ class Router:
                 )
             )
         if allowed:
-            answer = _error(405, f"allowed here: {', '.join(allowed)}", method, uri)
-            return Answer(answer.body, 405, headers={"Allow": ",".join(allowed)})
+            return Answer("", 405, headers={"Allow": ",".join(allowed)})
         raise RestError(404, "there is no such resource; GET /preread lists what there is")
 
 
@@ -175,6 +166,10 @@ def _error(status: int, details: str, method: str, uri: str) -> Answer:
 
 
 def _send(output: orthanc.RestOutput, answer: Answer) -> None:
+    if answer.status == 405:
+        # Orthanc answers this one itself, without a body, and refuses it as an ordinary status.
+        output.SendMethodNotAllowed(answer.headers["Allow"])
+        return
     for key, value in answer.headers.items():
         output.SetHttpHeader(key, value)
     body = answer.body

@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable
 
 from preread.hooks import views_images, views_results, views_status
+from preread.hooks.announcements import BadAnnouncement
 from preread.hooks.context import Context
-from preread.hooks.rest import Answer, Request, Route, Router
+from preread.hooks.rest import Answer, Request, RestError, Route, Router
 
 _LEVEL = "(instances|series|studies)"
 _IDENTIFIER = r"([0-9a-zA-Z.-]{1,64})"
@@ -57,5 +58,8 @@ def listing(_context: Context, _request: Request) -> Answer:
 
 def announce(context: Context, request: Request) -> Answer:
     """Answer ``POST /preread/announcements``: the runner tells what it stores next."""
-    context.memory.announcements.take(request.json())
+    try:
+        context.memory.announcements.take(request.json())
+    except BadAnnouncement as error:
+        raise RestError(403, str(error)) from None
     return Answer({})
