@@ -14,6 +14,7 @@ import orthanc
 from preread.errors import PrereadError
 from preread.hooks import log
 
+
 class RestError(PrereadError):
     """An error that is answered with a status code of its own.
 
