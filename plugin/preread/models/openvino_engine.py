@@ -5,6 +5,7 @@ One image at a time over all cores, which on CPUs is faster than batches.
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -34,7 +35,12 @@ def import_openvino() -> ModuleType:
 
     A node that holds patients' images reports to nobody. An entry of None in `sys.modules` makes
     an import fail, and OpenVINO and NNCF then use a stub of their own.
+
+    Matrix tiles (AMX) are left alone unless ``ONEDNN_MAX_CPU_ISA`` is set: there are virtual
+    machines whose processor announces them and whose host does not let them be used, and there
+    8-bit networks end the process with an illegal instruction. float32 does not use them.
     """
+    os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_VNNI")
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # see above
     import openvino  # noqa: PLC0415 - only after the line above
 

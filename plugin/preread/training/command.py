@@ -93,6 +93,9 @@ def train(
     ] = True,
     augment: Annotated[bool, typer.Option(help="Change images a little each time.")] = True,
     half: Annotated[bool, typer.Option(help="Keep the weights in float16.")] = True,
+    int8: Annotated[
+        bool, typer.Option(help="Make and measure an 8-bit copy (needs the extra `int8`).")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of split, order and augmentation.", min=0)] = 0,
     threads: Annotated[int, typer.Option(help="0: all cores.", min=0, max=1024)] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
@@ -139,6 +142,7 @@ def train(
                 seed=seed,
             ),
             half=half,
+            int8=int8,
             device=_device(device),
             command=_command_line(context),
         )

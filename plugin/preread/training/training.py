@@ -21,6 +21,7 @@ from preread.models.card import (
     ClassMetrics,
     DatasetFacts,
     ModelCard,
+    QuantizationFacts,
     SplitMetrics,
     TrainingFacts,
     card_text,
@@ -38,6 +39,7 @@ from preread.training.fitting import Epoch, Fitted, Fitting, Plan, batches_of, p
 from preread.training.folder import DataSet, read_folder
 from preread.training.metrics import Figures, figures
 from preread.training.normalisation import is_folded, unfold
+from preread.training.quantizing import quantize
 from preread.training.splits import Split, SplitKind, split
 
 if TYPE_CHECKING:
@@ -101,6 +103,8 @@ class Request:
         How it is fitted.
     half
         Whether the weights are kept in float16.
+    int8
+        Whether an 8-bit copy is made and measured.
     device
         Where it runs.
     command
@@ -120,6 +124,7 @@ class Request:
     compare: bool
     plan: Plan
     half: bool
+    int8: bool
     device: torch.device
     command: str
 
@@ -184,11 +189,17 @@ def train(request: Request, progress: Progress) -> ModelCard:
         progress.measured(SplitKind.RANDOM, measured)
         metrics.append(_metrics(request, data, other, measured, SplitKind.RANDOM, shipped=False))
         history["random"] = [asdict(line) for line in other.fitted.history]
+    quantized = None
+    if request.int8:
+        quantized = quantize(
+            shipped.cpu(), data, main.split, seed=request.plan.seed, output=request.output
+        )
     card = _card(
         request,
         data,
         main,
         tuple(metrics),
+        quantized,
         sha256=sha256,
         rounding=float((found - exact).abs().max()),
     )
@@ -300,6 +311,7 @@ def _card(
     data: DataSet,
     outcome: _Outcome,
     metrics: tuple[SplitMetrics, ...],
+    quantized: QuantizationFacts | None,
     *,
     sha256: str,
     rounding: float,
@@ -330,6 +342,7 @@ def _card(
         Attribution=told.Attribution,
         AppliesTo=told.AppliesTo,
         WeightsSHA256=sha256,
+        Quantization=quantized,
         Training=TrainingFacts(
             InitialWeights=(told.InitialWeights or "not described")
             if outcome.initial_sha256

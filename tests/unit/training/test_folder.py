@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+from pydicom.data import get_testdata_file
+
+from preread.imaging import Preprocessing, Window, open_image, prepare
+from preread.training.errors import TrainingError
+from preread.training.folder import read_folder
+
+HOW = Preprocessing(size=(32, 40))
+
+
+def test_reads_classes_in_the_order_of_the_names(pictures: Path) -> None:
+    names = {"disc": "Disc", "bar": "Bar", "check": "Check"}
+    data = read_folder(pictures, HOW, names)
+    assert data.classes == ("Disc", "Bar", "Check")
+    assert data.counts() == {"Disc": 24, "Bar": 24, "Check": 24}
+    assert data.files[0] == "disc/000.png"
+    assert {image.shape for image in data.images} == {(1, 32, 40)}
+    assert np.allclose((data.thumbnails**2).sum(axis=1), 1, atol=1e-5)
+
+
+def test_takes_the_same_pixels_once(pictures: Path) -> None:
+    again = Image.open(pictures / "disc" / "003.png")
+    again.save(pictures / "disc" / "again.png", compress_level=1)
+    data = read_folder(pictures, HOW, {})
+    assert data.duplicates == 1
+    assert len(data) == 72
+
+
+def test_refuses_the_same_pixels_in_two_classes(pictures: Path) -> None:
+    (pictures / "bar" / "x.png").write_bytes((pictures / "disc" / "003.png").read_bytes())
+    with pytest.raises(TrainingError, match=r"^disc/003\.png and bar/x\.png: the same pixels"):
+        read_folder(pictures, HOW, {})
+
+
+def test_reads_dicom_as_the_runner_does(tmp_path: Path) -> None:
+    for kind, name in (("ct", "CT_small.dcm"), ("mr", "MR_small.dcm")):
+        (tmp_path / kind).mkdir()
+        pydicom.dcmread(str(get_testdata_file(name))).save_as(tmp_path / kind / name)
+    how = Preprocessing(size=(32, 32), window=Window(center=40, width=400))
+    data = read_folder(tmp_path, how, {})
+    image = open_image((tmp_path / "ct" / "CT_small.dcm").read_bytes(), max_bytes=10**8)
+    assert np.array_equal(data.images[0][0], prepare(next(image.frames), how)[0])
+
+
+def test_keeps_colour(tmp_path: Path) -> None:
+    for kind, colour in (("a", (250, 10, 10)), ("b", (10, 10, 250))):
+        (tmp_path / kind).mkdir()
+        Image.new("RGB", (40, 40), colour).save(tmp_path / kind / "one.png")
+    assert [image.shape[0] for image in read_folder(tmp_path, HOW, {}).images] == [3, 3]
+
+
+def test_passes_over_hidden_files(pictures: Path) -> None:
+    (pictures / "bar" / ".listing").write_text("not a picture")
+    assert len(read_folder(pictures, HOW, {})) == 72
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"not a picture", r"^bar/bad: neither PNG, JPEG nor DICOM"),
+        (b"\x89PNG\r\n\x1a\n broken", r"^bar/bad: "),
+        (b"\xff\xd8\xff\xe0 broken", r"^bar/bad: "),
+        (b"\0" * 128 + b"DICM broken", r"^bar/bad: "),
+    ],
+)
+def test_refuses_a_broken_file(content: bytes, message: str, pictures: Path) -> None:
+    (pictures / "bar" / "bad").write_bytes(content)
+    with pytest.raises(TrainingError, match=message):
+        read_folder(pictures, HOW, {})
+
+
+def test_refuses_what_is_no_data_set(tmp_path: Path, pictures: Path) -> None:
+    with pytest.raises(TrainingError, match="no such folder"):
+        read_folder(tmp_path / "nowhere", HOW, {})
+    with pytest.raises(TrainingError, match="two classes or more"):
+        read_folder(pictures / "bar", HOW, {})
+    with pytest.raises(TrainingError, match="class folder 'disc' is only in one"):
+        read_folder(pictures, HOW, {"bar": "Bar", "check": "Check"})
+    (pictures / "empty").mkdir()
+    with pytest.raises(TrainingError, match=r"^pictures/empty: no images in it"):
+        read_folder(pictures, HOW, {})
