@@ -25,8 +25,12 @@ from preread.imaging.errors import UnreadableImage
 from preread.imaging.layout import Layout
 from preread.imaging.source import Source
 
-PLUGINS = ("pylibjpeg", "gdcm", "pyjpegls", "pillow", "pydicom")
-"""The decoding libraries, by pydicom's names, in the order in which they are tried."""
+PLUGINS = ("pylibjpeg", "pyjpegls", "pillow", "pydicom")
+"""The decoding libraries, by pydicom's names, in the order in which they are tried.
+
+GDCM is not among them: on a damaged JPEG it ends the whole process (an exception in C++ that its
+binding does not catch), and there is no transfer syntax that it alone can decode.
+"""
 
 DEFLATED_IMAGE_FRAME = "1.2.840.10008.1.2.8.1"
 _VIDEO = "MPEG2", "MPEG-4", "HEVC", "SMPTE"
@@ -235,10 +239,10 @@ def _decoder_of(syntax: UID) -> Decoder:
         raise UnreadableImage(
             f"no decoder for the transfer syntax {_name(syntax)}; send the image uncompressed"
         ) from None
-    if not decoder.is_available:
+    if decoder.is_encapsulated and not set(PLUGINS).intersection(decoder.available_plugins):
         raise UnreadableImage(
-            f"no decoder is installed for the transfer syntax {_name(syntax)}: expected "
-            "pylibjpeg and python-gdcm"
+            f"no decoder is installed for the transfer syntax {_name(syntax)}: expected pylibjpeg "
+            "with its plugins"
         )
     return decoder
 

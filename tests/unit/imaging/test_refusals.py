@@ -216,6 +216,22 @@ def test_a_compressed_frame_that_is_cut_off(build: Build) -> None:
     assert "cannot be decoded" in refusal(jpeg2000_file(build, half + b"\xff\xd9" * 8))
 
 
+def test_a_damaged_jpeg_does_not_end_the_process(build: Build) -> None:
+    """GDCM, which pydicom tries first, aborts on damage like this; see `PLUGINS`."""
+    frame = bytearray(encoded("SC_rgb_jpeg_gdcm.dcm"))
+    dataset = pydicom.dcmread(BytesIO(packaged("SC_rgb_jpeg_gdcm.dcm")))
+    seen = set()
+    for place in range(2, len(frame) - 2, 7):
+        damaged = bytearray(frame)
+        damaged[place] ^= 0xFF
+        dataset.PixelData = encapsulate([bytes(damaged)])
+        try:
+            seen.add(only_frame(build.written(dataset)).pixels.shape)
+        except UnreadableImage:
+            seen.add(())
+    assert seen == {(100, 100, 3), ()}
+
+
 def test_fewer_fragments_than_frames(build: Build) -> None:
     frame = encoded("MR_small_jp2klossless.dcm")
     assert "only 1 fragments" in refusal(jpeg2000_file(build, frame, frames=5))
