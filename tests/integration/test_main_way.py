@@ -60,10 +60,10 @@ def assert_each_read_once(pacs: Pacs, count: int) -> None:
             seen += 1
             assert creators(instance).count("UACJ_VISOR") == 1
             results = read_block(instance)
-            expected = [MODELS.cards[name].name for name in MODELS.names]
+            expected = [MODELS[name].card.Name for name in MODELS.names]
             assert [result.Model for result in results] == expected
             for result in results:
-                assert sum(round(p * 100) for p in result.percentages.values()) == 10_000
+                assert sum(round(one.percentage * 100) for one in result.classes) == 10_000
     assert seen == count
 
 
@@ -126,7 +126,7 @@ def test_other_encodings_show_their_values(pacs: Pacs, tmp_path: Path, name: str
     results = next(iter(blocks(pacs).values()))
     if dataset.get("SamplesPerPixel") == 1:
         assert results
-        assert all(result.percentages for result in results)
+        assert all(result.classes for result in results)
 
 
 def test_two_patients_without_an_id_do_not_merge(pacs: Pacs, tmp_path: Path) -> None:
