@@ -65,15 +65,19 @@ def _resnet_v2(name: str, classes: int) -> nn.Module:
     return network
 
 
-def shapes(architecture: ArchitectureName, classes: int) -> dict[str, tuple[int, ...]]:
-    """Give the names and shapes of a network's weights without allocating them.
-
-    Counters of batch normalisation are left out: they matter to training alone.
-    """
+def blueprint(architecture: ArchitectureName, classes: int) -> nn.Module:
+    """Build a network whose weights have shapes but take no memory (torch's meta device)."""
     import torch  # noqa: PLC0415 - as above
 
     with torch.device("meta"):
-        network = build(architecture, classes)
+        return build(architecture, classes)
+
+
+def shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Give the names and shapes of a network's weights.
+
+    Counters of batch normalisation are left out: they matter to training alone.
+    """
     return {
         name: tuple(tensor.shape)
         for name, tensor in network.state_dict().items()

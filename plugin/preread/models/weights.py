@@ -12,7 +12,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from preread.models.architectures import HEADS, build, shapes
+from preread.models.architectures import HEADS, blueprint, shapes
 from preread.models.card import InvalidModelError
 
 if TYPE_CHECKING:
@@ -152,12 +152,12 @@ def load_network(
     InvalidModelError
         If the file is not what the card says, or does not fit the network.
     """
-    expected = shapes(architecture, classes)
+    network = blueprint(architecture, classes)
+    expected = shapes(network)
     data = read_weights(path, sha256, largest_file(expected))
     name = f"{path.parent.name}/{path.name}"
     arrays = parse_weights(data, name)
     _check_fit(arrays, expected, name)
-    network = build(architecture, classes)
     _fill(network, arrays)
     return network.eval()
 
@@ -176,9 +176,9 @@ def load_pretrained(network: nn.Module, path: Path, architecture: ArchitectureNa
         If the file cannot be read or does not fit the network.
     """
     expected = {
-        key: tuple(tensor.shape)
-        for key, tensor in network.state_dict().items()
-        if not key.endswith("num_batches_tracked") and not key.startswith(HEADS[architecture])
+        key: shape
+        for key, shape in shapes(network).items()
+        if not key.startswith(HEADS[architecture])
     }
     most = largest_file(expected) + 256 * 1024**2  # the last layer of other classes
     try:
@@ -217,6 +217,9 @@ def _fill(network: nn.Module, arrays: Mapping[str, NDArray[Any]]) -> None:
     import torch  # noqa: PLC0415 - torch takes seconds; a process that runs without it may import this
 
     state = network.state_dict()
-    for key, array in arrays.items():
-        state[key] = torch.from_numpy(array.astype(np.float32))
-    network.load_state_dict(state)
+    for key, tensor in state.items():
+        if key in arrays:
+            state[key] = torch.from_numpy(arrays[key].astype(np.float32))
+        elif tensor.is_meta:
+            state[key] = torch.zeros(tensor.shape, dtype=tensor.dtype)
+    network.load_state_dict(state, assign=True)
