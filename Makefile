@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint types unit integration bench docs installed clean
+.PHONY: help install demo run test lint types unit integration bench docs installed clean
 
 # What the demonstration takes from the environment or the command line.
 export DICOM HTTP_PORT DICOM_PORT
@@ -11,6 +11,9 @@ python := .venv/bin/python
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+install: ## what `make demo` and `make run` need, and no more
+	@.ci/setup demo
 
 demo: ## install, start Orthanc, send images, show what was read, stop (DICOM=folder HTTP_PORT= DICOM_PORT=)
 	@.ci/setup demo

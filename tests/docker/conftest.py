@@ -118,7 +118,7 @@ def container(
         [
             "docker",
             "ps",
-            "-q",
+            "-aq",
             "-f",
             f"label=com.docker.compose.project={docker_compose_project_name}",
         ],
@@ -142,8 +142,14 @@ def container(
 
 def _is_healthy(name: str) -> Callable[[], bool]:
     def healthy() -> bool:
-        command = ["docker", "inspect", "-f", "{{.State.Health.Status}}", name]
+        command = ["docker", "inspect", "-f", "{{.State.Status}} {{.State.Health.Status}}", name]
         told = subprocess.run(command, capture_output=True, text=True, check=True)
-        return told.stdout.strip() == "healthy"
+        state, health = told.stdout.split()
+        if state != "running":
+            logged = subprocess.run(
+                ["docker", "logs", "--tail", "20", name], capture_output=True, text=True, check=True
+            )
+            pytest.fail(f"the container is {state}:\n{logged.stdout}{logged.stderr}")
+        return health == "healthy"
 
     return healthy

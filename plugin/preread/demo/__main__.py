@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -65,8 +65,7 @@ def show(
             raise DemoError('the demonstration needs Preread.Deidentify.Mode "incoming"')
         folder = dicom or _samples(Path(temporary))
         before = max((outcome.number for outcome in outcomes(orthanc)), default=0)
-        _send(node, folder)
-        _wait(orthanc)
+        _wait(orthanc, _send(node, folder))
         _print_results(orthanc, DICOMwebClient(node.dicomweb_url), before)
         _console.print(
             f"\nOrthanc Explorer  {node.explorer_url}\nDICOMweb          {node.dicomweb_url}/\n"
@@ -84,6 +83,7 @@ def serve(
 ) -> None:
     """Start a node and keep it until Ctrl-C."""
     node = node_from(configuration, http_port=http_port, dicom_port=dicom_port, storage=storage)
+    code = None
     with _started(node) as process:
         _console.print(
             f"Orthanc Explorer  {node.explorer_url}\nDICOMweb          {node.dicomweb_url}/\n"
@@ -91,8 +91,11 @@ def serve(
             f"C-STORE           {node.aet} at localhost port {node.dicom_port}\n"
             "Ctrl-C stops it."
         )
-        code = process.wait()
-    raise DemoError(f"Orthanc ended by itself (exit code {code}), see {_log_of(node)}")
+        with suppress(KeyboardInterrupt):
+            code = process.wait()
+    if code is not None:
+        raise DemoError(f"Orthanc ended by itself (exit code {code}), see {_log_of(node)}")
+    _console.print("Orthanc is stopped.")
 
 
 def _log_of(node: Node) -> Path:
@@ -129,7 +132,7 @@ def _progress() -> Progress:
     )
 
 
-def _send(node: Node, folder: Path) -> None:
+def _send(node: Node, folder: Path) -> int:
     files = sum(1 for path in folder.rglob("*") if path.is_file())
     with _progress() as progress:
         task = progress.add_task("sending by C-STORE", total=files)
@@ -137,15 +140,16 @@ def _send(node: Node, folder: Path) -> None:
         progress.update(task, total=sent.stored + sent.refused)
     if sent.refused or sent.skipped:
         _console.print(f"refused: {sent.refused}, not DICOM: {sent.skipped}")
+    return sent.stored
 
 
-def _wait(orthanc: httpx.Client) -> None:
+def _wait(orthanc: httpx.Client, sent: int) -> None:
     with _progress() as progress:
-        task = progress.add_task("reading", total=None)
+        task = progress.add_task("reading", total=sent)
 
         def left(count: int) -> None:
-            total = max(count, int(progress.tasks[0].total or 0))
-            progress.update(task, total=total, completed=total - count)
+            # More than were sent: work of an earlier time goes first.
+            progress.update(task, completed=max(sent - count, 0))
 
         wait_until_read(orthanc, left)
 
