@@ -40,7 +40,9 @@ integration: installed ## the tests with a real Orthanc and a real PostgreSQL
 	$(python) -m pytest -m "orthanc or postgres"
 
 bench: installed ## the speed figures of the README
-	$(python) -m bench
+	@for part in $$(grep -l '^if __name__' bench/*.py); do \
+	  $(python) -m bench.$$(basename $$part .py) || exit 1; \
+	done
 
 docs: installed ## write docs/settings.md anew
 	.venv/bin/preread settings > docs/settings.md

@@ -1,0 +1,51 @@
+"""``make demo`` as it ships: the real configuration, the real models, a storage of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from preread.demo.node import check_ports, node_from
+from tests.integration.pacs import ROOT
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.slow
+def test_the_demonstration_ends_with_the_table(tmp_path: Path) -> None:
+    ports = {"HTTP_PORT": _free_port(), "DICOM_PORT": _free_port()}
+    done = subprocess.run(
+        [sys.executable, "-m", "preread.demo", "show", "--storage", str(tmp_path)],
+        cwd=ROOT,
+        env=os.environ | {name: str(port) for name, port in ports.items()} | {"COLUMNS": "160"},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"\n4[01] of 41 images carry predictions", done.stdout)
+    assert "CT series, 40 images read" in done.stdout
+    assert "mean of 40" in done.stdout
+    assert f"http://localhost:{ports['HTTP_PORT']}/app/explorer.html" in done.stdout
+    assert f"http://localhost:{ports['HTTP_PORT']}/dicom-web/" in done.stdout
+    assert "SYNTHETIC-1" not in done.stdout
+    # What it started it has stopped.
+    check_ports(
+        node_from(
+            ROOT / "orthanc.json",
+            http_port=ports["HTTP_PORT"],
+            dicom_port=ports["DICOM_PORT"],
+            storage=tmp_path,
+        )
+    )
