@@ -57,6 +57,8 @@ _RESOLVED: Final = {
 
 CONTENT_SEQUENCE: Final = 0x0040A730
 
+# Names and times that the table does not list: of industry, of archives, of trials long ago.
+_TELLING_VRS: Final = frozenset((b"DA", b"DT", b"PN", b"TM"))
 _TEXT_VRS: Final = frozenset((b"LO", b"LT", b"PN", b"SH", b"ST", b"UC", b"UR", b"UT"))
 # What names a concept (PS3.3 section 8.1 and following). Without it a report has no structure.
 _CODE_ATTRIBUTES: Final = frozenset(
@@ -115,13 +117,11 @@ def basic_profile() -> Profile:
     """
     table = table_e1_1()
     actions = {
-        tag: _unlisted(tag, dictionary_vr(tag))
-        for tag in standard_tags()
-        if tag >> 16 > 4 and tag & 0xFFFF and tag >> 16 != 0xFFFE
+        tag: _unlisted(tag, dictionary_vr(tag)) for tag in standard_tags() if _in_data_set(tag)
     }
     for row in table.rows:
-        if row.tag != PRIVATE and "x" not in row.tag:
-            tag = int(row.tag, 16)
+        tag = 0 if row.tag == PRIVATE or "x" in row.tag else int(row.tag, 16)
+        if _in_data_set(tag):
             actions[tag] = _listed(tag, _RESOLVED[row.action])
     content = {tag: _text(tag, action, _CODE_ATTRIBUTES) for tag, action in actions.items()}
     dummies = {tag: _text(tag, action, frozenset()) for tag, action in actions.items()}
@@ -131,8 +131,13 @@ def basic_profile() -> Profile:
     return Profile(table.edition, actions, content, dummies)
 
 
+def _in_data_set(tag: int) -> bool:
+    """Tell whether an attribute may stand in the data set of an image or document at all."""
+    return tag >> 16 > 4 and tag & 0xFFFF != 0 and tag >> 16 != 0xFFFE
+
+
 def _unlisted(tag: int, vr: bytes) -> Action:
-    if vr == b"PN" or tag in _MORE_REMOVED or (vr == b"UR" and tag not in _LEFT_URLS):
+    if vr in _TELLING_VRS or tag in _MORE_REMOVED or (vr == b"UR" and tag not in _LEFT_URLS):
         return Action.REMOVE
     if tag in _MORE_UIDS:
         return Action.UID

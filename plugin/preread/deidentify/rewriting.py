@@ -39,7 +39,7 @@ _ITEM_END: Final = (0xFFFE, 0xE00D, 0)
 _SEQUENCE_END: Final = (0xFFFE, 0xE0DD, 0)
 _SEQUENCES: Final = frozenset((Action.ITEMS, Action.DUMMY_ITEMS, Action.DUMMY_CONTENT))
 _HOLDS_ITEMS: Final = frozenset((b"SQ", b"UN", b""))
-_CLAIMS_ITEMS: Final = frozenset((b"SQ", b"UN"))
+_SUSPECT: Final = frozenset((b"SQ", b"UN", b"PN"))  # no attribute that stays has such a VR
 _NEW: Final = -1
 _TAG = itemgetter(0)
 
@@ -183,7 +183,7 @@ class Rewriting:
         for element in elements:
             tag, vr, start, _, value_end, stop = element
             action = actions.get(tag, Action.REMOVE)
-            if action is keep and (vr in _CLAIMS_ITEMS or stop != value_end):
+            if action is keep and (vr in _SUSPECT or stop != value_end):
                 action = self._settled(element)
             elif action in _SEQUENCES:
                 mark = len(parts)
@@ -216,10 +216,10 @@ class Rewriting:
 
     @staticmethod
     def _settled(element: Element) -> Action:
-        """Decide about what may hold items where the standard has a value.
+        """Decide about what stays by its tag, but holds items or a name by its VR.
 
         Encapsulated pixel data has items of another kind; a value whose writer did not know its VR
-        has none. All else is what nobody can read as the standard means it.
+        has none. All else is not what the standard means by the attribute.
         """
         if element.undefined:
             is_value = element.tag == _PIXEL_DATA and element.vr not in _HOLDS_ITEMS
