@@ -112,7 +112,9 @@ def structured_report(image: Dataset) -> Dataset:
         procedure_reported=codes.LN.CTUnspecifiedBodyRegion,
         imaging_measurements=[
             highdicom.sr.MeasurementsAndQualitativeEvaluations(
-                tracking_identifier=highdicom.sr.TrackingIdentifier(uid=highdicom.UID()),
+                tracking_identifier=highdicom.sr.TrackingIdentifier(
+                    uid=highdicom.UID(), identifier="Region 1"
+                ),
                 source_images=[
                     highdicom.sr.SourceImageForMeasurementGroup.from_source_image(image)
                 ],
