@@ -228,6 +228,11 @@ def many(tmp_path: Path) -> Series:
     return ct_series(tmp_path / "ct", 133, size=512)
 
 
+def wait_for_another(pacs: Pacs, pid: int) -> None:
+    """Wait until the runner of this pid has ended."""
+    eventually(lambda: pacs.runner_pid() != pid, 30, "the end of the killed runner")
+
+
 @pytest.mark.slow
 def test_the_runner_is_killed_ten_times(pacs: Pacs, many: Series) -> None:
     modality = Modality(pacs, many.files)
@@ -237,7 +242,7 @@ def test_the_runner_is_killed_ten_times(pacs: Pacs, many: Series) -> None:
         time.sleep(randomly.uniform(0, 1.5))
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        eventually(lambda pid=pid: pacs.runner_pid() != pid, 30, "the end of the killed runner")
+        wait_for_another(pacs, pid)
     modality.wait()
     assert len(modality.acknowledged) == 133
     jobs = pacs.wait_until_read(400)
