@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from pydicom.data import get_testdata_file
-from pydicom.datadict import DicomDictionary, keyword_for_tag
+from pydicom.datadict import (  # type: ignore[attr-defined]  # public by pydicom's own manual
+    DicomDictionary,
+    keyword_for_tag,
+)
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 

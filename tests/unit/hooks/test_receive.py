@@ -1,0 +1,227 @@
+"""The receive hook on real files, with the stand-in for Orthanc's module."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from pydicom.data import get_testdata_file
+
+from preread.deidentify import Deidentifier, Secret
+from preread.elements import read_header, resource_ids
+from preread.hooks.announcements import Announcements
+from preread.hooks.deletions import Deletions
+from preread.hooks.inflight import InFlight
+from preread.ledger.journal import Journal
+from preread.models.catalogue import Catalogue
+from preread.settings import Mode
+
+KEY = b"k" * 32
+
+
+class Node:
+    """The hooks of one node, and what they share."""
+
+    def __init__(self, orthanc: Any, folder: Path, mode: Mode) -> None:
+        receive = importlib.import_module("preread.hooks.receive")
+        changes = importlib.import_module("preread.hooks.changes")
+        failures = importlib.import_module("preread.hooks.failures")
+        self.orthanc = orthanc
+        self.journal = Journal(folder / "journal.sqlite")
+        self.memory = receive.Memory(
+            Announcements(KEY), InFlight(), Deletions(self.journal.deleted)
+        )
+        self.failures = failures.Failures(self.journal)
+        catalogue = Catalogue(())
+        self.receive = receive.Receiver(
+            mode=mode,
+            deidentifier=Deidentifier(Secret(b"s" * 32)),
+            catalogue=catalogue,
+            journal=self.journal,
+            memory=self.memory,
+            failures=self.failures,
+        )
+
+        def look_at(data: bytes, instance: str) -> Any:
+            header = read_header(data)
+            ids = receive.ids_of(header)._replace(instance=instance)
+            return receive.arrival_of(ids, header, header, catalogue, mode)
+
+        self.stored = changes.StoredInstance(self.journal, self.memory.inflight, look_at)
+
+    def arrive(self, data: bytes) -> tuple[Any, bytes | None]:
+        """Take a file as from C-STORE."""
+        verdict: tuple[Any, bytes | None] = self.receive(
+            data, self.orthanc.InstanceOrigin.DICOM_PROTOCOL
+        )
+        return verdict
+
+    def write(self, data: bytes, generation: int) -> tuple[Any, bytes | None]:
+        """Announce a result and post it."""
+        instance, digest = instance_of(data), hashlib.sha256(data).hexdigest()
+        text = f"{instance}|{instance}|{generation}|{digest}".encode()
+        self.memory.announcements.take(
+            {
+                "Instance": instance,
+                "Source": instance,
+                "Generation": generation,
+                "SHA256": digest,
+                "Signature": hmac.new(KEY, text, hashlib.sha256).hexdigest(),
+            }
+        )
+        verdict: tuple[Any, bytes | None] = self.receive(data, self.orthanc.InstanceOrigin.REST_API)
+        return verdict
+
+
+def instance_of(data: bytes) -> str:
+    header = read_header(data)
+    return resource_ids(
+        header.PatientID, header.StudyInstanceUID, header.SeriesInstanceUID, header.SOPInstanceUID
+    ).instance
+
+
+@pytest.fixture
+def make(orthanc: ModuleType, tmp_path: Path) -> Callable[[Mode], Node]:
+    return lambda mode: Node(orthanc, tmp_path, mode)
+
+
+@pytest.fixture
+def ct() -> bytes:
+    return Path(str(get_testdata_file("CT_small.dcm"))).read_bytes()
+
+
+def test_an_image_is_replaced_by_its_deidentified_self(
+    make: Callable[[Mode], Node], ct: bytes
+) -> None:
+    node = make(Mode.INCOMING)
+    action, data = node.arrive(ct)
+    assert action == node.orthanc.ReceivedInstanceAction.MODIFY
+    assert data is not None
+    assert b"CompressedSamples" in ct
+    assert b"CompressedSamples" not in data
+    current = node.journal.current(instance_of(data))
+    assert current is not None
+    assert not current.deleted
+
+
+@pytest.mark.parametrize("data", [b"", b"no DICOM at all", b"\0" * 128 + b"DICM"])
+def test_what_is_no_dicom_is_refused_and_told(make: Callable[[Mode], Node], data: bytes) -> None:
+    node = make(Mode.INCOMING)
+    action, answer = node.arrive(data)
+    assert action == node.orthanc.ReceivedInstanceAction.MODIFY
+    assert answer is not None
+    assert b"DICM" not in answer
+    assert node.journal.refused_count() == 1
+    assert node.orthanc.called("LogError")
+
+
+def test_a_truncated_file_is_refused_whole(make: Callable[[Mode], Node], ct: bytes) -> None:
+    _, answer = make(Mode.INCOMING).arrive(ct[: len(ct) // 2])
+    assert answer is not None
+    assert answer.startswith(b"Preread refused")
+
+
+@pytest.mark.parametrize("mode", [Mode.COPY, Mode.OFF])
+@pytest.mark.parametrize("cut", [False, True])
+def test_beside_an_archive_everything_is_kept(
+    make: Callable[[Mode], Node], ct: bytes, mode: Mode, cut: bool
+) -> None:
+    node = make(mode)
+    action, data = node.arrive(ct[:700] if cut else ct)
+    assert action == node.orthanc.ReceivedInstanceAction.KEEP_AS_IS
+    assert data is None
+    assert (node.journal.current(instance_of(ct)) is None) == cut
+
+
+def test_our_own_result_passes_once_and_starts_no_work(
+    make: Callable[[Mode], Node], ct: bytes
+) -> None:
+    node = make(Mode.INCOMING)
+    _, data = node.arrive(ct)
+    assert data is not None
+    instance = instance_of(data)
+    node.stored(node.orthanc.DicomInstance(), instance)
+    current = node.journal.current(instance)
+    assert current is not None
+    action, _ = node.write(data, current.generation)
+    assert action == node.orthanc.ReceivedInstanceAction.KEEP_AS_IS
+    node.stored(node.orthanc.DicomInstance(), instance)
+    assert node.journal.current(instance) == current
+    assert len(node.journal.events_after(0)) == 1
+
+
+def test_a_result_for_older_pixels_is_discarded(make: Callable[[Mode], Node], ct: bytes) -> None:
+    node = make(Mode.INCOMING)
+    _, data = node.arrive(ct)
+    assert data is not None
+    current = node.journal.current(instance_of(data))
+    assert current is not None
+    node.arrive(ct)
+    action, _ = node.write(data, current.generation)
+    assert action == node.orthanc.ReceivedInstanceAction.DISCARD
+
+
+@pytest.mark.parametrize("known", ["event", "request", "journal"])
+def test_a_result_for_a_deleted_instance_is_discarded(
+    make: Callable[[Mode], Node], ct: bytes, known: str
+) -> None:
+    node = make(Mode.INCOMING)
+    _, data = node.arrive(ct)
+    assert data is not None
+    instance = instance_of(data)
+    current = node.journal.current(instance)
+    assert current is not None
+    if known == "event":
+        node.memory.deletions.deleted(instance)
+    elif known == "request":
+        node.memory.deletions.request(f"/instances/{instance}")
+    else:
+        node.journal.deleted(instance)
+    action, _ = node.write(data, current.generation)
+    assert action == node.orthanc.ReceivedInstanceAction.DISCARD
+
+
+def test_a_stranger_cannot_pass_for_us(make: Callable[[Mode], Node], ct: bytes) -> None:
+    """Bytes that nobody announced are de-identified, whatever they carry."""
+    node = make(Mode.INCOMING)
+    _, data = node.arrive(ct)
+    assert data is not None
+    action, again = node.receive(data, node.orthanc.InstanceOrigin.REST_API)
+    assert action == node.orthanc.ReceivedInstanceAction.MODIFY
+    assert again == data
+
+
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError, SystemExit, KeyboardInterrupt])
+def test_nothing_escapes(
+    make: Callable[[Mode], Node],
+    ct: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[BaseException],
+) -> None:
+    node = make(Mode.INCOMING)
+
+    def broken(*_: Any) -> None:
+        raise error("PLANTED")
+
+    monkeypatch.setattr(node.journal, "arrive", broken)
+    monkeypatch.setattr(node.failures, "add", broken)
+    _, answer = node.arrive(ct)
+    assert answer is not None
+    assert answer.startswith(b"Preread refused")
+
+
+def test_what_the_hook_could_not_foresee_is_looked_at_when_it_is_stored(
+    make: Callable[[Mode], Node], ct: bytes
+) -> None:
+    node = make(Mode.OFF)
+    dicom = node.orthanc.DicomInstance()
+    dicom.answers = {"GetInstanceData": ct}
+    instance = "-".join(["0a1b2c3d"] * 5)
+    node.stored(dicom, instance)
+    assert [event.instance for event in node.journal.events_after(0)] == [instance]
