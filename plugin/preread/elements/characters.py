@@ -9,8 +9,9 @@ from typing import Final
 from pydicom.charset import convert_encodings, decode_bytes
 
 _ESCAPE: Final = b"\x1b"
-_DELIMITERS: Final = {0x09, 0x0A, 0x0C, 0x0D, 0x3D, 0x5C, 0x5E}
-"""What ends an escape sequence's reach: TAB, LF, FF, CR, ``=``, backslash, ``^``."""
+_DELIMITERS: Final = frozenset(b"\t\n\f\r\\")
+_NAME_DELIMITERS: Final = _DELIMITERS | frozenset(b"=^")
+"""What ends the reach of an escape sequence (PS3.5 section 6.1.2.5.3)."""
 
 _CODECS: Final = {
     "": "latin-1",  # ASCII by the standard; who writes more means this most often
@@ -33,7 +34,7 @@ _CODECS: Final = {
 }
 
 
-def decode_text(value: bytes, terms: Sequence[str]) -> str:
+def decode_text(value: bytes, terms: Sequence[str], *, is_name: bool = False) -> str:
     r"""Return the text that bytes stand for.
 
     Never fails: bytes that their character set does not have become ``\xNN``, so that different
@@ -45,6 +46,8 @@ def decode_text(value: bytes, terms: Sequence[str]) -> str:
         As it lies in the file.
     terms
         The values of SpecificCharacterSet (0008,0005).
+    is_name
+        Whether it is a person's name, whose parts begin anew with the first character set.
 
     >>> decode_text(b"J\xc3\xa9r\xc3\xb4me", ["ISO_IR 192"])
     'Jérôme'
@@ -56,7 +59,8 @@ def decode_text(value: bytes, terms: Sequence[str]) -> str:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")  # what pydicom would replace or guess
-                return decode_bytes(value, convert_encodings(list(terms)), _DELIMITERS)
+                delimiters = set(_NAME_DELIMITERS if is_name else _DELIMITERS)
+                return decode_bytes(value, convert_encodings(list(terms)), delimiters)
         except (Warning, ValueError, LookupError):
             return value.decode("latin-1")
     return value.decode(_CODECS.get(first, "latin-1"), "backslashreplace")

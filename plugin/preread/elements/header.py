@@ -72,7 +72,8 @@ class Header:
 
     def text(self, tag: int, /) -> str:
         """Return a value as text without padding, empty if the element is absent."""
-        return decode_text(self.raw(tag), self._character_sets).strip(" \0")
+        is_name = dictionary_vr(tag) == b"PN"
+        return decode_text(self.raw(tag), self._character_sets, is_name=is_name).strip(" \0")
 
     def number(self, tag: int, /) -> int | None:
         """Return the first value as a whole number; None if it is absent or is none."""

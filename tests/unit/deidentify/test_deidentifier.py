@@ -264,7 +264,7 @@ def test_patients_without_identifier_never_meet(
 
     names = (b"", b"Doe^Jane", b"Doe^John", b"Anonymous")
     births = (b"", b"19610203", b"19700101")
-    found = {}
+    found: dict[object, set[str]] = {}
     for name, born, study in product(names, births, (b"1.9.1", b"1.9.2")):
         who = (name.strip(), born) if name.strip() and born else study
         found.setdefault(who, set()).add(patient(b"", name, born, study, b""))

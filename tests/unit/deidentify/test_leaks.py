@@ -2,6 +2,7 @@
 
 import random
 import re
+import struct
 import zlib
 from collections.abc import Callable
 from io import BytesIO
@@ -210,8 +211,7 @@ def test_what_follows_the_items_of_a_sequence_does_not_slip_through(
     syntax: str, deidentifier: Deidentifier, node: Any, image: Callable[..., bytes]
 ) -> None:
     # A delimiter where a defined length does not want one, and something behind it.
-    order = "big" if syntax == BIG_ENDIAN else "little"
-    end = (0xFFFE).to_bytes(2, order) + (0xE0DD).to_bytes(2, order) + bytes(4)
+    end = struct.pack(">HHI" if syntax == BIG_ENDIAN else "<HHI", 0xFFFE, 0xE0DD, 0)
     original = image(node(0x00081115, b"SQ", end + b"Kanarienvogel "), syntax=syntax)
     assert b"Kanarie" not in deidentifier.deidentify(original).data
 
