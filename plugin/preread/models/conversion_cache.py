@@ -25,6 +25,7 @@ GRAPH: Final = "network.xml"
 CONSTANTS: Final = "network.bin"
 _MANIFEST: Final = "digests.json"
 _LARGEST: Final = 2 * 1024**3
+_MOST_ENTRIES: Final = 32
 
 _log = structlog.get_logger(__name__)
 
@@ -107,6 +108,14 @@ class ConversionCache:
             beside.rename(place)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
+        self._prune()
+
+    def _prune(self) -> None:
+        """Drop the oldest entries: those of weights and versions that are no longer used."""
+        entries = [entry for entry in self._folder.iterdir() if not entry.name.startswith(".")]
+        entries.sort(key=lambda entry: entry.stat().st_mtime, reverse=True)
+        for entry in entries[_MOST_ENTRIES:]:
+            shutil.rmtree(entry, ignore_errors=True)
 
 
 def _bounded(path: Path) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -154,7 +155,10 @@ def convert(network: nn.Module, height: int, width: int) -> Any:
     import torch  # noqa: PLC0415 - only where something must be converted
 
     example = torch.zeros(1, 3, height, width)
-    converted = openvino.convert_model(network.eval(), example_input=example)
+    with warnings.catch_warnings():
+        # torch tells whoever traces to export instead; OpenVINO will when it can.
+        warnings.simplefilter("ignore")
+        converted = openvino.convert_model(network.eval(), example_input=example)
     converted.reshape([1, 3, height, width])
     return converted
 

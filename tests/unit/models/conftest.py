@@ -25,6 +25,8 @@ from preread.models.card import (
 from preread.models.weights import sha256_of, weights_bytes
 from preread.training.normalisation import remeasure
 
+torch.set_num_threads(1)
+
 MakeModel = Callable[..., Path]
 
 CLASSES = ("Benign", "Malignant", "Normal")
