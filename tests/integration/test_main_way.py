@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -204,9 +205,13 @@ def test_a_copy_is_made_anew_when_the_original_comes_again(
     pacs.send(series.files)
     pacs.wait_until_read()
     before = set(pacs.instances())
+    copies = [pacs.file(instance) for instance in before]
+    time.sleep(1.1)  # the block tells the time of the reading, in whole seconds at least
     pacs.send(series.files)
-    pacs.wait_until_read()
+    assert pacs.wait_until_read()["done"] == 2
     assert set(pacs.instances()) == before
+    assert sum(pacs.file(instance) in copies for instance in before) == 1
+    assert pacs.jobs()["failed"] == 0
 
 
 @pytest.mark.parametrize("mode", ["incoming", "off"])

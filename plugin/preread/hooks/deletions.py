@@ -76,8 +76,16 @@ class Deletions:
                     self._requested.pop(identifier, None)
                     self._gone.pop(identifier, None)
 
-    def doomed(self, instance: str, ids: frozenset[str]) -> bool:
-        """Whether a result for `instance`, below the parents `ids`, comes too late."""
+    def doomed(self, source: str, parents: frozenset[str]) -> bool:
+        """Whether a result comes too late.
+
+        Parameters
+        ----------
+        source
+            The instance that was read.
+        parents
+            The series, study and patient that the result will lie in.
+        """
         if not self._gone and not self._requested:
             return False
         with self._lock:
@@ -85,7 +93,9 @@ class Deletions:
             for identifier, since in list(self._requested.items()):
                 if now - since > self._memory:
                     del self._requested[identifier]
-            return instance in self._gone or any(i in self._requested for i in ids)
+            if source in self._gone:
+                return True
+            return any(identifier in self._requested for identifier in (source, *parents))
 
     def settle(self) -> int:
         """Report the deletions that no new instance followed; call this now and then.

@@ -165,15 +165,16 @@ class Receiver:
         if announced is None:
             return None
         current = self._journal.current(announced.source)
-        below = frozenset(ids)
+        # The runner itself deletes an earlier derived instance: only its parents count.
+        parents = frozenset((ids.series, ids.study, ids.patient))
         if (
             current is None
             or current != (announced.generation, False)
-            or self._memory.deletions.doomed(announced.source, below)
+            or self._memory.deletions.doomed(announced.source, parents)
         ):
             log.info(f"a result for {ids.instance} came too late and was discarded")
             return _DISCARD
-        self._memory.inflight.begin_own(ids.instance, below)
+        self._memory.inflight.begin_own(ids.instance, frozenset(ids))
         return _KEEP
 
     def _incoming(self, data: bytes) -> Verdict:

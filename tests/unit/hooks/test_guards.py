@@ -119,14 +119,14 @@ def test_overwriting_is_not_a_deletion() -> None:
     clock.now += 1
     assert deletions.settle() == 0
     assert deleted == []
-    assert not deletions.doomed(INSTANCE, frozenset({INSTANCE}))
+    assert not deletions.doomed(INSTANCE, frozenset())
 
 
 def test_a_deletion_dooms_at_once_and_is_reported_after_the_grace() -> None:
     clock, deleted = Clock(), list[str]()
     deletions = Deletions(deleted.append, clock=clock, grace=0.25)
     deletions.deleted(INSTANCE)
-    assert deletions.doomed(INSTANCE, frozenset({INSTANCE}))
+    assert deletions.doomed(INSTANCE, frozenset())
     assert deletions.settle() == 0
     clock.now += 0.3
     assert deletions.settle() == 1
@@ -138,9 +138,9 @@ def test_a_delete_over_rest_dooms_what_lies_below(level: str) -> None:
     clock = Clock()
     deletions = Deletions(lambda _: None, clock=clock, memory=5)
     assert deletions.request(f"/{level}/{STUDY}") == STUDY
-    assert deletions.doomed(INSTANCE, frozenset({INSTANCE, STUDY}))
+    assert deletions.doomed(INSTANCE, frozenset({STUDY}))
     clock.now += 6
-    assert not deletions.doomed(INSTANCE, frozenset({INSTANCE, STUDY}))
+    assert not deletions.doomed(INSTANCE, frozenset({STUDY}))
 
 
 def test_other_deletes_are_not_ours() -> None:
@@ -158,4 +158,13 @@ def test_what_arrives_after_a_deletion_lives() -> None:
     clock.now += 1
     deletions.settle()
     assert deleted == []
-    assert not deletions.doomed(INSTANCE, frozenset({INSTANCE, STUDY}))
+    assert not deletions.doomed(INSTANCE, frozenset({STUDY}))
+
+
+def test_the_runner_may_replace_what_it_derived() -> None:
+    """It deletes the earlier derived instance over REST; the new one must pass."""
+    derived = "-".join(["33333333"] * 5)
+    deletions = Deletions(lambda _: None)
+    deletions.request(f"/instances/{derived}")
+    assert not deletions.doomed(INSTANCE, frozenset({STUDY}))
+    assert deletions.doomed(derived, frozenset({STUDY}))
