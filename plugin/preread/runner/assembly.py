@@ -57,6 +57,8 @@ class Assembly:
     def __init__(self, site: Site, pacs: Pacs, owner: str, *, once: bool = False) -> None:
         began = time.monotonic()
         self._meter = Meter(site.folder / FILE_NAME)
+        # In place of what a predecessor told; no engine yet says that it is loading.
+        self._meter.write()
         journal = Journal(site.journal_file) if site.journal_file.exists() else None
         secret = _secret(site, journal)
         catalogue = Catalogue.load(site.models_folder, site.settings.models.run)

@@ -369,6 +369,8 @@ class Pipeline:
             while (work := self._ready.get()) is not None:
                 if work.job in self._hand:
                     self._store_one(work)
+                if self._outage.is_set() and self._stopping.is_set():
+                    return
         finally:
             self._ready.cancel()
 

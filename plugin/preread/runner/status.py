@@ -28,7 +28,7 @@ class RunnerStatus:
     started, updated
         When it started and when this was written, UTC.
     engine
-        What carries out the networks' arithmetic.
+        What carries out the networks' arithmetic; empty while the networks are being loaded.
     models
         Names of the models that are loaded.
     images_read

@@ -89,7 +89,7 @@ class Node:
 
     def is_started(self, process: subprocess.Popen[bytes]) -> bool:
         told = self.status()
-        return told is not None and told.pid == process.pid
+        return told is not None and told.pid == process.pid and bool(told.engine)
 
     def read(self) -> list[str]:
         return [key for key, file in self.archive.files.items() if read_block(file)]
