@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from operator import itemgetter, lt
 from typing import Final
 
@@ -19,6 +20,7 @@ from preread.deidentify.pseudonyms import Pseudonyms
 from preread.elements import (
     DEEPEST,
     IMPLICIT_LITTLE,
+    MOST_ELEMENTS,
     Element,
     Encoding,
     Ends,
@@ -34,6 +36,9 @@ Part = bytes | memoryview
 
 _PIXEL_DATA: Final = 0x7FE00010
 _UNDEFINED: Final = 0xFFFFFFFF
+_LONGEST_SHORT: Final = 0xFFFE
+_MOST_ITEMS = 300_000
+"""Items of a file beyond which it is refused: a large slide or volume has a hundred thousand."""
 _ITEM: Final = (0xFFFE, 0xE000)
 _ITEM_END: Final = (0xFFFE, 0xE00D, 0)
 _SEQUENCE_END: Final = (0xFFFE, 0xE0DD, 0)
@@ -126,6 +131,7 @@ class Rewriting:
         self._replacements = replacements
         self._pseudonyms = pseudonyms
         self._ends: Ends = {}
+        self._items_seen = 0
         self._written: Mapping[int, bytes] = {}
         self._parts: list[Part] = []
         self.counts = [0] * len(Action)
@@ -237,7 +243,10 @@ class Rewriting:
             return replacements.empty(tag)
         if action is Action.DUMMY:
             return replacements.dummy(tag)
-        return encode_element(tag, b"UI", self._uids(element), replacements.encoding)
+        uids = self._uids(element)
+        # PS3.5 section 6.2.2: what is too long for a short length is written as UN.
+        vr = b"UI" if len(uids) <= _LONGEST_SHORT else b"UN"
+        return encode_element(tag, vr, uids, replacements.encoding)
 
     def _uids(self, element: Element) -> bytes:
         if element.undefined:
@@ -307,7 +316,11 @@ class Rewriting:
         ):
             item_place = len(parts)
             parts.append(b"")
-            level = list(scan(data, inside, inside_end, encoding, depth=depth, ends=ends))
+            self._items_seen += 1
+            scanned = scan(data, inside, inside_end, encoding, depth=depth, ends=ends)
+            level = list(islice(scanned, MOST_ELEMENTS))
+            if self._items_seen > _MOST_ITEMS or len(level) == MOST_ELEMENTS:
+                raise MalformedFile(item_start, tag, "more items or elements than any image has")
             written, item_differs = self._level(level, replacements, inner, inner, depth)
             differs = differs or item_differs
             if data[item_start + 4 : inside] == b"\xff\xff\xff\xff":

@@ -13,6 +13,7 @@ from preread.elements.identifiers import ResourceIds, is_orthanc_id, orthanc_id,
 from preread.elements.scan import (
     DEEPEST,
     IMPLICIT_LITTLE,
+    MOST_ELEMENTS,
     Element,
     Ends,
     items,
@@ -24,6 +25,7 @@ from preread.elements.writing import encode_element, encode_header
 __all__ = [
     "DEEPEST",
     "IMPLICIT_LITTLE",
+    "MOST_ELEMENTS",
     "Element",
     "Encoding",
     "Ends",

@@ -13,7 +13,7 @@ from preread.elements.characters import decode_text
 from preread.elements.dictionary import dictionary_vr
 from preread.elements.encoding import Encoding, FileMeta, inflated, read_file_meta
 from preread.elements.errors import MalformedFile
-from preread.elements.scan import Element, items, scan
+from preread.elements.scan import MOST_ELEMENTS, Element, items, scan
 
 _CHARSET: Final = 0x00080005
 _SOP_CLASS: Final = 0x00080016
@@ -169,7 +169,7 @@ class Header:
 
 
 def read_header(data: bytes | memoryview) -> Header:
-    """Read the header of a file.
+    """Read the header of a file, up to its pixel data; what comes later nobody reads.
 
     Raises
     ------
@@ -185,6 +185,8 @@ def read_header(data: bytes | memoryview) -> Header:
         elements.append(element)
         if element.tag == _PIXEL_DATA[2]:
             break
+        if len(elements) > MOST_ELEMENTS:
+            raise MalformedFile(element.start, None, f"more than {MOST_ELEMENTS} elements")
     if not elements:
         raise MalformedFile(start, None, "the data set is empty")
     return Header(data, meta, elements)

@@ -15,6 +15,8 @@ ITEM_END: Final = 0xFFFEE00D
 SEQUENCE_END: Final = 0xFFFEE0DD
 DEEPEST: Final = 64
 """Nesting beyond which a file is refused; real files stay below ten."""
+MOST_ELEMENTS: Final = 100_000
+"""Elements of one level beyond which a file is refused; PS3.6 has some five thousand."""
 
 IMPLICIT_LITTLE: Final = Encoding(implicit=True, little=True)
 """What a VR of UN with undefined length is written in, whatever is around it (PS3.5 6.2.2)."""

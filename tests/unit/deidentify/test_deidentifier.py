@@ -439,3 +439,42 @@ def test_every_action_of_the_table_is_decided(pseudonyms: Pseudonyms) -> None:
                 assert dictionary_vr(tag) == b"UI"
             if action is Action.KEEP:
                 assert dictionary_vr(tag) not in {b"SQ", b"PN", b"DA", b"TM", b"DT"}
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_a_list_of_uids_may_grow_beyond_its_vr(
+    syntax: str, deidentifier: Deidentifier, node: Any, image: Callable[..., bytes]
+) -> None:
+    uids = [f"1.9.{number}" for number in range(6000)]
+    done = deidentifier.deidentify(
+        image(node(0x00080058, b"UI", "\\".join(uids).encode()), syntax=syntax)
+    )
+    back = dcmread(BytesIO(done.data))
+    value = back[0x00080058].value
+    values = value.decode().split("\\") if isinstance(value, bytes) else list(value)
+    assert [each.strip("\0") for each in values] == list(map(deidentifier.pseudonyms.uid, uids))
+    assert deidentifier.deidentify(done.data).data == done.data
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_more_items_or_elements_than_any_image_has_are_refused(
+    syntax: str,
+    deidentifier: Deidentifier,
+    node: Any,
+    image: Callable[..., bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("preread.deidentify.rewriting._MOST_ITEMS", 100)
+    monkeypatch.setattr("preread.deidentify.rewriting.MOST_ELEMENTS", 200)
+    monkeypatch.setattr("preread.elements.header.MOST_ELEMENTS", 300)
+    empty: list[list[Any]] = [[]]
+    deidentifier.deidentify(image(node(0x00081115, b"SQ", items=empty * 100), syntax=syntax))
+    with pytest.raises(DeidentificationError, match="more items"):
+        deidentifier.deidentify(image(node(0x00081115, b"SQ", items=empty * 101), syntax=syntax))
+    many = [node(0x00090000 + number, b"LO") for number in range(300)]
+    deidentifier.deidentify(image(*many[:280], syntax=syntax))
+    inner = node(0x00081115, b"SQ", items=[many], undefined=True)
+    with pytest.raises(DeidentificationError, match="more items or elements"):
+        deidentifier.deidentify(image(inner, syntax=syntax))
+    with pytest.raises(DeidentificationError, match="more than 300 elements"):
+        deidentifier.deidentify(image(*many, syntax=syntax))
