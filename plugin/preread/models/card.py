@@ -20,7 +20,9 @@ from preread.models.anatomy import code_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-LARGEST_CARD: Final = 1024 * 1024
+LARGEST_LARGEST_WEIGHTS: Final = 2 * 1024**3
+"""Bytes of a file of weights."""
+CARD: Final = 1024 * 1024
 """Bytes; a card is a few kilobytes."""
 CARD: Final = "card.json"
 WEIGHTS: Final = "weights.safetensors"
@@ -241,7 +243,7 @@ class QuantizationFacts(Part):
 
 
 class ModelCard(Part):
-    """All that is known of a model; see `docs` for one written out.
+    """All that is known of a model.
 
     Attributes
     ----------

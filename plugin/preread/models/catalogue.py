@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from preread.errors import PrereadError
 from preread.models.anatomy import BY_CODE, body_parts, covers
-from preread.models.card import CARD, WEIGHTS, InvalidModelError, ModelCard, read_card
+from preread.models.card import (
+    CARD,
+    LARGEST_WEIGHTS,
+    WEIGHTS,
+    InvalidModelError,
+    ModelCard,
+    read_card,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -23,8 +30,6 @@ if TYPE_CHECKING:
     from preread.models.card import Applicability
 
 MOST_MODELS: Final = 256
-LARGEST_WEIGHTS: Final = 2 * 1024**3
-"""Bytes of a file of weights."""
 LONGEST_REASON: Final = 500
 
 _FOLDER_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from preread.models.engine import make_engine
+from preread.models.prediction import Prediction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     from preread.models.catalogue import Catalogue
     from preread.models.engine import Engine, LoadedModel
-
-from preread.models.prediction import Prediction
 
 
 class Ensemble:

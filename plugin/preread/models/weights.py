@@ -13,7 +13,7 @@ import safetensors
 import safetensors.numpy
 
 from preread.models.architectures import HEADS, blueprint, shapes
-from preread.models.card import InvalidModelError
+from preread.models.card import LARGEST_WEIGHTS, InvalidModelError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
     from preread.models.card import ArchitectureName
 
-LARGEST_WEIGHTS: Final = 2 * 1024**3
 LARGEST_INT8: Final = 512 * 1024**2
-"""Bytes of a file."""
+"""Bytes of an 8-bit copy."""
 
 _HEADER_ROOM: Final = 4 * 1024**2  # bytes; names and offsets of a thousand tensors take 0.2 MB
 _HALF_LARGEST: Final = float(np.finfo(np.float16).max)
