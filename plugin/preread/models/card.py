@@ -20,10 +20,10 @@ from preread.models.anatomy import code_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-LARGEST_LARGEST_WEIGHTS: Final = 2 * 1024**3
-"""Bytes of a file of weights."""
-CARD: Final = 1024 * 1024
+LARGEST_CARD: Final = 1024 * 1024
 """Bytes; a card is a few kilobytes."""
+LARGEST_WEIGHTS: Final = 2 * 1024**3
+"""Bytes of a file of weights."""
 CARD: Final = "card.json"
 WEIGHTS: Final = "weights.safetensors"
 INTENDED_USE: Final = "Research only. Not a medical device and not a diagnosis."
