@@ -70,8 +70,11 @@ def registered_users(environment: Mapping[str, str]) -> dict[str, str]:
     return users
 
 
-def write_configuration(source: Path, users: Mapping[str, str], folder: Path) -> None:
-    """Fill a folder with what Orthanc is started on: the configuration and the users.
+def write_configuration(source: Path, users: Mapping[str, str], target: Path) -> None:
+    """Write what Orthanc is started on: the configuration with the users in it.
+
+    One file, not a folder of two: Orthanc 1.10.1 tells a plugin the parent of a configuration
+    folder in its place.
 
     Parameters
     ----------
@@ -79,8 +82,8 @@ def write_configuration(source: Path, users: Mapping[str, str], folder: Path) ->
         The configuration of the image, or the file that was mounted in its place.
     users
         Name to password.
-    folder
-        An empty folder that nobody else can read.
+    target
+        A file that is not there yet; only its owner will be able to read it.
 
     Raises
     ------
@@ -88,8 +91,7 @@ def write_configuration(source: Path, users: Mapping[str, str], folder: Path) ->
         If the configuration cannot be used, or would let callers in without a password.
     """
     try:
-        text = source.read_text(encoding="utf-8")
-        configuration = json5.loads(text)
+        configuration = json5.loads(source.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise ContainerError(
             f"{source} is not a configuration of Orthanc that can be read"
@@ -98,12 +100,11 @@ def write_configuration(source: Path, users: Mapping[str, str], folder: Path) ->
         raise ContainerError(f"{source}: leave RegisteredUsers out; {_HOW}")
     if configuration.get("AuthenticationEnabled") is not True:
         raise ContainerError(f"{source}: AuthenticationEnabled must be true in a container")
-    (folder / "orthanc.json").write_text(text, encoding="utf-8")
-    # Orthanc expands ${NAME} in its files; a password is taken as it is.
-    secret = json.dumps({"RegisteredUsers": dict(users)}).replace("$", "\\u0024")
-    file = folder / "users.json"
-    file.touch(mode=0o600)
-    file.write_text(secret, encoding="utf-8")
+    # Orthanc expands ${NAME} in the whole text; a password is taken as it is.
+    secret = json.dumps(dict(users)).replace("$", "\\u0024")
+    text = json.dumps(configuration, indent=1).removesuffix("\n}")
+    target.touch(mode=0o600, exist_ok=False)
+    target.write_text(f'{text},\n "RegisteredUsers": {secret}\n}}\n', encoding="utf-8")
 
 
 def start(
@@ -128,10 +129,10 @@ def start(
         As `registered_users` and `write_configuration`.
     """
     users = registered_users(environment)
-    folder = Path(tempfile.mkdtemp(prefix="preread-"))
-    write_configuration(source, users, folder)
+    configuration = Path(tempfile.mkdtemp(prefix="preread-")) / "orthanc.json"
+    write_configuration(source, users, configuration)
     rest = {key: value for key, value in environment.items() if key != "PREREAD_USERS"}
-    replace_process(ORTHANC, [ORTHANC, str(folder)], rest)
+    replace_process(ORTHANC, [ORTHANC, str(configuration)], rest)
 
 
 def check_health(environment: Mapping[str, str], source: Path = CONFIGURATION) -> None:
