@@ -66,7 +66,9 @@ class Pacs:
         self.storage = folder / "storage"
         self.http_port, self.dicom_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.http_port}"
-        self.http = httpx.Client(base_url=self.url, timeout=60)
+        # Orthanc closes a connection that was idle for a second.
+        alive = httpx.Limits(keepalive_expiry=0.5)
+        self.http = httpx.Client(base_url=self.url, timeout=60, limits=alive)
         self.log = folder / "orthanc.log"
         self._process: subprocess.Popen[bytes] | None = None
         mode = (preread or {}).get("Deidentify", {}).get("Mode", "copy")

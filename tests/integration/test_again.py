@@ -234,6 +234,7 @@ def wait_for_another(pacs: Pacs, pid: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_runner_is_killed_ten_times(pacs: Pacs, many: Series) -> None:
     modality = Modality(pacs, many.files)
     randomly = random.Random(7)
@@ -252,6 +253,7 @@ def test_the_runner_is_killed_ten_times(pacs: Pacs, many: Series) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_orthanc_is_killed_ten_times(pacs: Pacs, many: Series) -> None:
     modality = Modality(pacs, many.files)
     randomly = random.Random(11)

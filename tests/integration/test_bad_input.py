@@ -134,6 +134,7 @@ def test_pictures_become_secondary_captures(pacs: Pacs) -> None:
 
 @pytest.mark.shared_data
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("folder", ["malformed", "variety"])
 def test_everything_odd_at_once(pacs: Pacs, tmp_path: Path, folder: str) -> None:
     files = sorted(

@@ -88,6 +88,7 @@ def test_a_series_is_deidentified_read_and_found(pacs: Pacs, tmp_path: Path) -> 
 
 @pytest.mark.shared_data
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_real_chest(pacs: Pacs) -> None:
     files = sorted((SHARED / "dicom" / "lidc-idri-0001").glob("*.dcm"))
     if not files:

@@ -51,6 +51,10 @@ _WRITTEN: Final = (
 )
 """Attributes that are written anew, whatever was there."""
 
+_REFERENCED_STUDY_SEQUENCE: Final = 0x00081110
+"""X/Z: optional in the General Study module, where an empty one is invalid, so that it goes; of type
+2 where a request refers to a study, deeper down, so that it is emptied there."""
+
 _EXPLICIT: Final = Encoding(implicit=False, little=True)
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+){1,31}", flags=re.ASCII)
 _LONGEST_UID: Final = 64
@@ -132,6 +136,7 @@ class Deidentifier:
         self._options = options or DeidentifyOptions()
         self._profile = basic_profile()
         self._top = {**self._profile.actions, **dict.fromkeys(_WRITTEN, Action.SET)}
+        del self._top[_REFERENCED_STUDY_SEQUENCE]
         self._replacements: dict[Encoding, Replacements] = {}
         self._marks: dict[Encoding, dict[int, bytes]] = {}
 

@@ -19,7 +19,7 @@ from typing import IO
 from preread.hooks import log
 
 _FIRST_PAUSE = 1.0
-_LONGEST_PAUSE = 60.0
+_LONGEST_PAUSE = 10.0
 _HEALTHY_AFTER = 60.0
 _PATIENCE = 25.0
 
