@@ -52,8 +52,8 @@ _WRITTEN: Final = (
 """Attributes that are written anew, whatever was there."""
 
 _REFERENCED_STUDY_SEQUENCE: Final = 0x00081110
-"""X/Z: optional in the General Study module, where an empty one is invalid, so that it goes; of type
-2 where a request refers to a study, deeper down, so that it is emptied there."""
+"""X/Z: optional in the General Study module, where an empty one is invalid, so that it goes; of
+type 2 where a request refers to a study, deeper down, so that it is emptied there."""
 
 _EXPLICIT: Final = Encoding(implicit=False, little=True)
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+){1,31}", flags=re.ASCII)
