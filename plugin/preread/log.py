@@ -49,6 +49,7 @@ def configure(file: Path | None, console: bool) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _without_words,
     ]
+    handlers = [] if file is None else [_to_file(file)]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -61,10 +62,10 @@ def configure(file: Path | None, console: bool) -> None:
     for old in list(logger.handlers):
         logger.removeHandler(old)
         old.close()
-    if file is not None:
-        logger.addHandler(_to_file(file))
     if console:
-        logger.addHandler(_to_console(sys.stderr))
+        handlers.append(_to_console(sys.stderr))
+    for handler in handlers:
+        logger.addHandler(handler)
     _silence_others()
 
 

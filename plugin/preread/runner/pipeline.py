@@ -31,7 +31,7 @@ from preread.runner.pacs import (
     Stored,
     Superseded,
 )
-from preread.runner.reading import Decoder, Reader
+from preread.runner.reading import Decoder, NoImageError, Reader
 from preread.runner.work import Piece, Work
 from preread.runner.writing import Unread, Writer
 
@@ -304,6 +304,8 @@ class Pipeline:
                 continue
             try:
                 self._decode_one(work)
+            except NoImageError as error:
+                self._answers.unread(work.job, str(error))
             except Exception as error:  # noqa: BLE001 - no image may end the runner
                 self._not_done(work.job, error)
 

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from preread.elements import read_header
 from preread.errors import PrereadError
 from preread.imaging import Frame, Preprocessing, prepare
 from preread.models.catalogue import Catalogue
@@ -20,6 +21,10 @@ _PIECE = 16  # frames; a multi-frame image is never prepared as a whole
 
 class MissingModelError(PrereadError):
     """A job asks for a model that is not in the folder of models."""
+
+
+class NoImageError(PrereadError):
+    """A job asks for an object to be read that is no image."""
 
 
 class OpenImage(Protocol):
@@ -80,12 +85,16 @@ class Decoder:
 
         Raises
         ------
+        NoImageError
+            If the object has no pixel data.
         preread.imaging.UnreadableImage
             If the image cannot be decoded, at any frame.
         MissingModelError
             If a model of the job is not there any more.
         """
         wanted = self._preprocessings(work.job.models)
+        if not read_header(work.data).has_pixel_data:
+            raise NoImageError("it has no pixel data")
         image = self._open_image(work.data)
         work.frames = image.number_of_frames
         collected: list[Frame] = []

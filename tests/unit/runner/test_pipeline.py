@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime
+from io import BytesIO
 
 import numpy as np
+import pydicom
 import pytest
 from numpy.typing import NDArray
 
@@ -81,6 +83,18 @@ def test_bad_pixel_data_fails_at_once_and_holds_up_no_other(bench: Bench) -> Non
     assert bench.job(bad).reason
     assert all(bench.job(instance).state is JobState.DONE for instance in good)
     assert bench.meter.status.last_error == bench.job(bad).reason
+
+
+def test_what_is_no_image_is_left_unread(bench: Bench) -> None:
+    instance = bench.arrive(ct(1, missing=512))
+    dataset = pydicom.dcmread(BytesIO(bench.archive.files[instance]))
+    del dataset.PixelData
+    buffer = BytesIO()
+    dataset.save_as(buffer)
+    bench.archive.files[instance] = buffer.getvalue()
+    bench.run()
+    assert bench.job(instance).state is JobState.UNREAD
+    assert bench.job(instance).reason == "it has no pixel data"
 
 
 def test_a_bad_frame_fails_the_image_and_leaves_nothing_behind(
