@@ -100,7 +100,7 @@ def node_from(
     Raises
     ------
     DemoError
-        If a port is impossible.
+        If a port is impossible, or the copy cannot be written.
     preread.errors.SettingsError
         If the configuration cannot be used.
     """
@@ -126,7 +126,6 @@ def node_from(
     if not changes:
         return node
     folder = storage.resolve() if storage is not None else site.root / "var"
-    folder.mkdir(parents=True, exist_ok=True)
     # In another folder relative paths would start elsewhere.
     content["StorageDirectory"] = str(site.root / site.orthanc.storage_directory)
     content.update(changes)
@@ -134,7 +133,9 @@ def node_from(
     section.setdefault("Models", {})["Folder"] = str(site.models_folder)
     section.setdefault("Runner", {})["Python"] = str(site.python)
     copy = folder / f"orthanc-{node.http_port}-{node.dicom_port}.json"
-    copy.write_text(json.dumps(content, indent=2), encoding="utf-8")
+    with _writing(copy):
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(json.dumps(content, indent=2), encoding="utf-8")
     return node.model_copy(update={"configuration": copy})
 
 
@@ -180,8 +181,10 @@ def running(node: Node, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """
     check_ports(node)
     orthanc = program("Orthanc", "orthanc")
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
+    with _writing(log):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_bytes(b"")
+    with log.open("ab") as output:
         process = subprocess.Popen(
             [orthanc, str(node.configuration)],
             cwd=node.root,
@@ -196,6 +199,16 @@ def running(node: Node, log: Path) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         stop(process)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DemoError(
+            f"{path} cannot be written ({error.strerror}): is it another user's?"
+        ) from None
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:

@@ -159,6 +159,17 @@ def test_a_node_that_does_not_start_tells_the_reason_of_its_log(
         pass
 
 
+def test_a_log_that_cannot_be_written_is_told(
+    configuration: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _put_in_place_of_orthanc(monkeypatch, tmp_path, FAILS)
+    with (
+        pytest.raises(DemoError, match="cannot be written"),
+        running(node_from(configuration), tmp_path),
+    ):
+        pass
+
+
 def test_ports_have_their_range() -> None:
     with pytest.raises(ValueError, match="less than or equal to 65535"):
         Node(configuration=Path("x"), root=Path(), http_port=65536)

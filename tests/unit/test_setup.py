@@ -1,0 +1,95 @@
+"""What the installation says when it cannot go on."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """Return a folder that looks like a fresh clone to the script."""
+    (tmp_path / "clone" / ".ci").mkdir(parents=True)
+    shutil.copy(ROOT / ".ci" / "setup", tmp_path / "clone" / ".ci")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path / "clone")
+    (tmp_path / "bin").mkdir()
+    return tmp_path / "clone"
+
+
+def _program(checkout: Path, name: str, text: str) -> None:
+    script = checkout.parent / "bin" / name
+    script.write_text(f"#!/bin/sh\n{text}\n")
+    script.chmod(0o755)
+
+
+def _setup(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join((str(checkout.parent / "bin"), os.environ["PATH"]))
+    return subprocess.run(
+        [checkout / ".ci" / "setup", *arguments],
+        env=os.environ | {"PATH": path},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_no_root_and_a_missing_package_is_one_line(checkout: Path) -> None:
+    _program(checkout, "dpkg-query", '[ "$3" = dcmtk ] || echo installed')
+    _program(checkout, "id", "echo 1000")
+    done = _setup(checkout, "demo")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "preread: Debian packages are missing (dcmtk) and installing them needs root: "
+        "sudo apt-get install dcmtk\n"
+    )
+
+
+def test_tests_need_more_packages(checkout: Path) -> None:
+    _program(checkout, "dpkg-query", "exit 1")
+    _program(checkout, "id", "echo 1000")
+    assert "postgresql" not in _setup(checkout, "demo").stderr
+    assert "dicom3tools postgresql" in _setup(checkout, "test").stderr
+
+
+def test_nothing_is_done_when_nothing_is_missing(checkout: Path) -> None:
+    _program(checkout, "dpkg-query", "echo installed")
+    _program(checkout, "apt-get", "echo called >&2; exit 1")
+    binaries = checkout / ".venv" / "bin"
+    binaries.mkdir(parents=True)
+    for name in ("preread", "pip"):
+        (binaries / name).write_text("#!/bin/sh\necho called >&2; exit 1\n")
+        (binaries / name).chmod(0o755)
+    stamp = subprocess.run(
+        ["sha256sum"],
+        stdin=(checkout / "pyproject.toml").open("rb"),
+        capture_output=True,
+        check=True,
+    )
+    (checkout / ".venv" / ".preread-demo").write_bytes(stamp.stdout)
+    done = _setup(checkout, "demo")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_failing_pip_is_one_line(checkout: Path) -> None:
+    _program(checkout, "dpkg-query", "echo installed")
+    binaries = checkout / ".venv" / "bin"
+    binaries.mkdir(parents=True)
+    (binaries / "pip").write_text("#!/bin/sh\necho 'ERROR: no such thing'; exit 1\n")
+    (binaries / "pip").chmod(0o755)
+    done = _setup(checkout, "demo")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "preread: pip failed: ERROR: no such thing (the rest is in var/setup.log)\n"
+    )
+    assert not (checkout / ".venv" / ".preread-demo").exists()
+
+
+def test_a_wrong_word_is_told(checkout: Path) -> None:
+    done = _setup(checkout, "everything")
+    assert done.returncode == 1
+    assert done.stderr == "preread: usage: .ci/setup demo|test\n"
