@@ -10,6 +10,7 @@ from preread.elements.errors import MalformedFile
 from preread.elements.explicit import explicit_little_endian
 from preread.elements.header import Header, read_header
 from preread.elements.identifiers import ResourceIds, is_orthanc_id, orthanc_id, resource_ids
+from preread.elements.nesting import check_nesting
 from preread.elements.scan import (
     DEEPEST,
     IMPLICIT_LITTLE,
@@ -33,6 +34,7 @@ __all__ = [
     "Header",
     "MalformedFile",
     "ResourceIds",
+    "check_nesting",
     "dictionary_vr",
     "encode_element",
     "encode_header",

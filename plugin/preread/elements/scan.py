@@ -13,8 +13,9 @@ UNDEFINED: Final = 0xFFFFFFFF
 ITEM: Final = 0xFFFEE000
 ITEM_END: Final = 0xFFFEE00D
 SEQUENCE_END: Final = 0xFFFEE0DD
-DEEPEST: Final = 64
-"""Nesting beyond which a file is refused; real files stay below ten."""
+DEEPEST: Final = 32
+"""Nesting beyond which a file is refused. Real files stay below ten; Orthanc 1.10.1 itself
+overflows the stack of its HTTP threads somewhere beyond forty."""
 MOST_ELEMENTS: Final = 100_000
 """Elements of one level beyond which a file is refused; PS3.6 has some five thousand."""
 

@@ -13,7 +13,14 @@ from typing import Protocol
 import orthanc
 
 from preread.deidentify import Deidentifier
-from preread.elements import Header, ResourceIds, read_header, resource_ids
+from preread.elements import (
+    Header,
+    MalformedFile,
+    ResourceIds,
+    check_nesting,
+    read_header,
+    resource_ids,
+)
 from preread.errors import PrereadError
 from preread.hooks import log
 from preread.hooks.announcements import Announcements
@@ -179,6 +186,7 @@ class Receiver:
 
     def _incoming(self, data: bytes) -> Verdict:
         done = self._deidentifier.deidentify(data)
+        check_nesting(done.header)
         ids = ids_of(done)
         self._memory.inflight.wait_for(ids.instance, _WAIT_FOR_OWN_WRITE)
         arrival = arrival_of(ids, done, done.header, self._catalogue, self._mode)
@@ -189,10 +197,15 @@ class Receiver:
     def _beside(self, data: bytes, origin: orthanc.InstanceOrigin) -> Verdict:
         """Leave the original as it came: nothing of ours may keep a PACS from storing it.
 
-        What cannot be written down here is tried again when the object is stored.
+        What cannot be written down here is tried again when the object is stored. Refused is only
+        what would bring Orthanc itself down.
         """
         try:
             header = read_header(data)
+            try:
+                check_nesting(header)
+            except MalformedFile as error:
+                return self._refuse(error, origin)
             ids = ids_of(header)
             self._journal.arrive(arrival_of(ids, header, header, self._catalogue, self._mode))
             self._memory.deletions.arrived(frozenset(ids))
