@@ -13,6 +13,7 @@ import orthanc
 
 from preread.errors import PrereadError
 from preread.hooks import log
+from preread.ledger.errors import LedgerError
 
 
 class RestError(PrereadError):
@@ -115,6 +116,9 @@ class Router:
             answer = self._dispatch(method, uri, request)
         except RestError as error:
             answer = _error(error.status, str(error), method, uri)
+        except LedgerError as error:
+            log.error(f"{method} {_pattern_of(uri)}: {error}")
+            answer = _error(503, str(error), method, uri)
         except PrereadError as error:
             log.error(f"{method} {_pattern_of(uri)}: {error}")
             answer = _error(500, str(error), method, uri)
