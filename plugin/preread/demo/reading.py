@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx
-import requests
 from dicomweb_client.api import DICOMwebClient
 
 from preread.demo.errors import DemoError
@@ -158,7 +157,7 @@ def images(dicomweb: DICOMwebClient, studies: Iterable[str]) -> Iterator[Image]:
         try:
             found = dicomweb.search_for_studies(search_filters={"StudyInstanceUID": uid})
             described = dicomweb.retrieve_study_metadata(uid) if found else []
-        except requests.RequestException as error:
+        except OSError as error:  # what the requests that it builds on raises
             raise DemoError(
                 f"{dicomweb.base_url} does not answer as DICOMweb does ({type(error).__name__})"
             ) from None
