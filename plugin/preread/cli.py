@@ -297,7 +297,9 @@ def _progress(paths: Sequence[Path], words: str) -> Iterable[Path]:
     from rich.console import Console  # noqa: PLC0415 - not needed for help
     from rich.progress import track  # noqa: PLC0415 - not needed for help
 
-    return track(paths, description=words, console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    hidden = not console.is_terminal
+    return track(paths, description=words, console=console, transient=True, disable=hidden)
 
 
 def _table(*titles: str, header: bool = True) -> Table:

@@ -77,12 +77,6 @@ class Channel(Generic[T]):
             self._changed.notify_all()
             return item
 
-    @property
-    def finished(self) -> bool:
-        """Whether it is closed and empty."""
-        with self._changed:
-            return self._closed and not self._held
-
     def close(self) -> None:
         """Take nothing more; what it holds can still be taken out."""
         with self._changed:

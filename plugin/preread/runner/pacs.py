@@ -340,7 +340,8 @@ def _told(answer: httpx.Response) -> str:
     try:
         body = answer.json()
         if isinstance(body, dict):
-            words = " ".join(str(body.get(key) or "") for key in ("Message", "Details")).strip()
+            parts = [str(body.get(key) or "") for key in ("Message", "Details")]
+            words = ": ".join(part for part in parts if part)
     except ValueError:
         words = ""
     quoted = f" ({words[:_LARGEST_MESSAGE]})" if words else ""

@@ -173,7 +173,8 @@ def _run(site: Site, pacs: OrthancPacs, ending: Ending, *, attached: bool, once:
         except PrereadError as error:
             if ending.asked.is_set():
                 return 0
-            _log.error("cannot run", reason=str(error))
+            if attached:  # nobody reads the line that is printed then
+                _log.error("cannot run", reason=str(error))
             raise
 
 

@@ -47,9 +47,7 @@ def test_a_closed_channel_gives_out_what_it_holds_and_takes_nothing() -> None:
     channel.put(1)
     channel.close()
     assert not channel.put(2)
-    assert not channel.finished
     assert channel.get() == 1
-    assert channel.finished
     assert channel.get() is None
 
 
