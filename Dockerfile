@@ -1,7 +1,7 @@
 # Orthanc with Preread, as an ordinary user. See plugin/docker/compose.yaml and README.md.
 #
 #   docker build -t preread .
-#   docker build -t preread --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cpu .
+#   docker build -t preread --build-arg TORCH_INDEX="address of an index with CPU builds of torch" .
 #
 # PyPI's torch brings CUDA (5 GB); the second line takes the build without it.
 FROM debian:bookworm-slim
