@@ -349,6 +349,16 @@ def site_from(configuration: dict[str, Any], root: Path) -> Site:
         raise SettingsError(f"{where}: {message}" if where else message) from None
 
 
+def needed_of(configuration: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of an Orthanc configuration that `site_from` looks at.
+
+    >>> needed_of({"HttpPort": 8042, "RegisteredUsers": {"alice": "secret"}})
+    {'HttpPort': 8042}
+    """
+    keys = {"Preread", *(field.alias for field in OrthancFacts.model_fields.values())}
+    return {key: value for key, value in configuration.items() if key in keys}
+
+
 def site_from_file(path: Path) -> Site:
     """Read a configuration file, or a folder of them, with comments, as Orthanc does.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import orthanc
@@ -22,7 +23,7 @@ from preread.hooks.supervisor import Supervisor
 from preread.ledger.arrival import Arrival
 from preread.ledger.journal import Journal
 from preread.models.catalogue import Catalogue
-from preread.settings import Mode, Site, site_from
+from preread.settings import Mode, Site, needed_of, site_from
 
 
 def register() -> None:
@@ -35,13 +36,15 @@ def register() -> None:
     """
     configuration = Path(orthanc.GetConfigurationPath()).resolve()
     root = configuration if configuration.is_dir() else configuration.parent
-    site = site_from(json.loads(orthanc.GetConfiguration()), root)
+    told = json.loads(orthanc.GetConfiguration())
+    site = site_from(told, root)
     site.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     journal = Journal(site.journal_file)
     secret = _secret(site, journal)
     # Once, and here: later the call would have to wait for Orthanc's locks.
     token = orthanc.GenerateRestApiAuthorizationToken()
-    context = _context(site, token, journal, secret, configuration)
+    greeting = {"Configuration": needed_of(told), "Root": str(site.root), "Token": token}
+    context = _context(site, token, journal, secret, greeting)
     _hand_over(context, secret)
 
 
@@ -54,7 +57,7 @@ def _secret(site: Site, journal: Journal) -> Secret:
 
 
 def _context(
-    site: Site, token: str, journal: Journal, secret: Secret, configuration: Path
+    site: Site, token: str, journal: Journal, secret: Secret, greeting: Mapping[str, object]
 ) -> Context:
     settings = site.settings
     catalogue = Catalogue.load(site.models_folder, settings.models.run)
@@ -62,7 +65,7 @@ def _context(
     if settings.runner.start:
         supervisor = Supervisor(
             [str(site.python), "-m", "preread", "runner", "--attached"],
-            {"ConfigurationPath": str(configuration), "Token": token},
+            greeting,
             site.root,
             site.folder / "runner.err",
         )

@@ -12,6 +12,7 @@ import os
 import subprocess
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -22,6 +23,7 @@ _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 10.0
 _HEALTHY_AFTER = 60.0
 _PATIENCE = 25.0
+_LARGEST_ERRORS = 2**20  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Supervisor:
     """
 
     def __init__(
-        self, command: list[str], greeting: dict[str, str], folder: Path, errors: Path
+        self, command: list[str], greeting: Mapping[str, object], folder: Path, errors: Path
     ) -> None:
         self._command = command
         self._greeting = json.dumps(greeting).encode() + b"\n"
@@ -108,6 +110,7 @@ class Supervisor:
 
     def _run_once(self) -> None:
         try:
+            self._rotate()
             with self._errors.open("ab") as errors:
                 process = self._spawn(errors)
         except OSError as error:
@@ -122,6 +125,11 @@ class Supervisor:
         self._process = None
         if process.stdin is not None:
             process.stdin.close()
+
+    def _rotate(self) -> None:
+        """Keep one former file of errors: C libraries may write a great deal."""
+        if self._errors.exists() and self._errors.stat().st_size > _LARGEST_ERRORS:
+            self._errors.replace(self._errors.with_suffix(".err.old"))
 
     def _spawn(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:
         # Orthanc's own interpreter settings must not reach the other interpreter.

@@ -389,7 +389,7 @@ class Pipeline:
             else:
                 self._answers.copied(work.job)
         elif isinstance(outcome, Superseded):
-            self._answers.superseded(work.job)
+            self._overtaken(work.job)
         elif isinstance(outcome, Unread):
             self._answers.unread(work.job, outcome.reason)
         elif isinstance(outcome, Kept):
@@ -397,6 +397,23 @@ class Pipeline:
             self._answers.failed(work.job, reason, retry=True)
         elif isinstance(outcome, Refused):
             self._answers.failed(work.job, outcome.reason, retry=True)
+
+    def _overtaken(self, job: Job) -> None:
+        """End a try whose result Orthanc did not take.
+
+        Where the instance is still there, a deletion may have been asked for and denied, so that
+        nothing newer comes: the job waits. If something does come, it supersedes the job.
+        """
+        try:
+            there = self._pacs.exists(job.instance)
+        except PrereadError as error:
+            self._not_done(job, error)
+            return
+        if there:
+            reason = "a newer arrival or a deletion overtook the result"
+            self._answers.failed(job, reason, retry=True)
+        else:
+            self._answers.superseded(job)
 
     # All along.
 

@@ -19,13 +19,13 @@ from preread.errors import PrereadError, SettingsError
 from preread.runner.assembly import Assembly
 from preread.runner.lock import RunnerLock
 from preread.runner.pacs import OrthancPacs
-from preread.settings import Site, site_from_file
+from preread.settings import Site, site_from, site_from_file
 
 _log = structlog.get_logger(__name__)
 
 _PATIENCE = 20.0  # seconds for the batch in hand once the end was asked for
 _PREDECESSOR = 30.0  # seconds in which a runner that lost its Orthanc has ended
-_LARGEST_GREETING = 65536
+_LARGEST_GREETING = 2**20
 _TICK = 1.0
 
 
@@ -35,13 +35,14 @@ class Greeting:
 
     Attributes
     ----------
-    configuration
-        Orthanc's configuration, a file or a folder.
+    site
+        The settings as Orthanc has them: it merges the files of a folder and names the folder
+        that relative paths start from, neither of which is certain from outside.
     token
         An ``Authorization`` header.
     """
 
-    configuration: Path
+    site: Site
     token: str
 
     @classmethod
@@ -55,11 +56,12 @@ class Greeting:
         """
         try:
             told = json.loads(stream.readline(_LARGEST_GREETING))
-            return cls(Path(told["ConfigurationPath"]), str(told["Token"]))
-        except (ValueError, KeyError, TypeError):
+            site = site_from(told["Configuration"], Path(told["Root"]))
+            return cls(site, str(told["Token"]))
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise SettingsError(
-                "--attached: expected a line of JSON with ConfigurationPath and Token on standard "
-                "input; it is for Orthanc's use, leave it out"
+                "--attached: expected a line of JSON with Configuration, Root and Token on "
+                "standard input; it is for Orthanc's use, leave it out"
             ) from None
 
 
@@ -120,7 +122,7 @@ def run_attached(stream: IO[bytes]) -> int:
     greeting = Greeting.read(stream)
     ending = Ending(_PATIENCE)
     ending.on_end_of(stream)
-    site = site_from_file(greeting.configuration)
+    site = greeting.site
     with _pacs(site, token=greeting.token) as pacs:
         return _run(site, pacs, ending, attached=True, once=False)
 

@@ -72,7 +72,11 @@ class Node:
         )
         self.processes.append(process)
         if attached:
-            greeting = {"ConfigurationPath": str(self.configuration), "Token": self.token}
+            greeting = {
+                "Configuration": json.loads(self.configuration.read_text()),
+                "Root": str(self.configuration.parent),
+                "Token": self.token,
+            }
             assert process.stdin is not None
             process.stdin.write(json.dumps(greeting).encode() + b"\n")
             process.stdin.flush()
