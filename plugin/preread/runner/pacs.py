@@ -23,6 +23,7 @@ from tenacity import (
 from preread.errors import PrereadError
 
 _PATIENCE = httpx.Timeout(60.0, connect=5.0)
+_KEPT_ALIVE = 0.8  # seconds; Orthanc closes a connection that was idle for one
 _TRIES = 4
 _FIRST_PAUSE = 0.1  # seconds
 _LONGEST_PAUSE = 2.0
@@ -173,7 +174,7 @@ class OrthancPacs:
             headers=_NOT_PACKED | ({"Authorization": token} if token else {}),
             auth=basic,
             timeout=_PATIENCE,
-            limits=httpx.Limits(max_keepalive_connections=8, keepalive_expiry=30.0),
+            limits=httpx.Limits(max_keepalive_connections=8, keepalive_expiry=_KEPT_ALIVE),
             verify=verify,
             transport=transport,
             # A proxy from the environment has no place between the runner and its Orthanc.
