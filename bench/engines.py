@@ -193,7 +193,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--seconds", type=float, default=2.0, help="for each figure")
-    parser.add_argument("--int8", action="store_true", help="8 bits too (a minute more; NNCF)")
+    parser.add_argument("--int8", action="store_true", help="8 bits too (two minutes more; NNCF)")
     options = parser.parse_args()
     shape = (16, 3, options.size, options.size)
     images = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
