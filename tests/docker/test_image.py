@@ -36,7 +36,8 @@ def test_an_image_sent_from_outside_comes_back_with_its_prediction(
     studies = {outcome.StudyInstanceUID for outcome in ended}
     found = list(images(container.dicomweb, studies))
     assert len(found) == 3
-    models = status(container.orthanc)["Models"]
+    names = status(container.orthanc)["Models"]
+    models = [container.orthanc.get(f"/preread/models/{name}").json()["Name"] for name in names]
     for image in found:
         assert [result.Model for result in image.results] == models
         for result in image.results:
