@@ -23,8 +23,6 @@ def _site_packages() -> Path:
     root = Path(orthanc.GetConfigurationPath()).resolve()
     root = root if root.is_dir() else root.parent
     python = root / named if isinstance(named, str) else root / ".venv/bin/python"
-    if not python.exists() and named is None:
-        python = _ROOT / ".venv/bin/python"
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     packages = python.parent.parent / "lib" / version / "site-packages"
     if not packages.is_dir():

@@ -97,15 +97,15 @@ class Changes:
         elif change == orthanc.ChangeType.ORTHANC_STOPPED:
             self._stopping.set()
             self._on_stopped()
-            self._settle_once()
+            self._settle_once(at_once=True)
 
     def _settle(self) -> None:
         while not self._stopping.wait(_TICK):
             self._settle_once()
 
-    def _settle_once(self) -> None:
+    def _settle_once(self, *, at_once: bool = False) -> None:
         try:
-            self._deletions.settle()
+            self._deletions.settle(at_once=at_once)
         except Exception as error:  # noqa: BLE001 - the thread must go on
             log.error(f"a deletion was not written down: {type(error).__name__}")
 

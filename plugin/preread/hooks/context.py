@@ -13,6 +13,7 @@ from preread.hooks.receive import Memory
 from preread.hooks.supervisor import Supervisor
 from preread.ledger.arrival import Arrival
 from preread.ledger.journal import Journal
+from preread.ledger.opening import open_ledger
 from preread.ledger.sql import SqlLedger
 from preread.models.catalogue import Catalogue
 from preread.runner.status import RunnerStatus
@@ -64,14 +65,7 @@ class Context:
         """
         with self._opening:
             if self._ledger is None:
-                kept = self.site.settings.ledger
-                self._ledger = SqlLedger(
-                    self.site.ledger_url,
-                    node=kept.node,
-                    max_attempts=kept.max_attempts,
-                    backoff_seconds=kept.backoff_seconds,
-                    busy_timeout=_PATIENCE,
-                )
+                self._ledger = open_ledger(self.site, busy_timeout=_PATIENCE)
             return self._ledger
 
     def runner_status(self) -> dict[str, Any] | None:

@@ -10,11 +10,15 @@ from __future__ import annotations
 import re
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 
 _RESOURCE = re.compile(
     r"^/(?:instances|series|studies|patients)/([0-9a-f]{8}(?:-[0-9a-f]{8}){4})/?$"
 )
+
+
+_REMEMBERED = 100_000  # instances
 
 
 class Deletions:
@@ -24,6 +28,9 @@ class Deletions:
     ----------
     on_deleted
         Called with Orthanc's instance id once a deletion is certain.
+    on_alive
+        Called with the id of an instance that was taken for deleted and was not: its event came
+        late.
     grace
         Seconds to wait for the event that turns a deletion into an overwriting.
     memory
@@ -36,17 +43,20 @@ class Deletions:
     def __init__(
         self,
         on_deleted: Callable[[str], object],
+        on_alive: Callable[[str], object] = lambda _: None,
         *,
-        grace: float = 0.25,
+        grace: float = 2.0,
         memory: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._on_deleted = on_deleted
+        self._on_alive = on_alive
         self._grace = grace
         self._memory = memory
         self._clock = clock
         self._lock = threading.Lock()
         self._gone: dict[str, float] = {}
+        self._settled: OrderedDict[str, None] = OrderedDict()
         self._requested: dict[str, float] = {}
 
     def request(self, uri: str) -> str | None:
@@ -67,14 +77,21 @@ class Deletions:
         """Take the event of a new instance: what went before it was an overwriting."""
         with self._lock:
             self._gone.pop(instance, None)
+            late = instance in self._settled
+            self._settled.pop(instance, None)
+        if late:
+            self._on_alive(instance)
 
-    def arrived(self, ids: frozenset[str]) -> None:
-        """Forget the deletions that a new foreign arrival comes after."""
+    def arrived(self, instance: str) -> None:
+        """Forget the deletion of an instance that has just arrived again.
+
+        That of a parent is remembered: it may not have been carried out yet, and what else lies
+        below the parent is still to go.
+        """
         if self._requested or self._gone:
             with self._lock:
-                for identifier in ids:
-                    self._requested.pop(identifier, None)
-                    self._gone.pop(identifier, None)
+                self._requested.pop(instance, None)
+                self._gone.pop(instance, None)
 
     def doomed(self, source: str, parents: frozenset[str]) -> bool:
         """Whether a result comes too late.
@@ -97,8 +114,13 @@ class Deletions:
                 return True
             return any(identifier in self._requested for identifier in (source, *parents))
 
-    def settle(self) -> int:
+    def settle(self, *, at_once: bool = False) -> int:
         """Report the deletions that no new instance followed; call this now and then.
+
+        Parameters
+        ----------
+        at_once
+            Without waiting for the grace: Orthanc is about to end.
 
         Returns
         -------
@@ -107,9 +129,13 @@ class Deletions:
         """
         with self._lock:
             now = self._clock()
-            certain = [key for key, since in self._gone.items() if now - since >= self._grace]
+            grace = 0.0 if at_once else self._grace
+            certain = [key for key, since in self._gone.items() if now - since >= grace]
             for instance in certain:
                 del self._gone[instance]
+                self._settled[instance] = None
+            while len(self._settled) > _REMEMBERED:
+                self._settled.popitem(last=False)
         for instance in certain:
             self._on_deleted(instance)
         return len(certain)

@@ -10,6 +10,7 @@ import orthanc
 
 from preread.deidentify import Deidentifier, DeidentifyOptions, Secret
 from preread.elements import read_header
+from preread.errors import SettingsError
 from preread.hooks import log
 from preread.hooks.announcements import Announcements
 from preread.hooks.changes import Changes, DeleteFilter, StoredInstance
@@ -60,9 +61,12 @@ def _context(
     site: Site, token: str, journal: Journal, secret: Secret, greeting: Mapping[str, object]
 ) -> Context:
     settings = site.settings
+    if not site.models_folder.is_dir():
+        raise SettingsError(f"Preread.Models.Folder: {site.models_folder} is not a folder")
     catalogue = Catalogue.load(site.models_folder, settings.models.run)
     supervisor = None
-    if settings.runner.start:
+    # A runner elsewhere reads the ledger; somebody here must bring it what the journal holds.
+    if settings.runner.start or not site.ledger_url.startswith("sqlite"):
         supervisor = Supervisor(
             [str(site.python), "-m", "preread", "runner", "--attached"],
             greeting,
@@ -76,7 +80,9 @@ def _context(
         return arrival_of(ids, header, header, catalogue, settings.deidentify.mode)
 
     memory = Memory(
-        Announcements(secret.derive("announcement")), InFlight(), Deletions(journal.deleted)
+        Announcements(secret.derive("announcement")),
+        InFlight(),
+        Deletions(journal.deleted, journal.stored),
     )
     return Context(site, token, journal, catalogue, memory, Failures(journal), supervisor, look_at)
 

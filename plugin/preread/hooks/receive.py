@@ -191,7 +191,7 @@ class Receiver:
         self._memory.inflight.wait_for(ids.instance, _WAIT_FOR_OWN_WRITE)
         arrival = arrival_of(ids, done, done.header, self._catalogue, self._mode)
         self._journal.arrive(arrival)
-        self._memory.deletions.arrived(frozenset(ids))
+        self._memory.deletions.arrived(ids.instance)
         return orthanc.ReceivedInstanceAction.MODIFY, done.data
 
     def _beside(self, data: bytes, origin: orthanc.InstanceOrigin) -> Verdict:
@@ -208,7 +208,7 @@ class Receiver:
                 return self._refuse(error, origin)
             ids = ids_of(header)
             self._journal.arrive(arrival_of(ids, header, header, self._catalogue, self._mode))
-            self._memory.deletions.arrived(frozenset(ids))
+            self._memory.deletions.arrived(ids.instance)
         except PrereadError as error:
             log.warning(f"an object from {_ORIGINS.get(origin, 'somewhere')}: {error}")
         except BaseException as error:  # noqa: BLE001 - the PACS must never suffer

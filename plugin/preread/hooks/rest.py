@@ -153,8 +153,8 @@ class Router:
 
 
 def _pattern_of(uri: str) -> str:
-    """Return the path without anything that a caller may have put into it but identifiers."""
-    return re.sub(r"[^\w/.-]", "_", uri)[:120]
+    """Return the path without what a caller put into it: somebody may ask for an original."""
+    return re.sub(r"(?<=/)[^/]*[\d.^=][^/]*", "{id}", re.sub(r"[^\w/.^=-]", "_", uri))[:120]
 
 
 def _error(status: int, details: str, method: str, uri: str) -> Answer:

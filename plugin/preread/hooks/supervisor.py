@@ -36,6 +36,11 @@ class SupervisorState:
     next_start_in: float | None
 
 
+def environment_of_child() -> dict[str, str]:
+    """Return the environment without the settings of the interpreter inside Orthanc."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+
 class Supervisor:
     """Keeps one runner alive.
 
@@ -132,15 +137,13 @@ class Supervisor:
             self._errors.replace(self._errors.with_suffix(".err.old"))
 
     def _spawn(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:
-        # Orthanc's own interpreter settings must not reach the other interpreter.
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
         process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=errors,
             cwd=self._folder,
-            env=environment,
+            env=environment_of_child(),
         )
         if process.stdin is not None:
             try:

@@ -17,6 +17,7 @@ import httpx
 
 from preread.hooks.context import Context
 from preread.hooks.rest import Answer, Request, RestError
+from preread.hooks.supervisor import environment_of_child
 
 _DATA_URI = re.compile(r"data:image/(?:png|jpeg);base64,")
 _CONVERT_SECONDS = 60
@@ -68,7 +69,12 @@ def _converted(context: Context, picture: bytes, tags: dict[str, str]) -> bytes:
     message = json.dumps(tags).encode() + b"\n" + picture
     try:
         done = subprocess.run(
-            command, input=message, capture_output=True, timeout=_CONVERT_SECONDS, check=False
+            command,
+            input=message,
+            capture_output=True,
+            timeout=_CONVERT_SECONDS,
+            check=False,
+            env=environment_of_child(),
         )
     except subprocess.TimeoutExpired:
         raise RestError(400, f"the picture was not decoded in {_CONVERT_SECONDS} s") from None
@@ -90,6 +96,7 @@ def _store(context: Context, file: bytes) -> Answer:
             headers={"Authorization": context.token},
             timeout=60,
             verify=False,  # noqa: S501 - this machine's own loopback
+            trust_env=False,  # a proxy has no place between Orthanc and itself
         )
     except httpx.HTTPError as error:
         raise RestError(503, f"Orthanc did not take it: {type(error).__name__}") from None

@@ -103,6 +103,11 @@ def analyze(context: Context, request: Request) -> Answer:
             time.sleep(_POLL)
             instances = [result.record.instance for result in _found(ledger, request)]
     numbers = ledger.request(instances, names) if instances else []
+    if names is not None:
+        for number in numbers:
+            found_job = ledger.job(number)
+            if found_job is not None and set(found_job.models) != set(names):
+                raise RestError(409, "it is being read with other models; ask again when it is")
     while numbers and time.monotonic() < deadline:
         found = [ledger.job(number) for number in numbers]
         if all(one is None or one.state not in _OPEN for one in found):

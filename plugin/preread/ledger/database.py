@@ -139,7 +139,7 @@ def _checked(url: str) -> URL:
         raise LedgerError(
             f"Preread.Ledger.Url: {parsed.drivername} is not supported; use sqlite or postgresql"
         )
-    if parsed.drivername == "sqlite" and parsed.database in (None, "", ":memory:"):
+    if parsed.drivername == "sqlite" and not Path(parsed.database or "").is_absolute():
         raise LedgerError(
             "Preread.Ledger.Url: an SQLite ledger needs a file, sqlite:////absolute/path"
         )

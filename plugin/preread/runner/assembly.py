@@ -14,7 +14,7 @@ from preread.deidentify import Deidentifier, DeidentifyOptions, Pseudonyms, Secr
 from preread.errors import SettingsError
 from preread.imaging import open_image
 from preread.ledger.journal import Journal
-from preread.ledger.sql import SqlLedger
+from preread.ledger.opening import open_ledger
 from preread.models.catalogue import Catalogue
 from preread.models.ensemble import Ensemble
 from preread.runner.announcing import Announcer
@@ -62,7 +62,7 @@ class Assembly:
         journal = Journal(site.journal_file) if site.journal_file.exists() else None
         secret = _secret(site, journal)
         catalogue = Catalogue.load(site.models_folder, site.settings.models.run)
-        self._ledger = _ledger(site)
+        self._ledger = open_ledger(site)
         # Before the models are loaded, which takes a while: others may take up the work.
         returned = self._ledger.release_owner(owner)
         wake = threading.Event()
@@ -120,16 +120,6 @@ class Assembly:
 
     def _is_settled(self) -> bool:
         return self._forwarding is None or self._forwarding.settled
-
-
-def _ledger(site: Site) -> SqlLedger:
-    kept = site.settings.ledger
-    return SqlLedger(
-        site.ledger_url,
-        node=kept.node,
-        max_attempts=kept.max_attempts,
-        backoff_seconds=kept.backoff_seconds,
-    )
 
 
 def _secret(site: Site, journal: Journal | None) -> Secret:

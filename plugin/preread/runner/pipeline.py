@@ -26,6 +26,7 @@ from preread.runner.pacs import (
     Kept,
     Pacs,
     PacsError,
+    PacsFailedError,
     PacsUnreachableError,
     Refused,
     Stored,
@@ -41,6 +42,7 @@ _RESERVED_AT_ONCE = 6
 _SHORTEST_PAUSE = 0.05  # seconds between two looks at an empty ledger
 _LONGEST_PAUSE = 0.5
 _LONGEST_OUTAGE_PAUSE = 5.0
+_MANY_FAILING = 4  # different images in a row
 _FILES_WEIGHT = 256 * 2**20  # bytes
 _INPUTS_WEIGHT = 512 * 2**20
 
@@ -115,6 +117,7 @@ class Pipeline:
         self._outage = threading.Event()
         self._failure: BaseException | None = None
         self._hand = Hand()
+        self._failing: set[int] = set()
         self._answers = Answers(self._ledger, self._hand, self._meter, self._stopping)
         self._fetched: Channel[Work] = Channel(self._at_once, _FILES_WEIGHT)
         self._decoded: Channel[Piece] = Channel(2 * self._at_once, _INPUTS_WEIGHT)
@@ -384,6 +387,7 @@ class Pipeline:
             self._not_done(work.job, error)
             return
         if isinstance(outcome, Stored):
+            self._failing.clear()
             if work.predictions:
                 self._answers.read(work)
             else:
@@ -423,6 +427,15 @@ class Pipeline:
             self._note_outage(str(error))
             self._answers.give_back([job])
             return
+        if isinstance(error, PacsFailedError):
+            self._failing.add(job.id)
+            if len(self._failing) >= _MANY_FAILING:
+                # Not the images' fault: a disk is full, a volume is gone. No image is blamed.
+                self._meter.trouble(str(error))
+                _log.error("failing for every image", reason=str(error))
+                self._answers.give_back([job])
+                self._stopping.wait(_LONGEST_OUTAGE_PAUSE)
+                return
         reason, retry = explain(error)
         if not isinstance(error, PacsError) and retry:
             _log.error("unexpected", job=job.id, exc_info=error)

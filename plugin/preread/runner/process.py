@@ -17,6 +17,7 @@ import structlog
 from preread import log
 from preread.errors import PrereadError, SettingsError
 from preread.runner.assembly import Assembly
+from preread.runner.forward_only import forward_only
 from preread.runner.lock import RunnerLock
 from preread.runner.pacs import OrthancPacs
 from preread.settings import Site, site_from, site_from_file
@@ -124,6 +125,9 @@ def run_attached(stream: IO[bytes]) -> int:
     ending.on_end_of(stream)
     site = greeting.site
     with _pacs(site, token=greeting.token) as pacs:
+        if not site.settings.runner.start:
+            ending.on_signals()
+            return forward_only(site, pacs, ending.asked)
         return _run(site, pacs, ending, attached=True, once=False)
 
 

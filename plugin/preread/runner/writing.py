@@ -132,17 +132,15 @@ class Writer:
             return Superseded()
         return self._store(work, work.job.instance, data)
 
-    def _beside(self, work: Work, data: bytes) -> StoreOutcome:
+    def _beside(self, work: Work, data: bytes) -> StoreOutcome | Unread:
         """Store another instance, in place of what an earlier run has stored."""
         if not self._pacs.exists(work.job.instance):
             return Superseded()
-        header = read_header(data)
-        instance = resource_ids(
-            header.PatientID,
-            header.StudyInstanceUID,
-            header.SeriesInstanceUID,
-            header.SOPInstanceUID,
-        ).instance
+        if self._mode is not Mode.COPY and _instance_of(work.data) != work.job.instance:
+            # Orthanc reads its PatientID in another way than we do, and would file the result
+            # under an id that nobody announced.
+            return Unread("its identifiers are in a character set in which results cannot be filed")
+        instance = _instance_of(data)
         if instance == work.job.instance:
             return Refused("the result would replace the original; it was not stored")
         # Without OverwriteInstances Orthanc would keep the old one.
@@ -159,3 +157,13 @@ class Writer:
         if isinstance(outcome, Stored) and outcome.instance != instance:
             return Refused("Orthanc stored the result under another id than it was announced with")
         return outcome
+
+
+def _instance_of(data: bytes) -> str:
+    header = read_header(data)
+    return resource_ids(
+        header.PatientID,
+        header.StudyInstanceUID,
+        header.SeriesInstanceUID,
+        header.SOPInstanceUID,
+    ).instance

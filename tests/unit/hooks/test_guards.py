@@ -116,7 +116,7 @@ def test_overwriting_is_not_a_deletion() -> None:
     deletions = Deletions(deleted.append, clock=clock)
     deletions.deleted(INSTANCE)
     deletions.created(INSTANCE)
-    clock.now += 1
+    clock.now += 9
     assert deletions.settle() == 0
     assert deleted == []
     assert not deletions.doomed(INSTANCE, frozenset())
@@ -152,9 +152,9 @@ def test_other_deletes_are_not_ours() -> None:
 def test_what_arrives_after_a_deletion_lives() -> None:
     clock, deleted = Clock(), list[str]()
     deletions = Deletions(deleted.append, clock=clock)
-    deletions.request(f"/studies/{STUDY}")
+    deletions.request(f"/instances/{INSTANCE}")
     deletions.deleted(INSTANCE)
-    deletions.arrived(frozenset({INSTANCE, STUDY}))
+    deletions.arrived(INSTANCE)
     clock.now += 1
     deletions.settle()
     assert deleted == []
@@ -168,3 +168,30 @@ def test_the_runner_may_replace_what_it_derived() -> None:
     deletions.request(f"/instances/{derived}")
     assert not deletions.doomed(INSTANCE, frozenset({STUDY}))
     assert deletions.doomed(derived, frozenset({STUDY}))
+
+
+def test_an_event_that_comes_late_brings_the_instance_back() -> None:
+    clock, deleted, alive = Clock(), list[str](), list[str]()
+    deletions = Deletions(deleted.append, alive.append, clock=clock, grace=0.25)
+    deletions.deleted(INSTANCE)
+    clock.now += 1
+    assert deletions.settle() == 1
+    deletions.created(INSTANCE)
+    deletions.created(INSTANCE)
+    assert (deleted, alive) == ([INSTANCE], [INSTANCE])
+
+
+def test_an_arrival_does_not_save_what_else_lies_below_a_deleted_parent() -> None:
+    other = "-".join(["44444444"] * 5)
+    deletions = Deletions(lambda _: None)
+    deletions.request(f"/studies/{STUDY}")
+    deletions.arrived(other)
+    assert deletions.doomed(INSTANCE, frozenset({STUDY}))
+
+
+def test_at_the_end_nothing_is_waited_for() -> None:
+    deleted = list[str]()
+    deletions = Deletions(deleted.append)
+    deletions.deleted(INSTANCE)
+    assert deletions.settle(at_once=True) == 1
+    assert deleted == [INSTANCE]

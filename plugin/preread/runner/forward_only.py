@@ -1,0 +1,59 @@
+"""What runs beside Orthanc when the runner is elsewhere: it moves the journal into the ledger."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import structlog
+
+from preread import log
+from preread.errors import PrereadError
+from preread.ledger.journal import Journal
+from preread.ledger.opening import open_ledger
+from preread.runner.forwarding import Forwarding
+from preread.runner.meter import Meter
+
+if TYPE_CHECKING:
+    from preread.runner.pacs import Pacs
+    from preread.settings import Site
+
+_log = structlog.get_logger(__name__)
+
+
+def forward_only(site: Site, pacs: Pacs, asked: threading.Event) -> int:
+    """Move what the hooks write down into the ledger, and read no image.
+
+    Parameters
+    ----------
+    site
+        The settings.
+    pacs
+        Orthanc, for what a crash left open.
+    asked
+        Set when it is to end.
+
+    Returns
+    -------
+    int
+        The exit code.
+
+    Raises
+    ------
+    PrereadError
+        If the journal or the ledger cannot be opened; Orthanc tries again later.
+    """
+    log.configure(site.log_file.with_name("forwarder.log"), console=False)
+    try:
+        with Journal(site.journal_file) as journal:
+            ledger = open_ledger(site)
+            forwarding = Forwarding(journal, ledger, pacs, Meter(), lambda: None)
+            forwarding.start()
+            _log.info("forwarding", ledger=ledger.node)
+            asked.wait()
+            forwarding.stop(2.0)
+            ledger.close()
+    except PrereadError as error:
+        _log.error("cannot forward", reason=str(error))
+        raise
+    return 0
