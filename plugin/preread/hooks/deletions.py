@@ -88,10 +88,11 @@ class Deletions:
         That of a parent is remembered: it may not have been carried out yet, and what else lies
         below the parent is still to go.
         """
-        if self._requested or self._gone:
+        if self._requested or self._gone or self._settled:
             with self._lock:
                 self._requested.pop(instance, None)
                 self._gone.pop(instance, None)
+                self._settled.pop(instance, None)
 
     def doomed(self, source: str, parents: frozenset[str]) -> bool:
         """Whether a result comes too late.

@@ -181,6 +181,7 @@ class Receiver:
         ):
             log.info(f"a result for {ids.instance} came too late and was discarded")
             return _DISCARD
+        self._memory.deletions.arrived(ids.instance)
         self._memory.inflight.begin_own(ids.instance, frozenset(ids))
         return _KEEP
 

@@ -195,3 +195,14 @@ def test_at_the_end_nothing_is_waited_for() -> None:
     deletions.deleted(INSTANCE)
     assert deletions.settle(at_once=True) == 1
     assert deleted == [INSTANCE]
+
+
+def test_what_was_deleted_long_ago_and_sent_again_is_no_late_event() -> None:
+    clock, alive = Clock(), list[str]()
+    deletions = Deletions(lambda _: None, alive.append, clock=clock)
+    deletions.deleted(INSTANCE)
+    clock.now += 60
+    deletions.settle()
+    deletions.arrived(INSTANCE)
+    deletions.created(INSTANCE)
+    assert alive == []
