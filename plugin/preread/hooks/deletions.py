@@ -94,6 +94,12 @@ class Deletions:
                 self._gone.pop(instance, None)
                 self._settled.pop(instance, None)
 
+    def remade(self, instance: str) -> None:
+        """Expect the event of a new instance: a result of ours is stored where one was deleted."""
+        if self._settled:
+            with self._lock:
+                self._settled.pop(instance, None)
+
     def doomed(self, source: str, parents: frozenset[str]) -> bool:
         """Whether a result comes too late.
 

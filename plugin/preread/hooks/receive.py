@@ -171,6 +171,8 @@ class Receiver:
         announced = announcements.match(ids.instance, data)
         if announced is None:
             return None
+        # Noted before it is judged: a DELETE that comes in between then waits for the store.
+        self._memory.inflight.begin_own(ids.instance, frozenset(ids))
         current = self._journal.current(announced.source)
         # The runner itself deletes an earlier derived instance: only its parents count.
         parents = frozenset((ids.series, ids.study, ids.patient))
@@ -179,10 +181,10 @@ class Receiver:
             or current != (announced.generation, False)
             or self._memory.deletions.doomed(announced.source, parents)
         ):
+            self._memory.inflight.end(ids.instance)
             log.info(f"a result for {ids.instance} came too late and was discarded")
             return _DISCARD
-        self._memory.deletions.arrived(ids.instance)
-        self._memory.inflight.begin_own(ids.instance, frozenset(ids))
+        self._memory.deletions.remade(ids.instance)
         return _KEEP
 
     def _incoming(self, data: bytes) -> Verdict:
