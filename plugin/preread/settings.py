@@ -130,7 +130,11 @@ class RunnerSettings(Section):
     """The process that reads the images."""
 
     start: bool = Field(
-        True, description="Whether Orthanc starts the runner and restarts it when it ends."
+        True,
+        description="Whether Orthanc starts the runner and restarts it when it ends. With `false` "
+        "start `preread runner` yourself, on any machine that reaches Orthanc and the ledger and "
+        "has a copy of the key; beside Orthanc a small process brings the journal to a "
+        "PostgreSQL ledger.",
     )
     python: Path = Field(
         Path(".venv/bin/python"),

@@ -152,6 +152,18 @@ def test_the_same_patient_stays_the_same_across_restarts(make_pacs: Maker, tmp_p
     assert len(pacs.get("/studies")) == 2
 
 
+def test_a_folder_of_configuration_files(make_pacs: Maker, tmp_path: Path) -> None:
+    """Debian's own service starts Orthanc so."""
+    pacs = make_pacs()
+    folder = tmp_path / "etc"
+    folder.mkdir()
+    pacs.configuration.rename(folder / "orthanc.json")
+    pacs.configuration = folder
+    pacs.start()
+    pacs.send(ct_series(tmp_path / "ct", 1).files)
+    assert pacs.wait_until_read()["done"] == 1
+
+
 def test_models_and_metrics(pacs: Pacs, tmp_path: Path) -> None:
     pacs.send(ct_series(tmp_path / "ct", 1).files)
     pacs.wait_until_read()
