@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import signal
@@ -192,10 +191,15 @@ def test_what_a_viewer_saves_lands_in_the_same_study(
 
 
 class Modality:
-    """Sends files over four associations and sends again what was not acknowledged."""
+    """Sends files over four associations and sends again what was not acknowledged.
 
-    def __init__(self, pacs: Pacs, files: list[Path]) -> None:
+    `pause` is the time in seconds that each association rests after a file: it decides how long
+    the transfer lasts.
+    """
+
+    def __init__(self, pacs: Pacs, files: list[Path], *, pause: float) -> None:
         self._pacs = pacs
+        self._pause = pause
         self.acknowledged: set[str] = set()
         self._threads = [
             threading.Thread(target=self._send, args=(files[number::4],)) for number in range(4)
@@ -208,6 +212,7 @@ class Modality:
             for _ in range(300):
                 if self._pacs.send([file], check=False):
                     self.acknowledged.add(file.name)
+                    time.sleep(self._pause)
                     break
                 time.sleep(0.1)
 
@@ -236,14 +241,17 @@ def wait_for_another(pacs: Pacs, pid: int) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_runner_is_killed_ten_times(pacs: Pacs, many: Series) -> None:
-    modality = Modality(pacs, many.files)
+    # The plugin waits longer before each restart, so that ten kills take over a minute.
+    modality = Modality(pacs, many.files, pause=2.5)
     randomly = random.Random(7)
+    during = 0
     for _ in range(10):
         pid = eventually(pacs.runner_pid, 90, "the runner's restart")
         time.sleep(randomly.uniform(0, 1.5))
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+        during += modality.busy
+        os.kill(pid, signal.SIGKILL)
         wait_for_another(pacs, pid)
+    assert during == 10
     modality.wait()
     assert len(modality.acknowledged) == 133
     jobs = pacs.wait_until_read(400)
@@ -255,7 +263,7 @@ def test_the_runner_is_killed_ten_times(pacs: Pacs, many: Series) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_orthanc_is_killed_ten_times(pacs: Pacs, many: Series) -> None:
-    modality = Modality(pacs, many.files)
+    modality = Modality(pacs, many.files, pause=0.6)
     randomly = random.Random(11)
     during = 0
     for _ in range(10):
@@ -264,7 +272,7 @@ def test_orthanc_is_killed_ten_times(pacs: Pacs, many: Series) -> None:
         pacs.kill()
         pacs.start()
     modality.wait()
-    assert during > 0
+    assert during == 10
     assert len(modality.acknowledged) == 133
     assert pacs.wait_until_read(400)["failed"] == 0
     assert_each_read_once(pacs, 133)

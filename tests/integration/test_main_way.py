@@ -10,7 +10,6 @@ from typing import Any
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
-from pydicom.uid import JPEG2000Lossless
 
 from preread.models.catalogue import Catalogue
 from preread.results import ModelResult, read_block
@@ -126,9 +125,8 @@ def test_other_encodings_show_their_values(pacs: Pacs, tmp_path: Path, name: str
     assert pacs.upload(file.read_bytes()).status_code == 200
     pacs.wait_until_read()
     results = next(iter(blocks(pacs).values()))
-    if dataset.get("SamplesPerPixel") == 1:
-        assert results
-        assert all(result.classes for result in results)
+    assert [result.Model for result in results] == [MODELS[n].card.Name for n in MODELS.names]
+    assert all(result.classes for result in results)
 
 
 def test_two_patients_without_an_id_do_not_merge(pacs: Pacs, tmp_path: Path) -> None:
@@ -200,14 +198,16 @@ def test_copy_leaves_the_original_and_makes_a_second_study(
     assert len(found) == 6
     for uid, results in found.items():
         assert bool(results) == (uid not in originals)
+    sent = {data.SOPInstanceUID: data for data in map(pydicom.dcmread, series.files)}
+    kept = 0
     for instance in pacs.instances():
-        dataset_of = pacs.file(instance)
-        if not any(value.encode() in dataset_of for value in PLANTED):
-            continue
-        assert (
-            dataset_of in [file.read_bytes() for file in series.files]
-            or read_block(dataset_of) == ()
-        )
+        stored = pydicom.dcmread(pydicom.filebase.DicomBytesIO(pacs.file(instance)))
+        if stored.SOPInstanceUID in sent:
+            kept += 1
+            assert stored == sent[stored.SOPInstanceUID]
+        else:
+            assert not any(value in str(stored) for value in PLANTED)
+    assert kept == 3
 
 
 def test_a_copy_is_made_anew_when_the_original_comes_again(
@@ -266,7 +266,6 @@ def test_analyzing_again_replaces_the_block(pacs: Pacs, tmp_path: Path) -> None:
 def test_jpeg2000_stays_jpeg2000(pacs: Pacs) -> None:
     data = Path(str(get_testdata_file("JPEG2000.dcm"))).read_bytes()
     assert pacs.upload(data).status_code == 200
-    assert JPEG2000Lossless.startswith("1.2.840.10008.1.2.4.9")
     pacs.wait_until_read()
     before = pydicom.dcmread(str(get_testdata_file("JPEG2000.dcm")))
     after = pydicom.filebase.DicomBytesIO(pacs.file(pacs.instances()[0]))
