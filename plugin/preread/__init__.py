@@ -6,9 +6,16 @@ The folders follow the way of an image: ``hooks``, ``deidentify``, ``ledger``, `
 
 from importlib.metadata import PackageNotFoundError, version
 
-try:
-    __version__ = version("preread")
-except PackageNotFoundError:  # a bare checkout that was never installed
-    __version__ = "0+unknown"
-
 __all__ = ["__version__"]
+
+__version__: str
+
+
+def __getattr__(name: str) -> str:
+    """Look the version up when it is asked for: inside Orthanc, the path is not complete before."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return version("preread")
+    except PackageNotFoundError:  # a bare checkout that was never installed
+        return "0+unknown"
