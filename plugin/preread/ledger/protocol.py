@@ -117,8 +117,16 @@ class Ledger(Protocol):
             False if the job is no longer held.
         """
 
-    def release(self, jobs: Sequence[Job]) -> int:
-        """Give jobs back untouched, and return how many were still held."""
+    def release(self, jobs: Sequence[Job], pause: float = 0.0) -> int:
+        """Give jobs back untouched, and return how many were still held.
+
+        Parameters
+        ----------
+        jobs
+            What was reserved.
+        pause
+            Seconds for which they are not lent again.
+        """
 
     def release_owner(self, owner: str) -> int:
         """Take back what a former process held, and return how much that was.

@@ -215,13 +215,13 @@ class SqlLedger:
                 _end(row, JobState.SUPERSEDED, takeover.SUPERSEDED, now)
             return bool(held)
 
-    def release(self, jobs: Sequence[Job]) -> int:
+    def release(self, jobs: Sequence[Job], pause: float = 0.0) -> int:
         """Give jobs back untouched, and return how many were still held."""
         with self._database.writing() as session:
             now = self._now(session)
             held = self._held(session, jobs)
             for row in held.values():
-                _give_back(row, row.reason, now)
+                _give_back(row, row.reason, now, pause)
             return len(held)
 
     def release_owner(self, owner: str) -> int:

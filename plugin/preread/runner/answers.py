@@ -98,13 +98,13 @@ class Answers:
         _log.warning("not read", job=job.id, instance=job.instance, reason=reason, retry=retry)
         self._tell(job, lambda: self._ledger.fail(job, reason, retry=retry))
 
-    def give_back(self, jobs: Sequence[Job]) -> None:
-        """Return jobs untouched, as if they had never been reserved."""
+    def give_back(self, jobs: Sequence[Job], pause: float = 0.0) -> None:
+        """Return jobs untouched, as if they had never been reserved, to be lent after a pause."""
         held = self._hand.drop(jobs)
         if not held:
             return
         try:
-            self._ledger.release(held)
+            self._ledger.release(held, pause)
         except LedgerError as error:
             self._meter.trouble(str(error))
             _log.warning("not given back; their lease runs out", jobs=len(held), reason=str(error))

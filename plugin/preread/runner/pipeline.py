@@ -22,6 +22,7 @@ from preread.runner.answers import Answers, explain
 from preread.runner.channel import Channel
 from preread.runner.hand import Hand
 from preread.runner.meter import Meter
+from preread.runner.outage import Outage
 from preread.runner.pacs import (
     Kept,
     Pacs,
@@ -41,14 +42,8 @@ _log = structlog.get_logger(__name__)
 _RESERVED_AT_ONCE = 6
 _SHORTEST_PAUSE = 0.05  # seconds between two looks at an empty ledger
 _LONGEST_PAUSE = 0.5
-_LONGEST_OUTAGE_PAUSE = 5.0
-_MANY_FAILING = 4  # different images in a row
 _FILES_WEIGHT = 256 * 2**20  # bytes
 _INPUTS_WEIGHT = 512 * 2**20
-
-
-class OutageError(PrereadError):
-    """Orthanc or the ledger was out of reach for too long for a run that is to end by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +73,15 @@ class Pace:
         None: work until `Pipeline.stop`.
     outage_seconds
         How long such a run bears an outage.
+    rest_seconds
+        How long an image is put off when Orthanc fails for every one.
     """
 
     lease_seconds: float = 120.0
     decoders: int = 1
     drained: Callable[[], bool] | None = None
     outage_seconds: float = 60.0
+    rest_seconds: float = 30.0
 
 
 class Pipeline:
@@ -114,10 +112,15 @@ class Pipeline:
         self._stopping = threading.Event()
         self._ended = threading.Event()
         self._wake = wake
-        self._outage = threading.Event()
+        self._outage = Outage(
+            stations.ledger,
+            stations.pacs,
+            stations.meter,
+            self._stopping,
+            patience=None if pace.drained is None else pace.outage_seconds,
+        )
         self._failure: BaseException | None = None
         self._hand = Hand()
-        self._failing: set[int] = set()
         self._answers = Answers(self._ledger, self._hand, self._meter, self._stopping)
         self._fetched: Channel[Work] = Channel(self._at_once, _FILES_WEIGHT)
         self._decoded: Channel[Piece] = Channel(2 * self._at_once, _INPUTS_WEIGHT)
@@ -201,7 +204,7 @@ class Pipeline:
     def _feed(self) -> None:
         pause = _SHORTEST_PAUSE
         while not self._stopping.is_set():
-            self._sit_out()
+            self._outage.sit_out()
             # Reserving a few at a time; no more, because a crash puts all that are held in doubt.
             if not self._hand.wait_below(self._at_once, _LONGEST_PAUSE):
                 continue
@@ -224,7 +227,7 @@ class Pipeline:
         try:
             jobs = self._ledger.reserve(self._owner, self._at_once, self._pace.lease_seconds)
         except LedgerError as error:
-            self._note_outage(str(error))
+            self._outage.note(str(error))
             return []
         chosen = [job for job in jobs if not job.interruptions]
         if not chosen and not self._hand:
@@ -237,7 +240,7 @@ class Pipeline:
     def _fetch(self, jobs: Sequence[Job]) -> None:
         alone = bool(jobs[0].interruptions)
         for job in jobs:
-            if self._stopping.is_set() or self._outage.is_set():
+            if self._stopping.is_set() or self._outage.under_way:
                 self._answers.give_back(jobs)
                 return
             self._fetch_one(job)
@@ -257,43 +260,14 @@ class Pipeline:
             self._fetched.put(Work(job, data), len(data))
 
     def _is_drained(self) -> bool:
-        if self._pace.drained is None or self._outage.is_set() or not self._pace.drained():
+        if self._pace.drained is None or self._outage.under_way or not self._pace.drained():
             return False
         try:
             counts = self._ledger.counts()
         except LedgerError as error:
-            self._note_outage(str(error))
+            self._outage.note(str(error))
             return False
         return not counts[JobState.PENDING] and not counts[JobState.RUNNING]
-
-    def _note_outage(self, reason: str) -> None:
-        if not self._outage.is_set():
-            _log.error("out of reach", reason=reason)
-        self._meter.trouble(reason)
-        self._outage.set()
-
-    def _sit_out(self) -> None:
-        """Wait until Orthanc and the ledger answer again; no image is blamed for it."""
-        if not self._outage.is_set():
-            return
-        pause, began = _SHORTEST_PAUSE, time.monotonic()
-        while not self._stopping.is_set() and not self._all_answer():
-            patient = self._pace.drained is None
-            if not patient and time.monotonic() - began > self._pace.outage_seconds:
-                raise OutageError(self._meter.status.last_error)
-            self._stopping.wait(pause)
-            pause = min(2 * pause, _LONGEST_OUTAGE_PAUSE)
-        if not self._stopping.is_set():
-            _log.info("in reach again", seconds=round(time.monotonic() - began, 1))
-        self._outage.clear()
-
-    def _all_answer(self) -> bool:
-        try:
-            self._ledger.counts()
-        except LedgerError as error:
-            self._meter.trouble(str(error))
-            return False
-        return self._pacs.answers()
 
     # Decode.
 
@@ -374,7 +348,7 @@ class Pipeline:
             while (work := self._ready.get()) is not None:
                 if work.job in self._hand:
                     self._store_one(work)
-                if self._outage.is_set() and self._stopping.is_set():
+                if self._outage.under_way and self._stopping.is_set():
                     return
         finally:
             self._ready.cancel()
@@ -387,7 +361,7 @@ class Pipeline:
             self._not_done(work.job, error)
             return
         if isinstance(outcome, Stored):
-            self._failing.clear()
+            self._outage.succeeded()
             if work.predictions:
                 self._answers.read(work)
             else:
@@ -424,18 +398,12 @@ class Pipeline:
     def _not_done(self, job: Job, error: Exception) -> None:
         """End a try; if Orthanc is out of reach it does not count, and the runner waits."""
         if isinstance(error, PacsUnreachableError) and not self._pacs.answers():
-            self._note_outage(str(error))
+            self._outage.note(str(error))
             self._answers.give_back([job])
             return
-        if isinstance(error, PacsFailedError):
-            self._failing.add(job.id)
-            if len(self._failing) >= _MANY_FAILING:
-                # Not the images' fault: a disk is full, a volume is gone. No image is blamed.
-                self._meter.trouble(str(error))
-                _log.error("failing for every image", reason=str(error))
-                self._answers.give_back([job])
-                self._stopping.wait(_LONGEST_OUTAGE_PAUSE)
-                return
+        if isinstance(error, PacsFailedError) and self._outage.blames_nobody(job.id, str(error)):
+            self._answers.give_back([job], self._pace.rest_seconds)
+            return
         reason, retry = explain(error)
         if not isinstance(error, PacsError) and retry:
             _log.error("unexpected", job=job.id, exc_info=error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime
 from io import BytesIO
 
@@ -16,8 +17,8 @@ from preread.ledger.errors import LedgerError
 from preread.ledger.job import JobState, Level
 from preread.results import ModelResult, read_block
 from preread.runner import reading
+from preread.runner.outage import OutageError
 from preread.runner.pacs import PacsFailedError, PacsUnreachableError
-from preread.runner.pipeline import OutageError
 from preread.settings import Mode, Placement
 from tests.unit.runner.bench import Bench, ct, eventually
 
@@ -226,6 +227,51 @@ def test_an_outage_of_orthanc_costs_no_image_a_try(bench: Bench) -> None:
     eventually(lambda: bench.states() == {"done": 10})
     assert all(bench.job(instance).attempts == 0 for instance in instances)
     assert bench.archive.stores == 10
+
+
+def test_an_orthanc_that_fails_for_every_image_costs_few_a_try(bench: Bench) -> None:
+    """Its disk is full, say: it answers, and every call ends in HTTP 500."""
+
+    def broken(name: str, _about: str) -> None:
+        if name == "file":
+            raise PacsFailedError("GET /instances/{id}/file: Orthanc answers HTTP 500")
+
+    instances = [bench.arrive(ct(number)) for number in range(12)]
+    bench.archive.on_call = broken
+    pipeline = bench.pipeline(once=False, rest_seconds=0.05)
+    pipeline.start()
+    eventually(lambda: bench.meter.status.last_error.endswith("HTTP 500"))
+    time.sleep(0.5)  # several rounds of waiting and trying
+    assert "failed" not in bench.states()
+    bench.archive.on_call = lambda _name, _about: None
+    eventually(lambda: bench.states() == {"done": 12})
+    assert sum(bench.job(instance).attempts for instance in instances) <= 6
+
+
+def test_many_broken_files_are_not_in_the_way_of_others(bench: Bench) -> None:
+    bad = {bench.arrive(ct(number)) for number in range(8)}
+
+    def broken(name: str, about: str) -> None:
+        if name == "file" and about in bad:
+            raise PacsFailedError("GET /instances/{id}/file: Orthanc answers HTTP 500")
+
+    bench.archive.on_call = broken
+    good = [bench.arrive(ct(number)) for number in range(8, 14)]
+    bench.pipeline(once=False, rest_seconds=0.05).start()
+    eventually(lambda: all(bench.job(one).state is JobState.DONE for one in good))
+
+
+def test_such_a_run_that_ends_by_itself_gives_up(bench: Bench) -> None:
+    def broken(name: str, _about: str) -> None:
+        if name == "file":
+            raise PacsFailedError("GET /instances/{id}/file: Orthanc answers HTTP 500")
+
+    for number in range(12):
+        bench.arrive(ct(number))
+    bench.archive.on_call = broken
+    pipeline = bench.run(outage_seconds=0.2, rest_seconds=0.05)
+    assert isinstance(pipeline.failure, OutageError)
+    assert "done" not in bench.states()
 
 
 def test_a_run_that_ends_by_itself_does_not_wait_for_ever(bench: Bench) -> None:
