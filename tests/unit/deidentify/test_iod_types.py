@@ -1,0 +1,130 @@
+"""The types of the attributes with conditional actions, as package data."""
+
+import json
+import subprocess
+import sys
+import time
+
+import highdicom
+import pytest
+from pydicom.datadict import tag_for_keyword
+
+from preread.deidentify.iod_types import types_of
+from tests.unit.deidentify.iod_type_facts import PATH, conditional_tags, facts, types_by_sop_class
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"
+PET = "1.2.840.10008.5.1.4.1.1.128"
+RT_PLAN = "1.2.840.10008.5.1.4.1.1.481.5"
+TEXT_SR = "1.2.840.10008.5.1.4.1.1.88.11"
+ECG = "1.2.840.10008.5.1.4.1.1.9.1.1"
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+
+_written = json.loads(PATH.read_text(encoding="utf-8"))
+_same_tables = pytest.mark.skipif(
+    _written["MadeFrom"] != f"highdicom {highdicom.__version__}",
+    reason=f"{PATH.name} was made from another version of highdicom's tables",
+)
+
+
+@_same_tables
+def test_the_file_holds_the_facts() -> None:
+    assert _written == facts()
+
+
+@_same_tables
+def test_what_is_read_is_what_the_tables_say() -> None:
+    known = 0
+    for uid, types in types_by_sop_class():
+        assert types_of(uid) == types
+        known += 1
+    assert known > 170
+
+
+def test_the_file_is_small_and_of_conditional_attributes_alone() -> None:
+    assert PATH.stat().st_size < 20_000
+    tags = [int(tag, 16) for tag in _written["Tags"]]
+    assert set(tags) <= set(conditional_tags())
+    assert len(tags) > 35
+    assert set("".join(_written["Patterns"])) == set("123-")
+
+
+@pytest.mark.parametrize(
+    ("sop_class", "keyword", "expected"),
+    [
+        (CT, "ContentDate", 2),  # General Image: 2C
+        (CT, "ContentTime", 2),
+        (CT, "AcquisitionDate", 3),
+        (CT, "AcquisitionDateTime", 3),
+        (CT, "SeriesDate", 3),
+        (CT, "PatientID", 2),
+        (CT, "PatientSexNeutered", 2),  # Patient Study: 2C
+        (CT, "ContrastBolusAgent", 2),  # Contrast/Bolus, where the image has it
+        (CT, "DeviceSerialNumber", 3),  # General Equipment
+        (CT, "ProtocolName", 3),
+        (CT, "InstitutionName", 3),
+        (ENHANCED_CT, "ContentDate", 1),  # Multi-frame Functional Groups
+        (ENHANCED_CT, "AcquisitionDateTime", 1),  # CT Image of enhanced CT: 1C
+        (ENHANCED_CT, "DeviceSerialNumber", 1),  # Enhanced General Equipment
+        (ENHANCED_CT, "AcquisitionContextSequence", 2),
+        (ENHANCED_CT, "ReferencedPerformedProcedureStepSequence", 1),  # 1C
+        (PET, "SeriesDate", 1),  # PET Series
+        (PET, "AcquisitionDate", 2),  # PET Image
+        (RT_PLAN, "RTPlanDate", 2),  # RT General Plan
+        (RT_PLAN, "OperatorsName", 2),  # RT Series
+        (RT_PLAN, "ReviewerName", 2),  # Approval: 2C
+        (TEXT_SR, "ContentDate", 1),  # SR Document General
+        (TEXT_SR, "ReferencedPerformedProcedureStepSequence", 2),  # SR Document Series
+        (ECG, "WaveformAnnotationSequence", 1),
+        (ECG, "AcquisitionDateTime", 1),  # Waveform Identification
+        (SECONDARY_CAPTURE, "ContentDate", 2),
+    ],
+)
+def test_the_types_are_the_standards(sop_class: str, keyword: str, expected: int) -> None:
+    types = types_of(sop_class)
+    tag = tag_for_keyword(keyword)
+    assert types is not None
+    assert tag is not None
+    assert types[tag] == expected
+
+
+def test_an_attribute_that_the_iod_does_not_have_is_absent() -> None:
+    types = types_of(CT)
+    assert types is not None
+    for keyword in ("RTPlanDate", "WaveformAnnotationSequence", "StartAcquisitionDateTime"):
+        tag = tag_for_keyword(keyword)
+        assert tag is not None
+        assert tag in conditional_tags()
+        assert tag not in types
+
+
+@pytest.mark.parametrize(
+    "sop_class", ["", "1.2.3", "1.2.840.10008.1.1", "1.2.840.10008.5.1.4.1.1.501.1", CT + ".999"]
+)
+def test_a_sop_class_that_is_not_known_has_no_types(sop_class: str) -> None:
+    assert types_of(sop_class) is None
+
+
+def test_padding_does_not_count() -> None:
+    assert types_of(CT + "\0") is types_of(CT)
+
+
+def test_a_look_takes_no_time() -> None:
+    types_of(CT)
+    start = time.perf_counter()
+    for _ in range(10_000):
+        types_of(CT)
+    assert time.perf_counter() - start < 0.5
+
+
+def test_highdicom_is_not_needed() -> None:
+    code = (
+        "import sys; from preread.deidentify.iod_types import types_of\n"
+        f"assert types_of({CT!r})\n"
+        "heavy = {'highdicom', 'torch'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
