@@ -1,7 +1,10 @@
 """Table E.1-1 as package data."""
 
+import json
 import re
+from pathlib import Path
 
+import pytest
 from pydicom.datadict import dictionary_description, dictionary_has_tag
 
 from preread.deidentify.profile import CONTENT_SEQUENCE
@@ -50,3 +53,47 @@ def test_its_names_are_those_of_the_dictionary() -> None:
     assert len(known) > 600
     assert len(equal) > 0.97 * len(known)
     assert {row.tag: row.action for row in known}[f"{CONTENT_SEQUENCE:08X}"] == "D"
+
+
+OPTIONS = {
+    "rtnSafePrivOpt": "RetainSafePrivate",
+    "rtnUIDsOpt": "RetainUIDs",
+    "rtnDevIdOpt": "RetainDeviceIdentity",
+    "rtnInstIdOpt": "RetainInstitutionIdentity",
+    "rtnPatCharsOpt": "RetainPatientCharacteristics",
+    "rtnLongFullDatesOpt": "RetainLongitudinalFullDates",
+    "rtnLongModifDatesOpt": "RetainLongitudinalModifiedDates",
+    "cleanDescOpt": "CleanDescriptors",
+    "cleanStructContOpt": "CleanStructuredContent",
+    "cleanGraphOpt": "CleanGraphics",
+}
+NOT_ACTIONS = {"name", "tag", "id", "stdCompIOD", "basicProfile"}
+
+
+def _tag(source: str) -> str:
+    if source.endswith("IS ODD"):
+        return PRIVATE
+    return source.strip("()").replace(",", "").replace("X", "x")
+
+
+@pytest.mark.shared_data
+def test_it_is_the_standards_in_every_row_and_column() -> None:
+    folder = Path(__file__).parents[4] / "shared" / "data" / "ps3.15"
+    if not folder.is_dir():
+        pytest.skip("the published table is not beside the project")
+    source = [
+        row
+        for name in ("table-e1-1-2024b.json", "table-e1-1-2026c-additions.json")
+        for row in json.loads((folder / name).read_text(encoding="utf-8"))
+    ]
+    # A name may come with a note: in a line of its own.
+    expected = {
+        _tag(row["tag"]): (
+            row["name"].splitlines()[0],
+            row["basicProfile"],
+            {OPTIONS[key]: code for key, code in row.items() if key not in NOT_ACTIONS},
+        )
+        for row in source
+    }
+    assert len(expected) == len(source)
+    assert {row.tag: (row.name, row.action, row.options) for row in table_e1_1().rows} == expected
