@@ -16,7 +16,8 @@ import json5
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_pascal
 
-from preread.errors import SettingsError
+from preread.deidentify import LOOKING, DeidentifyOptions, Option
+from preread.errors import PrereadError, SettingsError
 
 
 class Mode(StrEnum):
@@ -50,6 +51,44 @@ class Section(BaseModel):
     )
 
 
+class AuditSettings(Section):
+    """One JSON line for each object that is de-identified, free of identifiers."""
+
+    file: Path | None = Field(
+        Path("audit.jsonl"), description="The file. Relative to `Folder`; `null` writes none."
+    )
+    max_megabytes: int = Field(
+        50, ge=1, le=65536, description="Size at which the file is put aside and a new one begun."
+    )
+    files: int = Field(10, ge=1, le=1000, description="How many files that were put aside stay.")
+
+
+class QuarantineSettings(Section):
+    """What becomes of objects that cannot be made safe."""
+
+    enabled: bool = Field(
+        False,
+        description="`false` refuses them, so that the sender keeps them; `true` answers success "
+        "and keeps them encrypted in `Folder`, out of Orthanc's sight.",
+    )
+    days: float | None = Field(
+        30.0, gt=0, description="Days after which they are deleted; `null` keeps them for ever."
+    )
+
+
+class PixelSettings(Section):
+    """What is looked at under the options that clean pixel data."""
+
+    modalities: tuple[str, ...] = Field(
+        (), description="Further modalities whose images are searched for burned-in text."
+    )
+    regions: Path | None = Field(
+        None,
+        description="A JSON file with further regions that devices write text into "
+        "(docs/deidentification.md). Relative to the configuration file.",
+    )
+
+
 class DeidentifySettings(Section):
     """De-identification by PS3.15 Annex E."""
 
@@ -71,6 +110,28 @@ class DeidentifySettings(Section):
         pattern=r"^[\x20-\x5b\x5d-\x7e]+$",
         description="What replaces a text that the standard wants replaced by a dummy.",
     )
+    options: tuple[Option, ...] = Field(
+        (),
+        description="Options of the profile (PS3.15 E.3), by the names in "
+        "docs/deidentification.md, such as `RetainLongitudinalModifiedDates`.",
+    )
+    safe_private: dict[str, tuple[str, ...]] = Field(
+        {},
+        description="Further private attributes that `RetainSafePrivate` keeps, by private "
+        'creator: `{"ACME 1.0": ["0019,xx0C"]}`.',
+    )
+    keep_words: tuple[str, ...] = Field(
+        (), description="Further words that `CleanDescriptors` leaves in free text."
+    )
+    recipients: tuple[Path, ...] = Field(
+        (),
+        description="X.509 certificates of those who may re-identify; what was changed is "
+        "encrypted for them in each object. Empty: there is no way back. Relative to the "
+        "configuration file.",
+    )
+    pixels: PixelSettings = PixelSettings()
+    quarantine: QuarantineSettings = QuarantineSettings()
+    audit: AuditSettings = AuditSettings()
 
 
 class ModelsSettings(Section):
@@ -240,12 +301,72 @@ class Site(BaseModel):
                 "Preread.Predictions.Placement derived has no use while Preread.Deidentify.Mode is "
                 "copy: the copy that carries the predictions is a derived object already"
             )
+        if mode is Mode.COPY and Option.RETAIN_UIDS in self.settings.deidentify.options:
+            raise ValueError(
+                "Preread.Deidentify.Options has RetainUIDs while Preread.Deidentify.Mode is copy: "
+                "the copy would take the original's place; use mode incoming, or leave it out"
+            )
+        if mode is Mode.INCOMING and self._waits_for_nobody:
+            raise ValueError(
+                "Preread.Deidentify.Options wants pixels looked at, which a process beside Orthanc "
+                "does; set Preread.Runner.Start: true (or a PostgreSQL ledger)"
+            )
         if mode is Mode.COPY and overwrite:
             raise ValueError(
                 "Preread.Deidentify.Mode is copy, which must never replace an original; "
                 "set OverwriteInstances: false"
             )
         return self
+
+    @property
+    def _waits_for_nobody(self) -> bool:
+        looking = LOOKING & frozenset(self.settings.deidentify.options)
+        alone = not self.settings.runner.start and self.ledger_url.startswith("sqlite")
+        return bool(looking) and alone
+
+    @property
+    def deidentify_options(self) -> DeidentifyOptions:
+        """What de-identification may do.
+
+        Raises
+        ------
+        SettingsError
+            If options exclude each other.
+        """
+        chosen = self.settings.deidentify
+        try:
+            return DeidentifyOptions(
+                dummy_text=chosen.dummy_text,
+                options=frozenset(chosen.options),
+                safe_private=chosen.safe_private,
+                words=chosen.keep_words,
+                recipients=tuple(self.root / path for path in chosen.recipients),
+                modalities=frozenset(chosen.pixels.modalities),
+            )
+        except PrereadError as error:
+            raise SettingsError(f"Preread.Deidentify: {error}") from None
+
+    @property
+    def audit_file(self) -> Path | None:
+        """The audit trail; None where none is wanted."""
+        file = self.settings.deidentify.audit.file
+        return None if file is None else self.folder / file
+
+    @property
+    def held_folder(self) -> Path:
+        """Where objects wait whose pixels must be looked at."""
+        return self.folder / "held"
+
+    @property
+    def quarantine_folder(self) -> Path:
+        """Where objects are kept that cannot be made safe."""
+        return self.folder / "quarantine"
+
+    @property
+    def regions_file(self) -> Path | None:
+        """Further regions that devices write text into."""
+        regions = self.settings.deidentify.pixels.regions
+        return None if regions is None else self.root / regions
 
     @property
     def folder(self) -> Path:

@@ -6,14 +6,17 @@ No pixel data is decoded, no network is touched, nothing identifying is logged.
 
 from preread.deidentify.deidentifier import Deidentified, Deidentifier, DeidentifyOptions
 from preread.deidentify.errors import DeidentificationError, SecretError
+from preread.deidentify.options import LOOKING, Option
 from preread.deidentify.pseudonyms import Pseudonyms
 from preread.deidentify.secret import Secret
 
 __all__ = [
+    "LOOKING",
     "DeidentificationError",
     "Deidentified",
     "Deidentifier",
     "DeidentifyOptions",
+    "Option",
     "Pseudonyms",
     "Secret",
     "SecretError",

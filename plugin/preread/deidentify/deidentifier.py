@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 import re
-import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
+from preread.deidentify.dates import DateShift, shift_of
+from preread.deidentify.descriptors import TextCleaner, known_words
+from preread.deidentify.envelope import (
+    Recipients,
+    attributes_item,
+    content_transfer_syntax,
+    modified_attributes,
+)
 from preread.deidentify.errors import DeidentificationError
-from preread.deidentify.profile import CODES, Action, basic_profile
+from preread.deidentify.known import identifying_texts
+from preread.deidentify.marks import (
+    ENCRYPTED_ATTRIBUTES_SEQUENCE,
+    MARKS,
+    beginning,
+    encoded_item,
+    marks,
+)
+from preread.deidentify.options import Option, checked
+from preread.deidentify.pixel_data import stored_pixels
+from preread.deidentify.pixels.policy import Look, looks
+from preread.deidentify.pixels.seal import PixelSeal
+from preread.deidentify.private_blocks import PrivateBlocks
+from preread.deidentify.profile import CODES, Action, profile_of
 from preread.deidentify.pseudonyms import Pseudonyms
 from preread.deidentify.rewriting import Part, Replacements, Rewriting
+from preread.deidentify.safe_private import SafePrivate
 from preread.deidentify.secret import Secret
+from preread.deidentify.values import Keyed, Values, valid_uid
 from preread.elements import (
+    Element,
     Encoding,
     Header,
     MalformedFile,
@@ -22,47 +46,37 @@ from preread.elements import (
     read_header,
 )
 
-IMPLEMENTATION_CLASS_UID: Final = "2.25.296081034861093263286352951043614437563"
-IMPLEMENTATION_VERSION_NAME: Final = "PREREAD"
-
+_SPECIFIC_CHARACTER_SET: Final = 0x00080005
 _SOP_CLASS_UID: Final = 0x00080016
 _SOP_INSTANCE_UID: Final = 0x00080018
 _PATIENT_NAME: Final = 0x00100010
 _PATIENT_ID: Final = 0x00100020
 _ISSUER_OF_PATIENT_ID: Final = 0x00100021
 _PATIENT_BIRTH_DATE: Final = 0x00100030
-_PATIENT_IDENTITY_REMOVED: Final = 0x00120062
-_DEIDENTIFICATION_METHOD: Final = 0x00120063
-_DEIDENTIFICATION_METHOD_CODE_SEQUENCE: Final = 0x00120064
 _STUDY_INSTANCE_UID: Final = 0x0020000D
 _SERIES_INSTANCE_UID: Final = 0x0020000E
-_LONGITUDINAL_TEMPORAL_INFORMATION_MODIFIED: Final = 0x00280303
+_PIXELS: Final = 0x7FE0
 
 _WRITTEN: Final = (
     _SOP_INSTANCE_UID,
     _PATIENT_NAME,
     _PATIENT_ID,
-    _PATIENT_IDENTITY_REMOVED,
-    _DEIDENTIFICATION_METHOD,
-    _DEIDENTIFICATION_METHOD_CODE_SEQUENCE,
     _STUDY_INSTANCE_UID,
     _SERIES_INSTANCE_UID,
-    _LONGITUDINAL_TEMPORAL_INFORMATION_MODIFIED,
+    *MARKS,
 )
 """Attributes that are written anew, whatever was there."""
 
-_REFERENCED_STUDY_SEQUENCE: Final = 0x00081110
-"""X/Z: optional in the General Study module, where an empty one is invalid, so that it goes; of
-type 2 where a request refers to a study, deeper down, so that it is emptied there."""
-
-_EXPLICIT: Final = Encoding(implicit=False, little=True)
-_UID: Final = re.compile(r"[0-9]+(\.[0-9]+){1,31}", flags=re.ASCII)
-_LONGEST_UID: Final = 64
 _NEEDED: Final = {
     _STUDY_INSTANCE_UID: "StudyInstanceUID",
     _SERIES_INSTANCE_UID: "SeriesInstanceUID",
     _SOP_INSTANCE_UID: "SOPInstanceUID",
     _SOP_CLASS_UID: "SOPClassUID",
+}
+_LOOKED_FOR: Final = {
+    Option.CLEAN_PIXEL_DATA: Look.TEXT,
+    Option.CLEAN_GRAPHICS: Look.OVERLAYS,
+    Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES: Look.FACE,
 }
 
 
@@ -75,20 +89,36 @@ class DeidentifyOptions:
     dummy_text
         What stands for a text where the table wants a dummy: 1 to 16 printable ASCII characters,
         no backslash, which separates values.
+    options
+        The options of PS3.15 E.3.
+    safe_private
+        Further private attributes that are safe; see `SafePrivate`.
+    words
+        Further words that the Clean Descriptors Option keeps.
+    recipients
+        Certificates of those who may re-identify; none: nobody can.
+    modalities
+        Further modalities whose pixels are looked at.
 
     Raises
     ------
     DeidentificationError
-        If the text is none of that.
+        If the text is none of that, or options exclude each other.
     """
 
     dummy_text: str = "**.**"
+    options: frozenset[Option] = frozenset()
+    safe_private: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
+    recipients: tuple[Path, ...] = ()
+    modalities: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[\x20-\x5b\x5d-\x7e]{1,16}", self.dummy_text):
             raise DeidentificationError(
                 None, "the dummy text: expected 1 to 16 printable ASCII characters, no backslash"
             )
+        checked(self.options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +127,24 @@ class Deidentified:
 
     Attributes
     ----------
-    data
-        The whole file.
+    parts
+        The whole file, in pieces: what stays is a view of what came.
     header
         The header as it came, with all that identifies the patient.
     PatientID, StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID, SOPClassUID
         As they are now.
     counts
-        How many elements there were for each action, in the table's codes: X, Z, D, U; ``set`` for
-        what is written anew.
+        How many elements there were for each action, in the table's codes: X, Z, D, U, C; ``set``
+        for what is written anew.
+    options
+        Those whose work is done; others wait for a look at the pixels.
+    look
+        What must still be looked at before the object may be stored.
+    lost
+        Tags of elements that were removed because they could not be read, with the reason.
     """
 
-    data: bytes
+    parts: tuple[Part, ...]
     header: Header
     PatientID: str
     StudyInstanceUID: str
@@ -116,10 +152,32 @@ class Deidentified:
     SOPInstanceUID: str
     SOPClassUID: str
     counts: Mapping[str, int]
+    options: frozenset[Option]
+    look: Look
+    lost: tuple[tuple[int, str], ...]
+
+    @property
+    def data(self) -> bytes:
+        """The whole file; joined anew each time."""
+        return b"".join(self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """Who and what an object is from now on."""
+
+    patient: str
+    study: str
+    series: str
+    instance: str
+    sop_class: str
+    was_ours: bool
+    """Whether this key had de-identified it before."""
+    shift: DateShift
 
 
 class Deidentifier:
-    """PS3.15 Annex E, Basic Application Level Confidentiality Profile.
+    """PS3.15 Annex E, Basic Application Level Confidentiality Profile, with its options.
 
     Thread safe. De-identifying again what this de-identified gives the same bytes.
 
@@ -129,18 +187,36 @@ class Deidentifier:
         What pseudonyms are made from.
     options
         What may be chosen.
+
+    Raises
+    ------
+    preread.errors.PrereadError
+        If a certificate or an entry of `DeidentifyOptions.safe_private` cannot be used.
     """
 
     def __init__(self, secret: Secret, options: DeidentifyOptions | None = None) -> None:
-        self.pseudonyms = Pseudonyms(secret)
         self._options = options or DeidentifyOptions()
-        self._profile = basic_profile()
-        self._top = {**self._profile.actions, **dict.fromkeys(_WRITTEN, Action.SET)}
-        del self._top[_REFERENCED_STUDY_SEQUENCE]
+        chosen = self._options.options
+        self.pseudonyms = Pseudonyms(secret)
+        self._dates = secret.derive("dates")
+        self._aliases = secret.derive("titles")
+        self._seal = PixelSeal(secret.derive("pixels"))
+        self._profile = profile_of(chosen)
+        self._edition = self._profile.edition.split(",")[0]
+        self._safe = (
+            SafePrivate(self._options.safe_private)
+            if Option.RETAIN_SAFE_PRIVATE in chosen
+            else None
+        )
+        self._cleaner = TextCleaner(self._options.words) if chosen & _CLEANING else None
+        self._recipients = (
+            Recipients.load(self._options.recipients) if self._options.recipients else None
+        )
+        self._tops: dict[int, dict[int, Action]] = {}
         self._replacements: dict[Encoding, Replacements] = {}
-        self._marks: dict[Encoding, dict[int, bytes]] = {}
+        self._marks: dict[tuple[Encoding, frozenset[Option]], dict[int, bytes]] = {}
 
-    def deidentify(self, data: bytes) -> Deidentified:
+    def deidentify(self, data: bytes | memoryview) -> Deidentified:
         """Return a file without its identity; pixel data is passed on as it is.
 
         Parameters
@@ -160,6 +236,43 @@ class Deidentifier:
             raise DeidentificationError(error.tag, reason) from None
 
     def _deidentified(self, header: Header) -> Deidentified:
+        identity = self._identity(header)
+        look, methods = self._look(header)
+        done = frozenset(
+            option
+            for option in self._options.options
+            if not look & _LOOKED_FOR.get(option, Look.NONE)
+        )
+        pixels = stored_pixels(header)
+        written = self._written(header, identity, done, methods) | pixels.written
+        rewriting = self._rewriting(header, identity)
+        elements = header.all_elements
+        if pixels.element is not None:
+            elements = elements[:-1]
+        body = rewriting.data_set(elements, self._top(identity, written), written)
+        if rewriting.sealed_at is not None and not identity.was_ours:
+            body[rewriting.sealed_at] = self._sealed(header, rewriting.changed)
+        if pixels.element is not None:
+            body += pixels.element
+        parts: list[Part] = [
+            beginning(identity.sop_class, identity.instance, header.TransferSyntaxUID),
+            *(_deflated(body) if header.encoding.deflated else body),
+        ]
+        return Deidentified(
+            parts=tuple(parts),
+            header=header,
+            PatientID=identity.patient,
+            StudyInstanceUID=identity.study,
+            SeriesInstanceUID=identity.series,
+            SOPInstanceUID=identity.instance,
+            SOPClassUID=identity.sop_class,
+            counts={code: rewriting.counts[action] for action, code in CODES.items()},
+            options=done,
+            look=look,
+            lost=tuple(rewriting.lost),
+        )
+
+    def _identity(self, header: Header) -> _Identity:
         uids = {tag: header.text(tag) for tag in _NEEDED}
         _check(uids, header.TransferSyntaxUID)
         patient = self.pseudonyms.patient(
@@ -169,62 +282,125 @@ class Deidentifier:
             header.text(_PATIENT_BIRTH_DATE),
             uids[_STUDY_INSTANCE_UID],
         )
-        study = self.pseudonyms.uid(uids[_STUDY_INSTANCE_UID])
-        series = self.pseudonyms.uid(uids[_SERIES_INSTANCE_UID])
-        instance = self.pseudonyms.uid(uids[_SOP_INSTANCE_UID])
+        known = header.PatientID.strip() == patient
+        moved = Option.RETAIN_LONGITUDINAL_MODIFIED_DATES in self._options.options
+        return _Identity(
+            patient=patient,
+            study=self._uid(uids[_STUDY_INSTANCE_UID]),
+            series=self._uid(uids[_SERIES_INSTANCE_UID]),
+            instance=self._uid(uids[_SOP_INSTANCE_UID]),
+            sop_class=uids[_SOP_CLASS_UID],
+            was_ours=known,
+            shift=shift_of(self._dates, patient) if moved and not known else DateShift(0),
+        )
 
+    def _uid(self, original: str) -> str:
+        if Option.RETAIN_UIDS in self._options.options and valid_uid(original):
+            return original
+        return self.pseudonyms.uid(original)
+
+    def _look(self, header: Header) -> tuple[Look, tuple[str, ...]]:
+        """Return what must be looked at, and what to say of a look that was had before."""
+        chosen = self._options.options
+        look = looks(
+            header,
+            clean_pixels=Option.CLEAN_PIXEL_DATA in chosen,
+            clean_graphics=Option.CLEAN_GRAPHICS in chosen,
+            clean_faces=Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES in chosen,
+            modalities=self._options.modalities,
+        )
+        if look:
+            seal = self._seal.found(header)
+            if seal is not None:
+                return Look.NONE, (seal,)
+        return look, ()
+
+    def _written(
+        self,
+        header: Header,
+        identity: _Identity,
+        done: frozenset[Option],
+        methods: tuple[str, ...],
+    ) -> dict[int, bytes]:
+        """Return what is written anew at the top level, encoded, by tag."""
         encoding = header.encoding
-        written = self._marks_of(encoding)
+        found = self._marks.get((encoding, done)) if not methods else None
+        if found is None:
+            found = marks(encoding, self._edition, done, methods)
+            if not methods:
+                self._marks[encoding, done] = found
+        written = dict(found)
         for tag, vr, text in (
-            (_PATIENT_NAME, b"PN", patient),
-            (_PATIENT_ID, b"LO", patient),
-            (_STUDY_INSTANCE_UID, b"UI", study),
-            (_SERIES_INSTANCE_UID, b"UI", series),
-            (_SOP_INSTANCE_UID, b"UI", instance),
+            (_PATIENT_NAME, b"PN", identity.patient),
+            (_PATIENT_ID, b"LO", identity.patient),
+            (_STUDY_INSTANCE_UID, b"UI", identity.study),
+            (_SERIES_INSTANCE_UID, b"UI", identity.series),
+            (_SOP_INSTANCE_UID, b"UI", identity.instance),
         ):
             written[tag] = encode_element(tag, vr, text.encode("ascii"), encoding)
-        rewriting = Rewriting(
-            header.data, self._profile, self._replacements_of(encoding), self.pseudonyms
-        )
-        body = rewriting.data_set(header.all_elements, self._top, written)
-        parts: list[Part] = [
-            _beginning(uids[_SOP_CLASS_UID], instance, header.TransferSyntaxUID),
-            *(_deflated(body) if encoding.deflated else body),
-        ]
-        return Deidentified(
-            data=b"".join(parts),
-            header=header,
-            PatientID=patient,
-            StudyInstanceUID=study,
-            SeriesInstanceUID=series,
-            SOPInstanceUID=instance,
-            SOPClassUID=uids[_SOP_CLASS_UID],
-            counts={code: rewriting.counts[action] for action, code in CODES.items()},
-        )
+        if identity.was_ours:
+            kept = header.whole(ENCRYPTED_ATTRIBUTES_SEQUENCE)
+            if kept:  # the way back of the first time; there is no other
+                written[ENCRYPTED_ATTRIBUTES_SEQUENCE] = kept
+        elif self._recipients is not None:
+            written[ENCRYPTED_ATTRIBUTES_SEQUENCE] = b""  # when all is known that has changed
+        return written
 
-    def _replacements_of(self, encoding: Encoding) -> Replacements:
-        found = self._replacements.get(encoding)
+    def _top(self, identity: _Identity, written: Mapping[int, bytes]) -> dict[int, Action]:
+        actions = self._profile.top(identity.sop_class)
+        if len(written) > len(_WRITTEN):
+            return {**actions, **dict.fromkeys(written, Action.SET)}
+        found = self._tops.get(id(actions))
         if found is None:
-            found = Replacements(encoding, self._options.dummy_text)
-            self._replacements[encoding] = found
+            found = {**actions, **dict.fromkeys(_WRITTEN, Action.SET)}
+            self._tops[id(actions)] = found
         return found
 
-    def _marks_of(self, encoding: Encoding) -> dict[int, bytes]:
-        """Return what says that and how an object was de-identified (PS3.15 E.1.1, item 6)."""
-        found = self._marks.get(encoding)
-        if found is None:
-            method = f"Preread, Basic Profile, PS3.15 E {self._profile.edition.split(',')[0]}"
-            marks = {
-                _PATIENT_IDENTITY_REMOVED: (b"CS", b"YES"),
-                _DEIDENTIFICATION_METHOD: (b"LO", method.encode("ascii")),
-                _DEIDENTIFICATION_METHOD_CODE_SEQUENCE: (b"SQ", _method_code(encoding)),
-                _LONGITUDINAL_TEMPORAL_INFORMATION_MODIFIED: (b"CS", b"REMOVED"),
-            }
-            found = {
-                tag: encode_element(tag, vr, value, encoding) for tag, (vr, value) in marks.items()
-            }
-            self._marks[encoding] = found
-        return dict(found)
+    def _rewriting(self, header: Header, identity: _Identity) -> Rewriting:
+        encoding, view = header.encoding, memoryview(header.data)
+        declared = header.raw(_SPECIFIC_CHARACTER_SET).decode("ascii", "replace")
+        terms = [term.strip(" \0") for term in declared.split("\\")]
+        replacements = self._replacements.get(encoding)
+        if replacements is None:
+            replacements = Replacements(encoding, self._options.dummy_text)
+            self._replacements[encoding] = replacements
+        keyed = Keyed(
+            pseudonyms=self.pseudonyms,
+            alias_key=self._aliases,
+            shift=identity.shift,
+            cleaner=self._cleaner,
+            known=lambda: known_words(identifying_texts(header, terms)),
+            character_sets=terms,
+        )
+        private = PrivateBlocks(view, self._safe, self._profile.private_uids)
+        return Rewriting(header.data, self._profile, replacements, Values(view, keyed), private)
+
+    def _sealed(self, header: Header, changed: list[Element]) -> bytes:
+        """Return the Encrypted Attributes Sequence with all that was changed (PS3.15 E.1.1)."""
+        if self._recipients is None:
+            return b""
+        encoding, view = header.encoding, memoryview(header.data)
+        first = {element.tag: element for element in reversed(changed)}
+        originals = [
+            view[element.start : element.end]
+            for tag, element in sorted(first.items())
+            if tag >> 16 != _PIXELS and tag & 0xFFFF and element.start >= 0
+        ]
+        content = self._recipients.seal(modified_attributes(originals, encoding))
+        item = encoded_item(
+            attributes_item(content, content_transfer_syntax(encoding), encoding), encoding
+        )
+        return encode_element(ENCRYPTED_ATTRIBUTES_SEQUENCE, b"SQ", item, encoding)
+
+
+_CLEANING: Final = frozenset(
+    (
+        Option.CLEAN_DESCRIPTORS,
+        Option.CLEAN_GRAPHICS,
+        Option.CLEAN_STRUCTURED_CONTENT,
+        Option.RETAIN_PATIENT_CHARACTERISTICS,  # cleans Allergies and Patient State
+    )
+)
 
 
 def _check(uids: Mapping[int, str], transfer_syntax: str) -> None:
@@ -236,40 +412,10 @@ def _check(uids: Mapping[int, str], transfer_syntax: str) -> None:
         if not uids[tag]:
             raise DeidentificationError(tag, f"{keyword} is missing")
     for tag, uid in ((_SOP_CLASS_UID, uids[_SOP_CLASS_UID]), (0x00020010, transfer_syntax)):
-        if len(uid) > _LONGEST_UID or not _UID.fullmatch(uid):
+        if not valid_uid(uid):
             raise DeidentificationError(tag, "expected a UID (PS3.5 section 9)")
     if uids[_SOP_CLASS_UID] == uids[_SOP_INSTANCE_UID]:
         raise DeidentificationError(_SOP_CLASS_UID, "it repeats the SOPInstanceUID")
-
-
-def _method_code(encoding: Encoding) -> bytes:
-    """Return the item of DeidentificationMethodCodeSequence (PS3.16 CID 7050)."""
-    code = b"".join(
-        encode_element(tag, vr, value, encoding)
-        for tag, vr, value in (
-            (0x00080100, b"SH", b"113100"),
-            (0x00080102, b"SH", b"DCM"),
-            (0x00080104, b"LO", b"Basic Application Confidentiality Profile"),
-        )
-    )
-    return struct.pack(encoding.order + "HHI", 0xFFFE, 0xE000, len(code)) + code
-
-
-def _beginning(sop_class: str, sop_instance: str, transfer_syntax: str) -> bytes:
-    """Return preamble and file meta information, which keep nothing of what was there."""
-    body = b"".join(
-        encode_element(tag, vr, value, _EXPLICIT)
-        for tag, vr, value in (
-            (0x00020001, b"OB", b"\0\1"),
-            (0x00020002, b"UI", sop_class.encode("ascii")),
-            (0x00020003, b"UI", sop_instance.encode("ascii")),
-            (0x00020010, b"UI", transfer_syntax.encode("ascii")),
-            (0x00020012, b"UI", IMPLEMENTATION_CLASS_UID.encode("ascii")),
-            (0x00020013, b"SH", IMPLEMENTATION_VERSION_NAME.encode("ascii")),
-        )
-    )
-    length = encode_element(0x00020000, b"UL", struct.pack("<I", len(body)), _EXPLICIT)
-    return b"".join((bytes(128), b"DICM", length, body))
 
 
 def _deflated(parts: list[Part]) -> list[Part]:

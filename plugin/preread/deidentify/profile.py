@@ -1,18 +1,22 @@
 """What is done with which attribute: the table, and what follows for all it does not list.
 
-PS3.15 Table E.1-1 leaves the conditional actions to the type that the IOD gives an attribute, which
-a byte engine does not know. Each is resolved to the choice that is safe and keeps an object valid
-whatever the type: X/Z to Z, X/D, Z/D and X/Z/D to D, X/Z/U* to new UIDs in the items.
+PS3.15 Table E.1-1 leaves the conditional actions to the type that the IOD gives an attribute. At
+the top level of the known SOP classes that is looked up; deeper down, and for other classes, each
+is resolved to the choice that is safe and keeps an object valid whatever the type: X/Z to Z, X/D,
+Z/D and X/Z/D to D. X/Z/U* is always new UIDs in the items, so that references stay right.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cache
 from typing import Final
 
-from preread.deidentify.table import PRIVATE, table_e1_1
+from preread.deidentify.iod_types import types_of
+from preread.deidentify.options import Option
+from preread.deidentify.table import PRIVATE, Row, table_e1_1
 from preread.elements import dictionary_vr, standard_tags
 
 
@@ -32,17 +36,50 @@ class Action(IntEnum):
     """The content of a structured report: its texts become dummies, its codes stay."""
     SET = 8
     """Written anew at the top level."""
+    CLEAN_ITEMS = 9
+    """A sequence that stays; its texts are cleaned, its codes stay."""
+    CLEAN = 10
+    """A text that stays without what may identify."""
+    SHIFT = 11
+    """A date or time that is moved by the patient's offset."""
+    TIME = 12
+    """A date or time that stays if it is one."""
+    VALID_UID = 13
+    """UIDs that stay if they are UIDs."""
+    ALIAS = 14
+    """A title that gets a keyed name of its own."""
+    MEANING = 15
+    """The meaning of a code: stays if a standard's scheme defines it."""
 
+
+SEQUENCES: Final = frozenset(
+    (Action.ITEMS, Action.DUMMY_ITEMS, Action.DUMMY_CONTENT, Action.CLEAN_ITEMS)
+)
+VALUES: Final = frozenset(
+    (
+        Action.CLEAN,
+        Action.SHIFT,
+        Action.TIME,
+        Action.VALID_UID,
+        Action.ALIAS,
+        Action.MEANING,
+    )
+)
+"""What depends on the value, which may stay as it is."""
 
 CODES: Final = {
     Action.REMOVE: "X",
     Action.EMPTY: "Z",
     Action.DUMMY: "D",
     Action.UID: "U",
+    Action.CLEAN: "C",
     Action.SET: "set",
 }
 """How the actions are counted, in the table's own codes."""
 
+# By the type that an IOD gives an attribute: the alternative that it needs, in the table's order.
+_BY_TYPE: Final = {1: "DZ", 2: "ZD", 3: "XZD"}
+_SIMPLE: Final = {"X": Action.REMOVE, "Z": Action.EMPTY, "D": Action.DUMMY}
 _RESOLVED: Final = {
     "X": Action.REMOVE,
     "Z": Action.EMPTY,
@@ -56,17 +93,22 @@ _RESOLVED: Final = {
 }
 
 CONTENT_SEQUENCE: Final = 0x0040A730
+_CODE_MEANING: Final = 0x00080104
+_CODING_SCHEME_DESIGNATOR: Final = 0x00080102
 
 # Names and times that the table does not list: of industry, of archives, of trials long ago.
-_TELLING_VRS: Final = frozenset((b"DA", b"DT", b"PN", b"TM"))
-_TEXT_VRS: Final = frozenset((b"LO", b"LT", b"PN", b"SH", b"ST", b"UC", b"UR", b"UT"))
+_TIME_VRS: Final = frozenset((b"DA", b"DT", b"TM"))
+TEXT_VRS: Final = frozenset((b"LO", b"LT", b"SH", b"ST", b"UC", b"UT"))
+_DUMMY_TEXT_VRS: Final = TEXT_VRS | frozenset((b"PN", b"UR"))
 # What names a concept (PS3.3 section 8.1 and following). Without it a report has no structure.
 _CODE_ATTRIBUTES: Final = frozenset(
     (
-        0x00080100, 0x00080102, 0x00080103, 0x00080104, 0x00080105, 0x0008010E, 0x0008010F,
+        0x00080100, _CODING_SCHEME_DESIGNATOR, 0x00080103, 0x00080105, 0x0008010E, 0x0008010F,
         0x00080119, 0x00080120, 0x00080122, 0x0040DB00,
     )
 )  # fmt: skip
+# When a context group was published (PS3.3 Table 8.8-1): a time of the standard's, not a patient's.
+_LEFT_TIMES: Final = frozenset((0x00080106, 0x00080107))
 
 # UIDs of instances, frames of reference, events and repositories that the table does not list. Left
 # as they were they would lead back to the originals, and break references between objects.
@@ -81,6 +123,13 @@ _MORE_UIDS: Final = frozenset(
 _MORE_REMOVED: Final = frozenset((0x04000500, 0x0040E001))
 _DOCUMENT_TITLE: Final = 0x00420010
 _LEFT_URLS: Final = frozenset((0x0008010E, 0x00080120))
+_TIMEZONE: Final = 0x00080201
+
+_REFERENCED_STUDY_SEQUENCE: Final = 0x00081110
+"""X/Z: optional in the General Study module, where an empty one is invalid, so that it goes; of
+type 2 where a request refers to a study, deeper down, so that it is emptied there."""
+
+_DATES: Final = (Option.RETAIN_LONGITUDINAL_FULL_DATES, Option.RETAIN_LONGITUDINAL_MODIFIED_DATES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,44 +140,104 @@ class Profile:
     ----------
     edition
         The edition of the table.
+    options
+        Which options it is with.
     actions
         For a data set and its ordinary sequences.
     content
         Within the content of a structured report.
     dummies
         Within sequences of which the table wants a dummy.
+    cleaned
+        Within sequences that are cleaned.
+    fallback
+        What is done with what cannot be kept, moved or cleaned: the Basic Profile's action.
     """
 
     edition: str
+    options: frozenset[Option]
     actions: dict[int, Action]
     content: dict[int, Action]
     dummies: dict[int, Action]
+    cleaned: dict[int, Action]
+    fallback: Mapping[int, Action]
+    _tops: dict[str, dict[int, Action]] = field(default_factory=dict)
+
+    @property
+    def private_uids(self) -> Action:
+        """What is done with the UIDs in safe private attributes."""
+        return Action.VALID_UID if Option.RETAIN_UIDS in self.options else Action.UID
+
+    def top(self, SOPClassUID: str) -> dict[int, Action]:  # noqa: N803 - the standard's keyword
+        """Return what is done at the top level of an object of a SOP class.
+
+        Parameters
+        ----------
+        SOPClassUID
+            One that is not known gives the same as any other that is not.
+        """
+        types = types_of(SOPClassUID)
+        key = "" if types is None else SOPClassUID
+        found = self._tops.get(key)
+        if found is None:
+            found = dict(self.actions)
+            found.pop(_REFERENCED_STUDY_SEQUENCE, None)
+            if types is not None:
+                _by_type(found, types, self.options)
+            self._tops[key] = found
+        return found
+
+
+def _by_type(
+    actions: dict[int, Action], types: Mapping[int, int], options: frozenset[Option]
+) -> None:
+    """Resolve the conditional actions as the types of an IOD want it."""
+    for row in table_e1_1().rows:
+        if "/" not in row.action or "*" in row.action or _chosen(row, options):
+            continue
+        tag = int(row.tag, 16)
+        alternatives = row.action.split("/")
+        wanted = next(code for code in _BY_TYPE[types.get(tag, 3)] if code in alternatives)
+        action = _listed(tag, _SIMPLE[wanted])
+        if action is Action.REMOVE:
+            actions.pop(tag, None)
+        else:
+            actions[tag] = action
 
 
 @cache
-def basic_profile() -> Profile:
-    """Return the Basic Application Level Confidentiality Profile.
+def profile_of(options: frozenset[Option] = frozenset()) -> Profile:
+    """Return the Basic Application Level Confidentiality Profile with options.
 
     Private and unknown attributes, command and file meta elements within a data set, and groups
-    50xx are in no mapping. Neither is group 60xx: an overlay without its data is invalid.
+    50xx are in no mapping. Neither is group 60xx: an overlay without its data is invalid. With
+    the Clean Graphics Option both are, by the standard's own tags.
 
-    >>> basic_profile().actions[0x00100010].name
+    >>> profile_of().actions[0x00100010].name
     'EMPTY'
     """
     table = table_e1_1()
     actions = {
-        tag: _unlisted(tag, dictionary_vr(tag)) for tag in standard_tags() if _in_data_set(tag)
+        tag: _unlisted(tag, dictionary_vr(tag), options)
+        for tag in standard_tags()
+        if _in_data_set(tag)
     }
+    fallback: dict[int, Action] = {}
     for row in table.rows:
         tag = 0 if row.tag == PRIVATE or "x" in row.tag else int(row.tag, 16)
         if _in_data_set(tag):
-            actions[tag] = _listed(tag, _RESOLVED[row.action])
+            fallback[tag] = _listed(tag, _RESOLVED[row.action])
+            actions[tag] = _optional(row, tag, fallback[tag], options)
+    if Option.CLEAN_GRAPHICS in options:
+        actions |= _graphics(options)
     content = {tag: _text(tag, action, _CODE_ATTRIBUTES) for tag, action in actions.items()}
     dummies = {tag: _text(tag, action, frozenset()) for tag, action in actions.items()}
-    for each in (actions, content, dummies):
+    cleaned = {tag: _clean(tag, action, fallback) for tag, action in actions.items()}
+    content[_CODE_MEANING] = cleaned[_CODE_MEANING] = Action.MEANING
+    for each in (actions, content, dummies, cleaned):
         for tag in [tag for tag, action in each.items() if action is Action.REMOVE]:
             del each[tag]  # as good as unknown, and the mappings stay small
-    return Profile(table.edition, actions, content, dummies)
+    return Profile(table.edition, options, actions, content, dummies, cleaned, fallback)
 
 
 def _in_data_set(tag: int) -> bool:
@@ -136,14 +245,22 @@ def _in_data_set(tag: int) -> bool:
     return tag >> 16 > 4 and tag & 0xFFFF != 0 and tag >> 16 != 0xFFFE
 
 
-def _unlisted(tag: int, vr: bytes) -> Action:
-    if vr in _TELLING_VRS or tag in _MORE_REMOVED or (vr == b"UR" and tag not in _LEFT_URLS):
+def _unlisted(tag: int, vr: bytes, options: frozenset[Option]) -> Action:
+    if vr in _TIME_VRS:
+        return Action.KEEP if tag in _LEFT_TIMES else _time(options) or Action.REMOVE
+    if vr == b"PN" or tag in _MORE_REMOVED or (vr == b"UR" and tag not in _LEFT_URLS):
         return Action.REMOVE
     if tag in _MORE_UIDS:
-        return Action.UID
+        return Action.VALID_UID if Option.RETAIN_UIDS in options else Action.UID
     if tag == _DOCUMENT_TITLE:
-        return Action.EMPTY
+        return Action.CLEAN if Option.CLEAN_DESCRIPTORS in options else Action.EMPTY
     return Action.ITEMS if vr == b"SQ" else Action.KEEP
+
+
+def _time(options: frozenset[Option]) -> Action | None:
+    if _DATES[0] in options:
+        return Action.TIME
+    return Action.SHIFT if _DATES[1] in options else None
 
 
 def _listed(tag: int, action: Action) -> Action:
@@ -159,7 +276,67 @@ def _listed(tag: int, action: Action) -> Action:
     return action
 
 
+def _chosen(row: Row, options: frozenset[Option]) -> str:
+    """Return what the options want done: K, C, or nothing; to keep outweighs to clean."""
+    codes = {code for name, code in row.options.items() if Option(name) in options}
+    return "K" if "K" in codes else "C" if "C" in codes else ""
+
+
+def _optional(row: Row, tag: int, basic: Action, options: frozenset[Option]) -> Action:
+    chosen, vr = _chosen(row, options), dictionary_vr(tag)
+    if not chosen or not vr:
+        return basic
+    if vr in _TIME_VRS or tag == _TIMEZONE:
+        moved = chosen == "C" and vr in _TIME_VRS
+        return Action.SHIFT if moved else Action.TIME
+    if chosen == "K":
+        return _KEPT.get(vr, Action.KEEP)
+    return _CLEANED.get(vr, Action.CLEAN if vr in TEXT_VRS else basic)
+
+
+_KEPT: Final = {b"SQ": Action.ITEMS, b"UI": Action.VALID_UID}
+_CLEANED: Final = {b"SQ": Action.CLEAN_ITEMS, b"AE": Action.ALIAS, b"CS": Action.CLEAN}
+
+
+def _graphics(options: frozenset[Option]) -> Iterable[tuple[int, Action]]:
+    """Return what is done with overlays and curves when they stay (PS3.3 C.9, and C.10.2)."""
+    for group in range(0, 0x20, 2):
+        for first in (0x50000000, 0x60000000):
+            base = first | group << 16
+            for number in _GRAPHIC_NUMBERS[first]:
+                tag = base | number
+                vr = dictionary_vr(tag)
+                if vr in _TIME_VRS:
+                    yield tag, _time(options) or Action.REMOVE
+                else:
+                    yield tag, Action.CLEAN if vr in TEXT_VRS else Action.KEEP
+
+
+_GRAPHIC_NUMBERS: Final = {
+    0x50000000: (
+        0x0005, 0x0010, 0x0020, 0x0022, 0x0030, 0x0040, 0x0103, 0x0104, 0x0105, 0x0106, 0x0110,
+        0x0112, 0x0114, 0x2500, 0x3000,
+    ),
+    0x60000000: (
+        0x0010, 0x0011, 0x0012, 0x0015, 0x0022, 0x0040, 0x0045, 0x0050, 0x0051, 0x0052, 0x0100,
+        0x0102, 0x1001, 0x1100, 0x1101, 0x1102, 0x1103, 0x1200, 0x1201, 0x1202, 0x1203, 0x1301,
+        0x1302, 0x1303, 0x1500, 0x3000, 0x4000,
+    ),
+}  # fmt: skip
+
+
 def _text(tag: int, action: Action, left: frozenset[int]) -> Action:
-    if action is Action.KEEP and dictionary_vr(tag) in _TEXT_VRS and tag not in left:
+    kept = action in (Action.KEEP, Action.CLEAN)
+    if kept and dictionary_vr(tag) in _DUMMY_TEXT_VRS and tag not in left:
         return Action.DUMMY
+    return action
+
+
+def _clean(tag: int, action: Action, fallback: Mapping[int, Action]) -> Action:
+    """Texts of a tree that is cleaned: also those of which the table wants a dummy."""
+    if action is Action.DUMMY_ITEMS or action is Action.DUMMY_CONTENT:
+        return Action.CLEAN_ITEMS
+    kept = action is Action.KEEP or (action is Action.DUMMY and tag in fallback)
+    if kept and dictionary_vr(tag) in TEXT_VRS and tag not in _CODE_ATTRIBUTES:
+        return Action.CLEAN
     return action

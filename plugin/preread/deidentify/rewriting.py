@@ -12,15 +12,16 @@ from itertools import islice
 from operator import itemgetter, lt
 from typing import Final
 
-from pydicom._uid_dict import UID_dictionary
-
 from preread.deidentify.dummies import dummy
-from preread.deidentify.profile import Action, Profile
-from preread.deidentify.pseudonyms import Pseudonyms
+from preread.deidentify.private_blocks import PrivateBlocks
+from preread.deidentify.profile import SEQUENCES, VALUES, Action, Profile
+from preread.deidentify.values import Values
 from preread.elements import (
     DEEPEST,
     IMPLICIT_LITTLE,
+    LONG_VRS,
     MOST_ELEMENTS,
+    VRS,
     Element,
     Encoding,
     Ends,
@@ -42,16 +43,16 @@ _MOST_ITEMS = 300_000
 _ITEM: Final = (0xFFFE, 0xE000)
 _ITEM_END: Final = (0xFFFE, 0xE00D, 0)
 _SEQUENCE_END: Final = (0xFFFE, 0xE0DD, 0)
-_SEQUENCES: Final = frozenset((Action.ITEMS, Action.DUMMY_ITEMS, Action.DUMMY_CONTENT))
 _HOLDS_ITEMS: Final = frozenset((b"SQ", b"UN", b""))
-_SUSPECT: Final = frozenset((b"SQ", b"UN", b"PN"))  # no attribute that stays has such a VR
+# What stays as it is has one of these: no items, no name, no VR that the standard lacks.
+_PLAIN: Final = (VRS | {b""}) - {b"SQ", b"UN", b"PN"}
+_ENCRYPTED: Final = 0x04000500
 _NEW: Final = -1
 _TAG = itemgetter(0)
 
-# Names of things that all the world shares: transfer syntaxes, SOP classes, well-known instances
-# and frames of reference (PS3.6 Annex A). By the list, not by its root 1.2.840.10008: whoever
-# writes a name behind the root must not get it through.
-_WELL_KNOWN: Final = frozenset(str(uid) for uid in UID_dictionary)
+
+class TooMuch(MalformedFile):
+    """A file is nested deeper or has more items than any image; all of it is refused."""
 
 
 class Replacements:
@@ -109,13 +110,21 @@ class Rewriting:
         What is done with which attribute.
     replacements
         What stands where something was, in the file's encoding.
-    pseudonyms
-        What UIDs become.
+    values
+        What becomes of values that may stay.
+    private
+        Which private attributes stay.
 
     Attributes
     ----------
     counts
         How many elements there were, by action.
+    changed
+        The elements of the top level that did not stay as they were.
+    lost
+        Tags of what could not be read and was removed for that, with the reason.
+    sealed_at
+        Which part is for the Encrypted Attributes Sequence; None without one.
     """
 
     def __init__(
@@ -123,18 +132,23 @@ class Rewriting:
         data: bytes | memoryview,
         profile: Profile,
         replacements: Replacements,
-        pseudonyms: Pseudonyms,
+        values: Values,
+        private: PrivateBlocks,
     ) -> None:
         self._data = data
         self._view = memoryview(data)
         self._profile = profile
         self._replacements = replacements
-        self._pseudonyms = pseudonyms
+        self._values = values
+        self._private = private
         self._ends: Ends = {}
         self._items_seen = 0
         self._written: Mapping[int, bytes] = {}
         self._parts: list[Part] = []
         self.counts = [0] * len(Action)
+        self.changed: list[Element] = []
+        self.lost: list[tuple[int, str]] = []
+        self.sealed_at: int | None = None
 
     def data_set(
         self,
@@ -183,55 +197,106 @@ class Rewriting:
             changed = True
         else:
             changed = False
-        keep, counts = Action.KEEP, self.counts
+        keep, remove = Action.KEEP, Action.REMOVE
         parts, view = self._parts, self._view
         begin = end = length = 0  # of the stretch that stays
         for element in elements:
             tag, vr, start, _, value_end, stop = element
-            action = actions.get(tag, Action.REMOVE)
-            if action is keep and (vr in _SUSPECT or stop != value_end):
-                action = self._settled(element)
-            elif action in _SEQUENCES:
+            action = actions.get(tag, remove)
+            if action is not keep or vr not in _PLAIN or stop != value_end:
                 mark = len(parts)
                 parts.append(view[begin:end])
-                written, differs = self._sequence(element, action, replacements, inner, depth)
-                if differs:
+                written = self._element(element, action, elements, replacements, inner, depth)
+                if written is not None:
                     length += end - begin + written
                     begin = end = 0
                     changed = True
+                    if depth == 0:
+                        self.changed.append(element)
                     continue
                 # As it was, to the byte: the stretch goes on.
                 del parts[mark:]
-                action = keep
-            if action is keep:
-                if start != end:
-                    parts.append(view[begin:end])
-                    length += end - begin
-                    begin = start
-                end = stop
-                continue
-            parts.append(view[begin:end])
-            replaced = self._replaced(element, action, replacements)
-            parts.append(replaced)
-            length += end - begin + len(replaced)
-            begin = end = 0
-            changed = True
-            counts[action] += 1
+            if start != end:
+                parts.append(view[begin:end])
+                length += end - begin
+                begin = start
+            end = stop
         parts.append(view[begin:end])
         return length + end - begin, changed
 
-    @staticmethod
-    def _settled(element: Element) -> Action:
+    def _element(
+        self,
+        element: Element,
+        action: Action,
+        level: Sequence[Element],
+        replacements: Replacements,
+        inner: Mapping[int, Action],
+        depth: int,
+    ) -> int | None:
+        """Write what stands where an element was.
+
+        Returns
+        -------
+        int or None
+            Its length; None if the element stays as it is.
+        """
+        if action is Action.REMOVE and element.tag & 0x10000:
+            action = self._private.action(element, level)
+        if action is Action.KEEP:
+            action = self._settled(element)
+        if action in SEQUENCES:
+            written, differs = self._sequence(element, action, replacements, inner, depth)
+            return written if differs else None
+        replaced: Part | None = None
+        if action in VALUES:
+            action, replaced = self._valued(element, action, level, replacements)
+        if action is Action.KEEP:
+            return None
+        if replaced is None:
+            replaced = self._replaced(element, action, replacements)
+        if depth == 0 and element.tag == _ENCRYPTED:
+            self.sealed_at = len(self._parts)
+        self._parts.append(replaced)
+        self.counts[action] += 1
+        return len(replaced)
+
+    def _settled(self, element: Element) -> Action:
         """Decide about what stays by its tag, but holds items or a name by its VR.
 
         Encapsulated pixel data has items of another kind; a value whose writer did not know its VR
         has none. All else is not what the standard means by the attribute.
         """
+        if element.vr in _PLAIN and not element.undefined:
+            return Action.KEEP
+        if element.vr and element.vr not in VRS:
+            self.lost.append((element.tag, "its VR is not one of the standard"))
+            return Action.REMOVE
         if element.undefined:
             is_value = element.tag == _PIXEL_DATA and element.vr not in _HOLDS_ITEMS
         else:
             is_value = element.vr == b"UN"
         return Action.KEEP if is_value else Action.REMOVE
+
+    def _valued(
+        self,
+        element: Element,
+        action: Action,
+        level: Sequence[Element],
+        replacements: Replacements,
+    ) -> tuple[Action, Part | None]:
+        """Treat a value that may stay; what cannot be treated gets the Basic Profile's action."""
+        treated = self._values.treated(element, action, level)
+        if treated is True:
+            return Action.KEEP, None
+        if treated is False:
+            if action is Action.MEANING:
+                return Action.DUMMY, None
+            return self._profile.fallback.get(element.tag, Action.REMOVE), None
+        vr, value = treated
+        if len(value) > _LONGEST_SHORT and vr not in LONG_VRS:
+            vr = b"UN"  # PS3.5 section 6.2.2
+        counted = Action.UID if action is Action.VALID_UID else Action.CLEAN
+        return counted, encode_element(element.tag, vr, value, replacements.encoding)
 
     def _replaced(self, element: Element, action: Action, replacements: Replacements) -> bytes:
         tag = element.tag
@@ -243,19 +308,10 @@ class Rewriting:
             return replacements.empty(tag)
         if action is Action.DUMMY:
             return replacements.dummy(tag)
-        uids = self._uids(element)
+        uids = self._values.uids(element)
         # PS3.5 section 6.2.2: what is too long for a short length is written as UN.
         vr = b"UI" if len(uids) <= _LONGEST_SHORT else b"UN"
         return encode_element(tag, vr, uids, replacements.encoding)
-
-    def _uids(self, element: Element) -> bytes:
-        if element.undefined:
-            return b""
-        values = bytes(self._view[element.value : element.value_end]).decode("latin-1")
-        uids = (value.strip(" \0") for value in values.split("\\"))
-        return "\\".join(
-            uid if not uid or uid in _WELL_KNOWN else self._pseudonyms.uid(uid) for uid in uids
-        ).encode("ascii")
 
     def _sequence(
         self,
@@ -274,26 +330,32 @@ class Rewriting:
         """
         if action is Action.DUMMY_ITEMS:
             inner = self._profile.dummies
+        elif action is Action.CLEAN_ITEMS and inner is not self._profile.dummies:
+            inner = self._profile.cleaned
         elif action is Action.DUMMY_CONTENT and inner is not self._profile.dummies:
             inner = self._profile.content
         mark = len(self._parts)
         if element.vr not in _HOLDS_ITEMS:
-            return self._gone(mark)
+            return self._gone(element, mark, "its VR is not that of a sequence")
         outer = replacements.encoding
         if element.vr == b"UN":
             replacements = replacements.implicit
         if depth >= DEEPEST:
-            raise MalformedFile(element.start, element.tag, f"nested deeper than {DEEPEST} levels")
+            raise TooMuch(element.start, element.tag, f"nested deeper than {DEEPEST} levels")
         try:
             return self._items(element, outer, replacements, inner, depth + 1)
-        except MalformedFile:
-            if element.vr == b"UN" and not element.undefined:
-                return self._gone(mark)  # nobody knows how this is written
+        except TooMuch:
             raise
+        except MalformedFile as error:
+            if element.undefined:
+                raise  # where it ends nobody knows
+            return self._gone(element, mark, error.reason)
 
-    def _gone(self, mark: int) -> tuple[int, bool]:
+    def _gone(self, element: Element, mark: int, reason: str) -> tuple[int, bool]:
+        """Remove what cannot be read: it costs the element, not the file."""
         del self._parts[mark:]
         self.counts[Action.REMOVE] += 1
+        self.lost.append((element.tag, reason))
         return 0, True
 
     def _items(
@@ -320,7 +382,7 @@ class Rewriting:
             scanned = scan(data, inside, inside_end, encoding, depth=depth, ends=ends)
             level = list(islice(scanned, MOST_ELEMENTS))
             if self._items_seen > _MOST_ITEMS or len(level) == MOST_ELEMENTS:
-                raise MalformedFile(item_start, tag, "more items or elements than any image has")
+                raise TooMuch(item_start, tag, "more items or elements than any image has")
             written, item_differs = self._level(level, replacements, inner, inner, depth)
             differs = differs or item_differs
             if data[item_start + 4 : inside] == b"\xff\xff\xff\xff":

@@ -4,8 +4,20 @@ What is here knows encodings (PS3.5, PS3.10), not the meaning of attributes, and
 pixel data. Nothing here imports pydicom's dataset classes, Orthanc, or any other room.
 """
 
+from preread.elements.characters import decode_text, encode_text
 from preread.elements.dictionary import dictionary_vr, standard_tags
-from preread.elements.encoding import Encoding, FileMeta, encoding_of, inflated, read_file_meta
+from preread.elements.encoding import (
+    BIG_ENDIAN,
+    EXPLICIT,
+    IMPLICIT,
+    LONG_VRS,
+    VRS,
+    Encoding,
+    FileMeta,
+    encoding_of,
+    inflated,
+    read_file_meta,
+)
 from preread.elements.errors import MalformedFile
 from preread.elements.explicit import explicit_little_endian
 from preread.elements.header import Header, read_header
@@ -24,9 +36,14 @@ from preread.elements.scan import (
 from preread.elements.writing import encode_element, encode_header
 
 __all__ = [
+    "BIG_ENDIAN",
     "DEEPEST",
+    "EXPLICIT",
+    "IMPLICIT",
     "IMPLICIT_LITTLE",
+    "LONG_VRS",
     "MOST_ELEMENTS",
+    "VRS",
     "Element",
     "Encoding",
     "Ends",
@@ -35,9 +52,11 @@ __all__ = [
     "MalformedFile",
     "ResourceIds",
     "check_nesting",
+    "decode_text",
     "dictionary_vr",
     "encode_element",
     "encode_header",
+    "encode_text",
     "encoding_of",
     "explicit_little_endian",
     "inflated",

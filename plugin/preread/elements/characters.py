@@ -64,3 +64,23 @@ def decode_text(value: bytes, terms: Sequence[str], *, is_name: bool = False) ->
         except (Warning, ValueError, LookupError):
             return value.decode("latin-1")
     return value.decode(_CODECS.get(first, "latin-1"), "backslashreplace")
+
+
+def encode_text(text: str, terms: Sequence[str]) -> bytes:
+    r"""Return the bytes of a text in the first of its character sets; what that lacks is left out.
+
+    Parameters
+    ----------
+    text
+        No more than was decoded: a shortened text.
+    terms
+        The values of SpecificCharacterSet (0008,0005).
+
+    >>> encode_text("Jérôme", ["ISO_IR 192"])
+    b'J\xc3\xa9r\xc3\xb4me'
+    """
+    if text.isascii():
+        return text.encode("ascii")
+    first = terms[0].replace("ISO 2022 IR", "ISO_IR") if terms else ""
+    codec = _CODECS.get(first, "ascii") if first else "ascii"
+    return text.encode(codec, "ignore")

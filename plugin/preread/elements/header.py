@@ -70,6 +70,11 @@ class Header:
         element = self._elements.get(tag)
         return b"" if element is None else bytes(self._data[element.value : element.value_end])
 
+    def whole(self, tag: int) -> bytes:
+        """Return an element with its header, as it lies there; empty if it is absent."""
+        element = self._elements.get(tag)
+        return b"" if element is None else bytes(self._data[element.start : element.end])
+
     def text(self, tag: int, /) -> str:
         """Return a value as text without padding, empty if the element is absent."""
         is_name = dictionary_vr(tag) == b"PN"

@@ -1,0 +1,102 @@
+"""What says that, by whom and how an object was de-identified, and its file meta information."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from typing import Final
+
+from preread.deidentify.options import BASIC_PROFILE, Option
+from preread.elements import Encoding, encode_element
+
+IMPLEMENTATION_CLASS_UID: Final = "2.25.296081034861093263286352951043614437563"
+IMPLEMENTATION_VERSION_NAME: Final = "PREREAD"
+
+PATIENT_IDENTITY_REMOVED: Final = 0x00120062
+DEIDENTIFICATION_METHOD: Final = 0x00120063
+DEIDENTIFICATION_METHOD_CODE_SEQUENCE: Final = 0x00120064
+LONGITUDINAL_TEMPORAL_INFORMATION_MODIFIED: Final = 0x00280303
+ENCRYPTED_ATTRIBUTES_SEQUENCE: Final = 0x04000500
+
+MARKS: Final = (
+    PATIENT_IDENTITY_REMOVED,
+    DEIDENTIFICATION_METHOD,
+    DEIDENTIFICATION_METHOD_CODE_SEQUENCE,
+    LONGITUDINAL_TEMPORAL_INFORMATION_MODIFIED,
+)
+
+_EXPLICIT: Final = Encoding(implicit=False, little=True)
+
+
+def marks(
+    encoding: Encoding, edition: str, options: Iterable[Option], more_methods: Iterable[str] = ()
+) -> dict[int, bytes]:
+    """Return the attributes that PS3.15 E.1.1 wants, encoded, by tag.
+
+    Parameters
+    ----------
+    encoding
+        How the data set is written.
+    edition
+        Of the standard, for the text.
+    options
+        Those that have been applied to the object as a whole.
+    more_methods
+        Further values of DeidentificationMethod.
+    """
+    applied = frozenset(options)
+    methods = (f"Preread, Basic Profile, PS3.15 E {edition}", *more_methods)
+    codes = [BASIC_PROFILE, *sorted((option.code, option.meaning) for option in applied)]
+    if Option.RETAIN_LONGITUDINAL_FULL_DATES in applied:
+        times = b"UNMODIFIED"
+    elif Option.RETAIN_LONGITUDINAL_MODIFIED_DATES in applied:
+        times = b"MODIFIED"
+    else:
+        times = b"REMOVED"
+    values = {
+        PATIENT_IDENTITY_REMOVED: (b"CS", b"YES"),
+        DEIDENTIFICATION_METHOD: (b"LO", "\\".join(methods).encode("ascii")),
+        DEIDENTIFICATION_METHOD_CODE_SEQUENCE: (
+            b"SQ",
+            b"".join(_code(encoding, *code) for code in codes),
+        ),
+        LONGITUDINAL_TEMPORAL_INFORMATION_MODIFIED: (b"CS", times),
+    }
+    return {tag: encode_element(tag, vr, value, encoding) for tag, (vr, value) in values.items()}
+
+
+def _code(encoding: Encoding, value: str, meaning: str) -> bytes:
+    """Return one item of a sequence of codes of PS3.16 CID 7050."""
+    return encoded_item(
+        b"".join(
+            encode_element(tag, vr, text.encode("ascii"), encoding)
+            for tag, vr, text in (
+                (0x00080100, b"SH", value),
+                (0x00080102, b"SH", "DCM"),
+                (0x00080104, b"LO", meaning),
+            )
+        ),
+        encoding,
+    )
+
+
+def encoded_item(content: bytes, encoding: Encoding) -> bytes:
+    """Return an item of defined length (PS3.5 section 7.5)."""
+    return struct.pack(encoding.order + "HHI", 0xFFFE, 0xE000, len(content)) + content
+
+
+def beginning(sop_class: str, sop_instance: str, transfer_syntax: str) -> bytes:
+    """Return preamble and file meta information, which keep nothing of what was there."""
+    body = b"".join(
+        encode_element(tag, vr, value, _EXPLICIT)
+        for tag, vr, value in (
+            (0x00020001, b"OB", b"\0\1"),
+            (0x00020002, b"UI", sop_class.encode("ascii")),
+            (0x00020003, b"UI", sop_instance.encode("ascii")),
+            (0x00020010, b"UI", transfer_syntax.encode("ascii")),
+            (0x00020012, b"UI", IMPLEMENTATION_CLASS_UID.encode("ascii")),
+            (0x00020013, b"SH", IMPLEMENTATION_VERSION_NAME.encode("ascii")),
+        )
+    )
+    length = encode_element(0x00020000, b"UL", struct.pack("<I", len(body)), _EXPLICIT)
+    return b"".join((bytes(128), b"DICM", length, body))
