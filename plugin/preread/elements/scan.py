@@ -127,7 +127,8 @@ def scan(
     MalformedFile
         If an element does not fit into the range, or something is nested too deep.
     """
-    explicit, implicit, long = _READERS[encoding.little]
+    readers = _READERS[encoding.little]
+    explicit, implicit = readers.explicit, readers.implicit
     is_implicit = encoding.implicit
     ends = {} if ends is None else ends
     limit = 1 << 32 if stop_before is None else stop_before
@@ -148,7 +149,7 @@ def scan(
             if tag >= limit:
                 return
             if vr not in _SHORT_VRS:
-                value, length = _long_length(data, start, end, vr, tag, long)
+                value, length = _long_length(data, start, end, vr, tag, readers)
         if length == UNDEFINED:
             inner = IMPLICIT_LITTLE if vr == b"UN" else encoding
             value_end = _end_of_items(data, tag, value, end, inner, depth + 1, ends)
@@ -163,14 +164,41 @@ def scan(
 
 
 def _long_length(
-    data: bytes | memoryview, start: int, end: int, vr: bytes, tag: int, long: _Unpack
+    data: bytes | memoryview, start: int, end: int, vr: bytes, tag: int, readers: _Readers
 ) -> tuple[int, int]:
-    """Return the offset of the value and its length, of an element that has a VR like OB."""
-    if vr not in LONG_VRS or tag >> 16 == 0xFFFE:
+    """Return the offset of the value and its length, of an element that has a VR like OB.
+
+    A VR that nobody knows is either newer than this, and then its length is a long one (PS3.5
+    7.1.2), or a fault, and then it is the form after which the data set goes on.
+    """
+    if tag >> 16 == 0xFFFE:
         raise MalformedFile(start, tag, "expected a VR of PS3.5 Table 6.2-1")
-    if start + 12 > end:
+    if start + 12 <= end:
+        length = readers.long(data, start + 8)[0]
+        if vr in LONG_VRS:
+            return start + 12, length
+        if data[start + 6 : start + 8] == b"\0\0" and _goes_on(
+            data, start + 12 + length, end, tag, readers
+        ):
+            return start + 12, length
+    elif vr in LONG_VRS:
         raise MalformedFile(start, tag, "the file ends within an element's header")
-    return start + 12, long(data, start + 8)[0]
+    length = readers.explicit(data, start)[3]
+    if _goes_on(data, start + 8 + length, end, tag, readers):
+        return start + 8, length
+    raise MalformedFile(start, tag, "expected a VR of PS3.5 Table 6.2-1")
+
+
+def _goes_on(
+    data: bytes | memoryview, position: int, end: int, tag: int, readers: _Readers
+) -> bool:
+    """Tell whether the data set ends here, or has a later element of a known VR."""
+    if position == end:
+        return True
+    if position + 8 > end:
+        return False
+    group, number, vr, _ = readers.explicit(data, position)
+    return vr in VRS and group << 16 | number > tag
 
 
 def read_element(

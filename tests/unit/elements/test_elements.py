@@ -297,7 +297,7 @@ def test_what_is_undefined_is_walked_over_once() -> None:
     [
         (bytes.fromhex("08006000 4353 ff00") + b"CT", "claims 255 bytes where 2 are left"),
         (bytes.fromhex("e07f1000 4f57 0000 00005eb2"), "claims 2992504832 bytes"),
-        (bytes.fromhex("08006000 5a5a 0200") + b"CT", "expected a VR"),
+        (bytes.fromhex("08006000 5a5a 0300") + b"CT", "expected a VR"),
         (bytes.fromhex("08006000 4353"), "ends within an element's header"),
         (bytes.fromhex("e07f1000 4f57 0000 00"), "ends within an element's header"),
         (bytes.fromhex("08001511 5351 0000 ffffffff"), "the sequence has no end"),
@@ -365,3 +365,21 @@ def test_public_files_are_read_or_malformed(folder: str) -> None:
         except MalformedFile:
             continue
         assert not read_header(converted).encoding.implicit
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        bytes.fromhex("08006000 5a5a 0400") + b"Jane",  # a fault: as a VR of the table
+        bytes.fromhex("08006000 5a5a 0000 04000000") + b"Jane",  # newer than the table
+        bytes.fromhex("08006000 0000 0400") + b"Jane",
+    ],
+)
+def test_an_unknown_vr_costs_its_element_alone(unknown: bytes) -> None:
+    after = bytes.fromhex("08007000 4c4f 0200") + b"Me"
+    encoding = Encoding(implicit=False, little=True)
+    for data in (unknown, unknown + after):
+        found = list(scan(data, 0, len(data), encoding))
+        assert found[0].end == len(unknown)
+        assert data[found[0].value : found[0].value_end] == b"Jane"
+        assert [element.tag for element in found[1:]] == ([0x00080070] if data != unknown else [])
