@@ -221,6 +221,22 @@ def train(context: typer.Context) -> None:
     inner(args=context.args, prog_name="preread train")
 
 
+@app.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+    }
+)
+def deidentify(context: typer.Context) -> None:
+    """De-identify a folder of DICOM files; see `preread deidentify --help`."""
+    from preread.deidentify import command  # noqa: PLC0415 - not needed for help
+
+    inner = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    inner.command()(command.deidentify)
+    inner(args=context.args, prog_name="preread deidentify")
+
+
 @app.command()
 def settings() -> None:
     """Print the reference of all settings as Markdown."""
