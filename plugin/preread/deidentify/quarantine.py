@@ -26,6 +26,8 @@ import structlog
 
 from preread.deidentify.held_file import HeldFileKey, QuarantineError
 
+__all__ = ["Held", "Quarantine", "QuarantineError"]
+
 _log = structlog.get_logger(__name__)
 
 _HELD: Final = ".held"
