@@ -23,6 +23,9 @@ from rich.table import Table
 
 from bench.slices import write_series
 from preread.deidentify import Deidentifier, Secret
+from preread.deidentify.audit import AuditLog
+from preread.deidentify.quarantine import Quarantine
+from preread.deidentify.trail import Trail
 from preread.elements import read_header
 from preread.hooks.announcements import Announcements
 from preread.hooks.deletions import Deletions
@@ -65,6 +68,7 @@ def whole_hook(folder: Path) -> Callable[[bytes], object]:
     sys.modules["orthanc"] = orthanc
     receive = importlib.import_module("preread.hooks.receive")
     failures = importlib.import_module("preread.hooks.failures")
+    safekeeping = importlib.import_module("preread.hooks.safekeeping")
     journal = Journal(folder / "journal.sqlite")
     receiver = receive.Receiver(
         mode=Mode.INCOMING,
@@ -73,6 +77,11 @@ def whole_hook(folder: Path) -> Callable[[bytes], object]:
         journal=journal,
         memory=receive.Memory(Announcements(b"k" * 32), InFlight(), Deletions(journal.deleted)),
         failures=failures.Failures(journal),
+        safekeeping=safekeeping.Safekeeping(
+            held=Quarantine(folder / "held", b"k" * 32),
+            quarantined=Quarantine(folder / "quarantine", b"k" * 32),
+            trail=Trail(AuditLog(folder / "audit.jsonl", source="bench"), "Basic", encrypted=False),
+        ),
     )
 
     def hook(data: bytes) -> None:
@@ -110,7 +119,7 @@ def main() -> None:
         files = [path.read_bytes() for path in paths]
         engine = Deidentifier(Secret.load_or_create(folder / "secret.key", None))
         rates = {
-            "Preread, the engine": here(engine.deidentify, files),
+            "Preread, the engine": here(lambda data: engine.deidentify(data).data, files),
             "Preread, the whole receive hook": here(whole_hook(folder), files),
             "pydicom, read and write": here(by_pydicom, files),
             "Orthanc, /instances/{id}/anonymize": by_orthanc(folder / "orthanc", paths),

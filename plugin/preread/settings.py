@@ -334,6 +334,7 @@ class Site(BaseModel):
             If options exclude each other.
         """
         chosen = self.settings.deidentify
+        regions = chosen.pixels.regions
         try:
             return DeidentifyOptions(
                 dummy_text=chosen.dummy_text,
@@ -342,6 +343,8 @@ class Site(BaseModel):
                 words=chosen.keep_words,
                 recipients=tuple(self.root / path for path in chosen.recipients),
                 modalities=frozenset(chosen.pixels.modalities),
+                regions=None if regions is None else self.root / regions,
+                max_megabytes=self.settings.runner.max_image_megabytes,
             )
         except PrereadError as error:
             raise SettingsError(f"Preread.Deidentify: {error}") from None
@@ -361,12 +364,6 @@ class Site(BaseModel):
     def quarantine_folder(self) -> Path:
         """Where objects are kept that cannot be made safe."""
         return self.folder / "quarantine"
-
-    @property
-    def regions_file(self) -> Path | None:
-        """Further regions that devices write text into."""
-        regions = self.settings.deidentify.pixels.regions
-        return None if regions is None else self.root / regions
 
     @property
     def folder(self) -> Path:

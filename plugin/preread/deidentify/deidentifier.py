@@ -99,6 +99,10 @@ class DeidentifyOptions:
         Certificates of those who may re-identify; none: nobody can.
     modalities
         Further modalities whose pixels are looked at.
+    regions
+        A file with further regions that devices write text into.
+    max_megabytes
+        Decoded size above which the pixels of an image are not looked at; it fails.
 
     Raises
     ------
@@ -112,6 +116,8 @@ class DeidentifyOptions:
     words: tuple[str, ...] = ()
     recipients: tuple[Path, ...] = ()
     modalities: frozenset[str] = frozenset()
+    regions: Path | None = None
+    max_megabytes: int = 1024
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[\x20-\x5b\x5d-\x7e]{1,16}", self.dummy_text):
@@ -310,7 +316,7 @@ class Deidentifier:
             modalities=self._options.modalities,
         )
         if look:
-            seal = self._seal.found(header)
+            seal = self._seal.found(header, look)
             if seal is not None:
                 return Look.NONE, (seal,)
         return look, ()

@@ -181,7 +181,8 @@ class Profile:
         found = self._tops.get(key)
         if found is None:
             found = dict(self.actions)
-            found.pop(_REFERENCED_STUDY_SEQUENCE, None)
+            if Option.RETAIN_UIDS not in self.options:
+                found.pop(_REFERENCED_STUDY_SEQUENCE, None)
             if types is not None:
                 _by_type(found, types, self.options)
             self._tops[key] = found

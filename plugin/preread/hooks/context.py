@@ -10,6 +10,7 @@ from typing import Any
 
 from preread.hooks.failures import Failures
 from preread.hooks.receive import Memory
+from preread.hooks.safekeeping import Safekeeping
 from preread.hooks.supervisor import Supervisor
 from preread.ledger.arrival import Arrival
 from preread.ledger.journal import Journal
@@ -44,6 +45,7 @@ class Context:
     catalogue: Catalogue
     memory: Memory
     failures: Failures
+    safekeeping: Safekeeping
     supervisor: Supervisor | None
     look_at: Callable[[bytes, str], Arrival]
     _ledger: SqlLedger | None = None

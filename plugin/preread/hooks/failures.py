@@ -38,7 +38,7 @@ class Failures:
         self._latest: deque[Failure] = deque(maxlen=_KEPT)
         self.count = 0
 
-    def add(self, origin: str, error: BaseException) -> None:
+    def add(self, origin: str, error: BaseException, *, quarantined: bool = False) -> None:
         """Record a failure; this never raises.
 
         The text of errors that are not ours is left out: it may hold a value of the data set.
@@ -51,7 +51,8 @@ class Failures:
         with self._lock:
             self.count += 1
             self._latest.append(Failure(datetime.now(UTC), origin, reason))
-        log.error(f"refused an object from {origin}: {reason}")
+        done = "quarantined" if quarantined else "refused"
+        log.error(f"{done} an object from {origin}: {reason}")
         try:
             self._journal.refuse(origin, reason)
         except PrereadError as again:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import orthanc
 
-from preread.deidentify import Deidentifier, DeidentifyOptions, Secret
+from preread.deidentify import Deidentifier, Secret
+from preread.deidentify.quarantine import Quarantine
+from preread.deidentify.trail import trail_of
 from preread.elements import read_header
 from preread.errors import SettingsError
 from preread.hooks import log
@@ -20,6 +22,7 @@ from preread.hooks.failures import Failures
 from preread.hooks.inflight import InFlight
 from preread.hooks.receive import Memory, Receiver, arrival_of, ids_of
 from preread.hooks.routes import router
+from preread.hooks.safekeeping import Safekeeping
 from preread.hooks.supervisor import Supervisor
 from preread.ledger.arrival import Arrival
 from preread.ledger.journal import Journal
@@ -84,12 +87,32 @@ def _context(
         InFlight(),
         Deletions(journal.deleted, journal.stored),
     )
-    return Context(site, token, journal, catalogue, memory, Failures(journal), supervisor, look_at)
+    return Context(
+        site=site,
+        token=token,
+        journal=journal,
+        catalogue=catalogue,
+        memory=memory,
+        failures=Failures(journal),
+        safekeeping=_safekeeping(site, secret),
+        supervisor=supervisor,
+        look_at=look_at,
+    )
+
+
+def _safekeeping(site: Site, secret: Secret) -> Safekeeping:
+    settings, key = site.settings.deidentify, secret.derive("quarantine")
+    quarantined = Quarantine(site.quarantine_folder, key, retention_days=settings.quarantine.days)
+    return Safekeeping(
+        held=Quarantine(site.held_folder, key),
+        quarantined=quarantined,
+        takes_unsafe=settings.quarantine.enabled,
+        trail=trail_of(site),
+    )
 
 
 def _hand_over(context: Context, secret: Secret) -> None:
     settings, memory, journal = context.site.settings, context.memory, context.journal
-    options = DeidentifyOptions(dummy_text=settings.deidentify.dummy_text)
 
     def started() -> None:
         if context.supervisor is not None:
@@ -102,11 +125,12 @@ def _hand_over(context: Context, secret: Secret) -> None:
     orthanc.RegisterReceivedInstanceCallback(
         Receiver(
             mode=settings.deidentify.mode,
-            deidentifier=Deidentifier(secret, options),
+            deidentifier=Deidentifier(secret, context.site.deidentify_options),
             catalogue=context.catalogue,
             journal=journal,
             memory=memory,
             failures=context.failures,
+            safekeeping=context.safekeeping,
         )
     )
     orthanc.RegisterOnStoredInstanceCallback(

@@ -7,12 +7,13 @@ from it. What cannot be made safe is replaced by bytes that are not DICOM: Ortha
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Protocol
 
 import orthanc
 
-from preread.deidentify import Deidentifier
+from preread.deidentify import DeidentificationError, Deidentified, Deidentifier
 from preread.elements import (
     Header,
     MalformedFile,
@@ -27,6 +28,7 @@ from preread.hooks.announcements import Announcements
 from preread.hooks.deletions import Deletions
 from preread.hooks.failures import Failures
 from preread.hooks.inflight import InFlight
+from preread.hooks.safekeeping import Safekeeping
 from preread.ledger.arrival import Arrival
 from preread.ledger.journal import Journal
 from preread.models.catalogue import Catalogue
@@ -42,6 +44,9 @@ _REFUSE: Verdict = (
     b"Preread refused this object; see /preread/failures and Orthanc's log.",
 )
 _WAIT_FOR_OWN_WRITE = 1.0  # seconds; this hook is serialised, so a wait holds up every sender
+
+# What is the file's own fault, and will be at the next try.
+_UNSAFE = (DeidentificationError, MalformedFile)
 
 _ORIGINS = {
     orthanc.InstanceOrigin.DICOM_PROTOCOL: "C-STORE",
@@ -130,6 +135,8 @@ class Receiver:
         What the other hooks know.
     failures
         Where refusals are told.
+    safekeeping
+        Where objects are kept that Orthanc may not store, or not yet.
     """
 
     def __init__(
@@ -141,6 +148,7 @@ class Receiver:
         journal: Journal,
         memory: Memory,
         failures: Failures,
+        safekeeping: Safekeeping,
     ) -> None:
         self._mode = mode
         self._deidentifier = deidentifier
@@ -148,19 +156,21 @@ class Receiver:
         self._journal = journal
         self._memory = memory
         self._failures = failures
+        self._safekeeping = safekeeping
 
     def __call__(self, data: bytes, origin: orthanc.InstanceOrigin) -> Verdict:
         """Keep, replace or discard what arrived; every failure ends in a refusal."""
+        began = time.perf_counter()
         try:
             own = self._own_write(data, origin)
             if own is not None:
                 return own
             if self._mode is Mode.INCOMING:
-                return self._incoming(data)
+                return self._incoming(data, origin, began)
         except BaseException as error:  # noqa: BLE001 - what escapes would store the original
             if self._mode is Mode.INCOMING:
-                return self._refuse(error, origin)
-        return self._beside(data, origin)
+                return self._refuse(error, origin, data, began)
+        return self._beside(data, origin, began)
 
     def _own_write(self, data: bytes, origin: orthanc.InstanceOrigin) -> Verdict | None:
         """Let an announced result pass, unless a newer arrival or a deletion overtook it."""
@@ -187,17 +197,31 @@ class Receiver:
         self._memory.deletions.remade(ids.instance)
         return _KEEP
 
-    def _incoming(self, data: bytes) -> Verdict:
+    def _incoming(self, data: bytes, origin: orthanc.InstanceOrigin, began: float) -> Verdict:
+        sender = _ORIGINS.get(origin, "an unknown sender")
         done = self._deidentifier.deidentify(data)
         check_nesting(done.header)
+        for tag, reason in done.lost:
+            log.warning(
+                f"({tag >> 16:04X},{tag & 0xFFFF:04X}) of an object from {sender} was removed: "
+                f"{reason}"
+            )
+        if done.look:
+            self._safekeeping.hold(done, sender)
+            self._safekeeping.note(data, done, sender, began)
+            return _DISCARD
+        return self._stored(data, done, sender, began)
+
+    def _stored(self, data: bytes, done: Deidentified, sender: str, began: float) -> Verdict:
         ids = ids_of(done)
         self._memory.inflight.wait_for(ids.instance, _WAIT_FOR_OWN_WRITE)
         arrival = arrival_of(ids, done, done.header, self._catalogue, self._mode)
+        self._safekeeping.note(data, done, sender, began)
         self._journal.arrive(arrival)
         self._memory.deletions.arrived(ids.instance)
         return orthanc.ReceivedInstanceAction.MODIFY, done.data
 
-    def _beside(self, data: bytes, origin: orthanc.InstanceOrigin) -> Verdict:
+    def _beside(self, data: bytes, origin: orthanc.InstanceOrigin, began: float) -> Verdict:
         """Leave the original as it came: nothing of ours may keep a PACS from storing it.
 
         What cannot be written down here is tried again when the object is stored. Refused is only
@@ -208,7 +232,7 @@ class Receiver:
             try:
                 check_nesting(header)
             except MalformedFile as error:
-                return self._refuse(error, origin)
+                return self._refuse(error, origin, data, began)
             ids = ids_of(header)
             self._journal.arrive(arrival_of(ids, header, header, self._catalogue, self._mode))
             self._memory.deletions.arrived(ids.instance)
@@ -218,9 +242,17 @@ class Receiver:
             log.error(f"receiving: unexpected {type(error).__name__}")
         return _KEEP
 
-    def _refuse(self, error: BaseException, origin: orthanc.InstanceOrigin) -> Verdict:
+    def _refuse(
+        self, error: BaseException, origin: orthanc.InstanceOrigin, data: bytes, began: float
+    ) -> Verdict:
+        """Tell of what cannot be stored; quarantined it is taken, else its sender keeps it."""
+        sender = _ORIGINS.get(origin, "an unknown sender")
+        kept = ""
         try:
-            self._failures.add(_ORIGINS.get(origin, "an unknown sender"), error)
+            if isinstance(error, _UNSAFE):
+                kept = self._safekeeping.quarantine(data, error, sender)
+            self._failures.add(sender, error, quarantined=bool(kept))
+            self._safekeeping.note_refusal(data, error, sender, began, kept)
         except BaseException:  # noqa: BLE001 - not even telling of it may store the original
-            return _REFUSE
-        return _REFUSE
+            return _DISCARD if kept else _REFUSE
+        return _DISCARD if kept else _REFUSE

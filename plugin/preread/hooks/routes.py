@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from preread.hooks import views_images, views_results, views_status
+from preread.hooks import views_images, views_quarantine, views_results, views_status
 from preread.hooks.announcements import BadAnnouncement
 from preread.hooks.context import Context
 from preread.hooks.rest import Answer, Request, RestError, Route, Router
@@ -31,6 +31,9 @@ def router(context: Context) -> Router:
             route("GET", "/preread/jobs", views_results.jobs),
             route("GET", r"/preread/jobs/(\d{1,18})", views_results.job),
             route("POST", r"/preread/jobs/(\d{1,18})/retry", views_results.retry),
+            route("GET", "/preread/quarantine", views_quarantine.quarantine),
+            route("DELETE", r"/preread/quarantine/([0-9a-f]{32})", views_quarantine.delete),
+            route("POST", r"/preread/quarantine/([0-9a-f]{32})/retry", views_quarantine.retry),
             route("POST", "/preread/announcements", announce),
             route("POST", "/preread/images", views_images.images),
             route("GET", f"/preread/{_LEVEL}/{_IDENTIFIER}", views_results.results),
@@ -49,6 +52,7 @@ def listing(_context: Context, _request: Request) -> Answer:
             "jobs",
             "metrics",
             "models",
+            "quarantine",
             "series",
             "status",
             "studies",

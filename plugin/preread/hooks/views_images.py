@@ -103,4 +103,7 @@ def _store(context: Context, file: bytes) -> Answer:
     if answer.status_code != 200:
         raise RestError(answer.status_code, "Orthanc refused it; see GET /preread/failures")
     stored: dict[str, Any] = answer.json()
+    if not stored.get("ID"):
+        # Taken, and stored once its pixels have been looked at; see GET /preread/quarantine.
+        return Answer({"Status": "Held"}, status=202)
     return Answer(stored)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from preread.deidentify import Deidentifier, DeidentifyOptions, Pseudonyms, Secret
+from preread.deidentify import Pseudonyms, Secret
+from preread.deidentify.pixels.complete import CompleteDeidentifier
 from preread.errors import SettingsError
 from preread.imaging import open_image
 from preread.ledger.journal import Journal
@@ -19,6 +20,7 @@ from preread.models.catalogue import Catalogue
 from preread.models.ensemble import Ensemble
 from preread.runner.announcing import Announcer
 from preread.runner.forwarding import Forwarding
+from preread.runner.holding import Holding
 from preread.runner.meter import Meter
 from preread.runner.pipeline import Pace, Pipeline, Stations
 from preread.runner.reading import Decoder, Reader
@@ -67,7 +69,11 @@ class Assembly:
         returned = self._ledger.release_owner(owner)
         wake = threading.Event()
         self._forwarding = None
+        self._holding = None
         if journal is not None:
+            self._holding = Holding.of(site, secret, pacs, self._meter)
+            if self._holding is not None:
+                self._holding.start()
             self._forwarding = Forwarding(journal, self._ledger, pacs, self._meter, wake.set)
             self._forwarding.start()
         networks = _networks(site, catalogue)
@@ -112,6 +118,8 @@ class Assembly:
         """Finish the batch in hand, give back the rest; False if that took too long."""
         self.pipeline.stop()
         in_time = self.pipeline.join(patience)
+        if self._holding is not None:
+            self._holding.stop(1.0)
         if self._forwarding is not None:
             self._forwarding.stop(1.0)
         self.tell()
@@ -146,12 +154,11 @@ def _decoder(site: Site, catalogue: Catalogue) -> Decoder:
 
 def _writer(site: Site, pacs: Pacs, secret: Secret) -> Writer:
     settings = site.settings
-    options = DeidentifyOptions(dummy_text=settings.deidentify.dummy_text)
     return Writer(
         pacs,
         Announcer(secret.derive("announcement")),
         mode=settings.deidentify.mode,
         placement=settings.predictions.placement,
-        deidentifier=Deidentifier(secret, options),
+        deidentifier=CompleteDeidentifier(secret, site.deidentify_options),
         uids=Pseudonyms(secret),
     )

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import structlog
 
 from preread import log
+from preread.deidentify import Secret
 from preread.errors import PrereadError
 from preread.ledger.journal import Journal
 from preread.ledger.opening import open_ledger
 from preread.runner.forwarding import Forwarding
+from preread.runner.holding import Holding
 from preread.runner.meter import Meter
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ _log = structlog.get_logger(__name__)
 
 
 def forward_only(site: Site, pacs: Pacs, asked: threading.Event) -> int:
-    """Move what the hooks write down into the ledger, and read no image.
+    """Move what the hooks write down into the ledger and clean what they hold; read no image.
 
     Parameters
     ----------
@@ -49,8 +51,14 @@ def forward_only(site: Site, pacs: Pacs, asked: threading.Event) -> int:
             ledger = open_ledger(site)
             forwarding = Forwarding(journal, ledger, pacs, Meter(), lambda: None)
             forwarding.start()
+            secret = Secret.load_or_create(site.key_file, journal.key_fingerprint)
+            holding = Holding.of(site, secret, pacs, Meter())
+            if holding is not None:
+                holding.start()
             _log.info("forwarding", ledger=ledger.node)
             asked.wait()
+            if holding is not None:
+                holding.stop(2.0)
             forwarding.stop(2.0)
             ledger.close()
     except PrereadError as error:

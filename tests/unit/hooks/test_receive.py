@@ -5,15 +5,22 @@ from __future__ import annotations
 import hashlib
 import hmac
 import importlib
+import json
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
+from pydicom.uid import SecondaryCaptureImageStorage
 
-from preread.deidentify import Deidentifier, Secret
+from preread.deidentify import Deidentifier, DeidentifyOptions, Option, Secret
+from preread.deidentify.audit import AuditError, AuditLog
+from preread.deidentify.quarantine import Quarantine, QuarantineError
+from preread.deidentify.trail import Trail
 from preread.elements import read_header, resource_ids
 from preread.hooks.announcements import Announcements
 from preread.hooks.deletions import Deletions
@@ -28,24 +35,40 @@ KEY = b"k" * 32
 class Node:
     """The hooks of one node, and what they share."""
 
-    def __init__(self, orthanc: Any, folder: Path, mode: Mode) -> None:
+    def __init__(
+        self,
+        orthanc: Any,
+        folder: Path,
+        mode: Mode,
+        options: DeidentifyOptions | None = None,
+        takes_unsafe: bool = False,
+    ) -> None:
         receive = importlib.import_module("preread.hooks.receive")
         changes = importlib.import_module("preread.hooks.changes")
         failures = importlib.import_module("preread.hooks.failures")
+        safekeeping = importlib.import_module("preread.hooks.safekeeping")
         self.orthanc = orthanc
         self.journal = Journal(folder / "journal.sqlite")
         self.memory = receive.Memory(
             Announcements(KEY), InFlight(), Deletions(self.journal.deleted)
         )
         self.failures = failures.Failures(self.journal)
+        self.keeping = safekeeping.Safekeeping(
+            held=Quarantine(folder / "held", KEY),
+            quarantined=Quarantine(folder / "quarantine", KEY),
+            takes_unsafe=takes_unsafe,
+            trail=Trail(AuditLog(folder / "audit.jsonl", source="test"), "Basic", encrypted=False),
+        )
+        self.audit = folder / "audit.jsonl"
         catalogue = Catalogue(())
         self.receive = receive.Receiver(
             mode=mode,
-            deidentifier=Deidentifier(Secret(b"s" * 32)),
+            deidentifier=Deidentifier(Secret(b"s" * 32), options),
             catalogue=catalogue,
             journal=self.journal,
             memory=self.memory,
             failures=self.failures,
+            safekeeping=self.keeping,
         )
 
         def look_at(data: bytes, instance: str) -> Any:
@@ -225,3 +248,130 @@ def test_what_the_hook_could_not_foresee_is_looked_at_when_it_is_stored(
     instance = "-".join(["0a1b2c3d"] * 5)
     node.stored(dicom, instance)
     assert [event.instance for event in node.journal.events_after(0)] == [instance]
+
+
+@pytest.fixture
+def capture(ct: bytes) -> bytes:
+    """The CT as a secondary capture, into whose pixels somebody may have written."""
+    dataset = dcmread(BytesIO(ct))
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    dataset.BurnedInAnnotation = "YES"
+    output = BytesIO()
+    dataset.save_as(output)
+    return output.getvalue()
+
+
+LOOKING = DeidentifyOptions(options=frozenset((Option.CLEAN_PIXEL_DATA,)))
+
+
+def test_an_image_whose_pixels_must_be_looked_at_is_held(
+    orthanc: ModuleType, tmp_path: Path, capture: bytes
+) -> None:
+    node = Node(orthanc, tmp_path, Mode.INCOMING, LOOKING)
+    action, data = node.arrive(capture)
+    assert (action, data) == (node.orthanc.ReceivedInstanceAction.DISCARD, None)
+    (entry,) = node.keeping.held.entries()
+    assert (entry.reason, entry.origin) == ("TEXT", "C-STORE")
+    held = node.keeping.held.read(entry.id)
+    assert b"CompressedSamples" in capture
+    assert b"CompressedSamples" not in held
+    assert not node.journal.events_after(0)
+    assert b"CompressedSamples" not in b"".join(
+        path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()
+    )
+
+
+def test_what_cannot_be_held_is_refused(
+    orthanc: ModuleType, tmp_path: Path, capture: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = Node(orthanc, tmp_path, Mode.INCOMING, LOOKING)
+
+    def full(*_: Any, **__: Any) -> str:
+        raise QuarantineError("a file cannot be held: the disk is full; make room")
+
+    monkeypatch.setattr(node.keeping.held, "put", full)
+    _, answer = node.arrive(capture)
+    assert answer is not None
+    assert answer.startswith(b"Preread refused")
+    assert "disk is full" in node.failures.latest()[0].reason
+
+
+def test_what_cannot_be_made_safe_is_quarantined_where_that_is_set(
+    orthanc: ModuleType, tmp_path: Path, ct: bytes
+) -> None:
+    node = Node(orthanc, tmp_path, Mode.INCOMING, takes_unsafe=True)
+    action, data = node.arrive(ct[:3000])
+    assert (action, data) == (node.orthanc.ReceivedInstanceAction.DISCARD, None)
+    (entry,) = node.keeping.quarantined.entries()
+    assert node.keeping.quarantined.read(entry.id) == ct[:3000]
+    assert "cannot be de-identified" in entry.reason
+    assert "cannot be de-identified" in node.failures.latest()[0].reason
+    # What is no DICOM file is refused all the same.
+    assert node.arrive(b"no DICOM at all")[1] is not None
+    assert len(node.keeping.quarantined.entries()) == 1
+
+
+def test_a_quarantine_that_is_full_refuses(
+    orthanc: ModuleType, tmp_path: Path, ct: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = Node(orthanc, tmp_path, Mode.INCOMING, takes_unsafe=True)
+
+    def full(*_: Any, **__: Any) -> str:
+        raise QuarantineError("a file cannot be held: the disk is full; make room")
+
+    monkeypatch.setattr(node.keeping.quarantined, "put", full)
+    _, answer = node.arrive(ct[:3000])
+    assert answer is not None
+    assert answer.startswith(b"Preread refused")
+
+
+def test_each_object_has_its_audit_line(
+    orthanc: ModuleType, tmp_path: Path, ct: bytes, capture: bytes
+) -> None:
+    node = Node(orthanc, tmp_path, Mode.INCOMING, LOOKING)
+    dataset = dcmread(BytesIO(ct))
+    _, data = node.arrive(ct)
+    node.arrive(capture)
+    node.arrive(ct[:3000])
+    lines = [json.loads(line) for line in node.audit.read_text().splitlines()]
+    outcomes = [line["EventIdentification"]["EventOutcomeIndicator"] for line in lines]
+    assert [int(outcome) for outcome in outcomes] == [0, 4, 8]
+    assert data is not None
+    text = node.audit.read_text()
+    assert hashlib.sha256(ct).hexdigest() in text
+    assert read_header(data).SOPInstanceUID in text
+    for value in (dataset.SOPInstanceUID, dataset.PatientID, str(dataset.PatientName)):
+        assert value not in text
+
+
+def test_a_gap_in_the_audit_trail_loses_no_image(
+    make: Callable[[Mode], Node], ct: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = make(Mode.INCOMING)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise AuditError("the audit log cannot be written: the disk is full")
+
+    monkeypatch.setattr(node.keeping.trail, "deidentified", full)
+    action, _ = node.arrive(ct)
+    assert action == node.orthanc.ReceivedInstanceAction.MODIFY
+    assert any("gap" in str(call) for call in node.orthanc.called("LogError"))
+
+
+def test_an_unreadable_element_costs_itself_and_is_told(
+    make: Callable[[Mode], Node], ct: bytes
+) -> None:
+    node = make(Mode.INCOMING)
+    dataset = dcmread(BytesIO(ct))
+    dataset.ReferencedImageSequence = [Dataset()]
+    dataset.ReferencedImageSequence[0].ReferencedSOPInstanceUID = "1.9.76543.9"
+    output = BytesIO()
+    dataset.save_as(output)
+    broken = output.getvalue()
+    at = broken.index(b"\x08\x00\x55\x11UI") + 6
+    broken = broken[:at] + b"\xff\xff" + broken[at + 2 :]
+    action, data = node.arrive(broken)
+    assert action == node.orthanc.ReceivedInstanceAction.MODIFY
+    assert data is not None
+    assert "ReferencedImageSequence" not in dcmread(BytesIO(data))
+    assert any("(0008,1140)" in str(call) for call in node.orthanc.called("LogWarning"))

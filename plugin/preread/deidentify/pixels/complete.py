@@ -1,0 +1,72 @@
+"""De-identification as a whole, header and pixels; for processes other than Orthanc's."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+from typing import TYPE_CHECKING
+
+from preread.deidentify.deidentifier import Deidentified, Deidentifier, DeidentifyOptions
+from preread.deidentify.errors import DeidentificationError
+from preread.deidentify.options import Option
+from preread.deidentify.pixels.policy import Look
+from preread.deidentify.secret import Secret
+
+if TYPE_CHECKING:
+    from preread.deidentify.pixels.cleaning import PixelCleaner
+
+
+def pixel_cleaner(secret: Secret, options: DeidentifyOptions) -> PixelCleaner:
+    """Return what looks at pixels, as options want it; it loads a detector."""
+    from preread.deidentify.pixels.cleaning import (  # noqa: PLC0415 - when it is needed
+        PixelCleaner,
+        PixelOptions,
+    )
+
+    return PixelCleaner(
+        secret.derive("pixels"),
+        PixelOptions(
+            text=Option.CLEAN_PIXEL_DATA in options.options,
+            overlays=Option.CLEAN_GRAPHICS in options.options,
+            faces=Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES in options.options,
+            regions=options.regions,
+            max_megabytes=options.max_megabytes,
+        ),
+    )
+
+
+class CompleteDeidentifier:
+    """What `Deidentifier` does, and the look at the pixels that it leaves to others.
+
+    Parameters
+    ----------
+    secret
+        What pseudonyms are made from.
+    options
+        What may be chosen.
+    """
+
+    def __init__(self, secret: Secret, options: DeidentifyOptions) -> None:
+        self._deidentifier = Deidentifier(secret, options)
+        self._make_cleaner = partial(pixel_cleaner, secret, options)
+        self._cleaner: PixelCleaner | None = None
+
+    def deidentify(self, data: bytes | memoryview) -> Deidentified:
+        """Return a file without its identity, also in the pixels where options want that.
+
+        Raises
+        ------
+        preread.deidentify.DeidentificationError
+            If it cannot be made safe.
+        """
+        done = self._deidentifier.deidentify(data)
+        if done.look is Look.NONE:
+            return done
+        if self._cleaner is None:
+            self._cleaner = self._make_cleaner()
+        cleaned = self._cleaner.clean(done.data, done.look)
+        # Once more, as the receive hook does it: the file now says that its pixels are clean.
+        again = self._deidentifier.deidentify(cleaned.data)
+        if again.look is not Look.NONE:
+            raise DeidentificationError(None, "what was found in its pixels cannot be vouched for")
+        return dataclasses.replace(again, header=done.header, counts=done.counts, lost=done.lost)

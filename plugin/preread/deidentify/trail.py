@@ -1,0 +1,131 @@
+"""The audit line of each object, written from what de-identification tells of it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from preread.deidentify.audit import AuditLog, Outcome, digest_of
+from preread.deidentify.deidentifier import Deidentified
+from preread.deidentify.options import BASIC_PROFILE
+from preread.deidentify.profile import profile_of
+from preread.errors import PrereadError
+
+if TYPE_CHECKING:
+    from preread.settings import Site
+
+
+class Trail:
+    """Writes audit lines.
+
+    Parameters
+    ----------
+    log
+        The file.
+    profile
+        Name and edition of what is applied.
+    encrypted
+        Whether original attributes are sealed into each object.
+    """
+
+    def __init__(self, log: AuditLog, profile: str, *, encrypted: bool) -> None:
+        self._log = log
+        self._profile = profile
+        self._encrypted = encrypted
+
+    def deidentified(
+        self, data: bytes | memoryview, done: Deidentified, sender: str, began: float
+    ) -> None:
+        """Write what was done with an object.
+
+        Parameters
+        ----------
+        data
+            The file as it came.
+        done
+            What came of it.
+        sender
+            The kind of the sender.
+        began
+            When its treatment began, by `time.perf_counter`.
+
+        Raises
+        ------
+        preread.deidentify.audit.AuditError
+            If the line cannot be written.
+        """
+        waits = f"waits for a look at its pixels ({done.look.name})" if done.look else ""
+        lost = [f"({tag >> 16:04X},{tag & 0xFFFF:04X}) {reason}" for tag, reason in done.lost]
+        left = "; ".join(["removed as unreadable: " + ", ".join(lost)] if lost else [])
+        self._log.deidentified(
+            sender=sender,
+            digest=digest_of(data),
+            PatientID=done.PatientID,
+            StudyInstanceUID=done.StudyInstanceUID,
+            SeriesInstanceUID=done.SeriesInstanceUID,
+            SOPInstanceUID=done.SOPInstanceUID,
+            SOPClassUID=done.SOPClassUID,
+            profile=self._profile,
+            options=[BASIC_PROFILE[0], *sorted(option.code for option in done.options)],
+            counts={code: count for code, count in done.counts.items() if count},
+            duration_ms=1000 * (time.perf_counter() - began),
+            encrypted=self._encrypted,
+            outcome=Outcome.MINOR_FAILURE if waits or left else Outcome.SUCCESS,
+            reason="; ".join(filter(None, (waits, left))),
+        )
+
+    def refused(
+        self,
+        data: bytes | memoryview,
+        error: BaseException,
+        sender: str,
+        began: float,
+        quarantine: str = "",
+    ) -> None:
+        """Write that an object was not let through.
+
+        Parameters
+        ----------
+        error
+            Why. The text of errors that are not ours is left out: it may hold a value.
+        quarantine
+            The entry's id, where it was taken there.
+
+        Raises
+        ------
+        preread.deidentify.audit.AuditError
+            If the line cannot be written.
+        """
+        self._log.refused(
+            sender=sender,
+            digest=digest_of(data),
+            reason=str(error) if isinstance(error, PrereadError) else type(error).__name__,
+            duration_ms=1000 * (time.perf_counter() - began),
+            outcome=Outcome.MINOR_FAILURE if quarantine else Outcome.SERIOUS_FAILURE,
+            quarantine=quarantine,
+        )
+
+
+def trail_of(site: Site) -> Trail | None:
+    """Return what writes a site's audit lines; None where none are wanted.
+
+    Raises
+    ------
+    preread.deidentify.audit.AuditError
+        If the file cannot be opened.
+    """
+    settings = site.settings.deidentify
+    if site.audit_file is None:
+        return None
+    log = AuditLog(
+        site.audit_file,
+        source=site.settings.ledger.node,
+        max_bytes=settings.audit.max_megabytes * 2**20,
+        files=settings.audit.files,
+    )
+    edition = profile_of().edition
+    return Trail(
+        log,
+        f"Basic Application Level Confidentiality Profile, PS3.15 {edition}",
+        encrypted=bool(settings.recipients),
+    )

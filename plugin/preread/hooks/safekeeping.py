@@ -1,0 +1,89 @@
+"""Where the receive hook puts what Orthanc may not store, or not yet; and the audit trail."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from preread.deidentify import Deidentified
+from preread.deidentify.audit import AuditError
+from preread.deidentify.quarantine import Quarantine, QuarantineError
+from preread.deidentify.trail import Trail
+from preread.hooks import log
+
+_PREAMBLE_END = 132
+
+
+@dataclass(frozen=True, slots=True)
+class Safekeeping:
+    """Folders of encrypted files, and the file that tells what was done with which object.
+
+    Attributes
+    ----------
+    held
+        For objects whose pixels must be looked at; another process does that.
+    quarantined
+        For objects that cannot be made safe.
+    takes_unsafe
+        Whether those go there as they arrive, and are not refused.
+    trail
+        What writes audit lines; None where none are wanted.
+    """
+
+    held: Quarantine
+    quarantined: Quarantine
+    takes_unsafe: bool = False
+    trail: Trail | None = None
+
+    def hold(self, done: Deidentified, sender: str) -> None:
+        """Keep an object until its pixels have been looked at.
+
+        Raises
+        ------
+        QuarantineError
+            If it cannot be kept; then it must be refused.
+        """
+        self.held.put(done.data, reason=held_for(done), origin=sender)
+
+    def quarantine(self, data: bytes, error: BaseException, sender: str) -> str:
+        """Keep what cannot be made safe; return its id, empty if it must be refused.
+
+        What is no DICOM file at all is nobody's image.
+        """
+        if not self.takes_unsafe or data[128:_PREAMBLE_END] != b"DICM":
+            return ""
+        try:
+            return self.quarantined.put(data, reason=str(error), origin=sender)
+        except QuarantineError as again:
+            log.error(f"not quarantined, and so refused: {again}")
+            return ""
+
+    def note(self, data: bytes, done: Deidentified, sender: str, began: float) -> None:
+        """Write down what was done with an object; a full disk is no reason to lose images."""
+        if self.trail is None:
+            return
+        try:
+            self.trail.deidentified(data, done, sender, began)
+        except AuditError as error:
+            log.error(f"the audit trail has a gap: {error}")
+
+    def note_refusal(
+        self, data: bytes, error: BaseException, sender: str, began: float, quarantine: str
+    ) -> None:
+        """Write down that an object was not taken, or taken into the quarantine."""
+        if self.trail is None:
+            return
+        try:
+            self.trail.refused(data, error, sender, began, quarantine)
+        except AuditError as again:
+            log.error(f"the audit trail has a gap: {again}")
+
+
+def held_for(done: Deidentified) -> str:
+    """Name what an object waits for, as the process that does it understands.
+
+    >>> from types import SimpleNamespace
+    >>> from preread.deidentify.pixels.policy import Look
+    >>> held_for(SimpleNamespace(look=Look.TEXT | Look.FACE))
+    'TEXT|FACE'
+    """
+    return done.look.name or "NONE"
