@@ -1,0 +1,261 @@
+"""Encapsulated JPEG without what is attached to it: APPn, COM, boxes, data behind the end.
+
+A JPEG can carry Exif, XMP, IPTC, thumbnails, comments and whatever a device wrote there. All of it
+goes, but for what decoding needs; entropy-coded data are neither decoded nor copied (PS3.5 A.4).
+
+Looked into: JPEG (baseline, extended, lossless, progressive), JPEG-LS, JPEG 2000 with Part 2,
+HTJ2K, JPEG XL, and whatever begins like one of them under another transfer syntax. Not looked
+into: RLE and deflated frames, which have no place for metadata, and the user data and SEI messages
+of MPEG-2, H.264 and HEVC, for which `is_video` is there to be asked. JPIP has no pixel data.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Final
+
+from preread.deidentify.codestreams import (
+    BEGINNINGS,
+    BrokenFrame,
+    Edit,
+    Walk,
+    is_padding,
+    walk,
+)
+from preread.elements import Element, Encoding, MalformedFile, encode_header, items
+
+_EXPLICIT: Final = Encoding(implicit=False, little=True)
+_PIXEL_DATA: Final = 0x7FE00010
+_UNDEFINED: Final = 0xFFFFFFFF
+_LONGEST_FRAGMENT: Final = 0xFFFFFFFE
+_ITEM: Final = b"\xfe\xff\x00\xe0"
+_SEQUENCE_END: Final = b"\xfe\xff\xdd\xe0\0\0\0\0"
+
+_JPEG: Final = "1.2.840.10008.1.2.4."
+_VIDEO: Final = frozenset(_JPEG + str(number) for number in range(100, 109))
+_OF_PICTURES: Final = frozenset(
+    _JPEG + str(number)
+    for number in (*range(50, 67), 70, 80, 81, 90, 91, 92, 93, 110, 111, 112, 201, 202, 203)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stripped:
+    """Pixel data without what was attached to its frames.
+
+    Attributes
+    ----------
+    parts
+        The whole element in pieces, from its header to its delimiter; slices of the input where
+        nothing changed.
+    offsets, lengths
+        Values of ExtendedOffsetTable and ExtendedOffsetTableLengths (bytes, padding left out),
+        where the file had them; else None.
+    removed
+        How many segments, boxes and ends of frames went or became shorter.
+    """
+
+    parts: list[bytes | memoryview]
+    offsets: list[int] | None
+    lengths: list[int] | None
+    removed: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """One frame: the offsets of its fragments' tags, contents and ends, and what was found."""
+
+    fragments: list[tuple[int, int, int]]
+    walk: Walk
+    has_rest: bool  # behind its end, and not padding
+
+    @property
+    def changes(self) -> bool:
+        return bool(self.walk.edits) or self.has_rest
+
+
+def is_video(transfer_syntax: str) -> bool:
+    """Tell whether pixel data are MPEG-2, H.264 or HEVC, which `strip_segments` leaves alone.
+
+    >>> is_video("1.2.840.10008.1.2.4.102.1"), is_video("1.2.840.10008.1.2.4.50")
+    (True, False)
+    """
+    return transfer_syntax in _VIDEO or transfer_syntax.removesuffix(".1") in _VIDEO
+
+
+def strip_segments(
+    data: bytes | memoryview,
+    element: Element,
+    transfer_syntax: str,
+    *,
+    extended_offsets: Sequence[int] | None = None,
+    number_of_frames: int = 1,
+) -> Stripped | None:
+    """Take out of encapsulated pixel data what pixels do not need.
+
+    Kept are JFIF's APP0 (14 bytes, no thumbnail), Adobe's APP14 (12 bytes) and the colour transform
+    of JPEG-LS in APP8 ('mrfx', 5 bytes), all before the first scan only; of a JP2 file only the
+    codestream. A frame that changes becomes a single fragment; the others keep theirs. A Basic
+    Offset Table that does not point to frames is emptied, which the standard allows.
+
+    Parameters
+    ----------
+    data
+        The file (or the data set).
+    element
+        PixelData of undefined length in it.
+    transfer_syntax
+        The UID.
+    extended_offsets
+        Values of ExtendedOffsetTable, if the file has one.
+    number_of_frames
+        What NumberOfFrames says.
+
+    Returns
+    -------
+    Stripped or None
+        None if there is nothing to take out: the element stays as it is.
+
+    Raises
+    ------
+    preread.elements.MalformedFile
+        If a frame cannot be walked over, so that nobody can say what is in it.
+    """
+    if is_video(transfer_syntax):
+        return None
+    view = memoryview(data)
+    found = list(items(data, element.value, element.value_end, _EXPLICIT))
+    if not found or (len(found) == 1 and found[0][1] == found[0][2]):
+        return None  # no pixels
+    table, *fragments = found
+    if transfer_syntax not in _OF_PICTURES and not any(
+        bytes(view[start:end][:8]).startswith(BEGINNINGS) for _, start, end in found
+    ):
+        return None
+    frames = [_walked(view, group) for group in _grouped(view, fragments)]
+    _check_count(frames, number_of_frames, extended_offsets, element)
+    starts = [frame.fragments[0][0] - table[2] for frame in frames]
+    basic = _frames_pointed_at(view[table[1] : table[2]], starts)
+    is_sound = basic is not None and bytes(view[element.value_end :][4:8]) == bytes(4)
+    if extended_offsets is not None and list(extended_offsets) != starts:
+        is_sound = False
+    if is_sound and not any(frame.changes for frame in frames):
+        return None
+    return _written(view, element, frames, basic or [], has_extended=extended_offsets is not None)
+
+
+def _grouped(
+    view: memoryview, fragments: list[tuple[int, int, int]]
+) -> list[list[tuple[int, int, int]]]:
+    """Give each frame its fragments: a frame begins where a fragment begins with a picture.
+
+    Offset tables are not asked, because many are wrong. A marker for the beginning cannot stand
+    within entropy-coded data; where metadata imitate one, the walk over the frame before fails.
+    """
+    groups: list[list[tuple[int, int, int]]] = []
+    for fragment in fragments:
+        beginning = bytes(view[fragment[1] : fragment[2]][:8])
+        if beginning.startswith(BEGINNINGS) or not groups:
+            groups.append([])
+        groups[-1].append(fragment)
+    return groups
+
+
+def _walked(view: memoryview, fragments: list[tuple[int, int, int]]) -> _Frame:
+    _, start, end = fragments[0]
+    frame: bytes | memoryview = view[start:end]
+    if len(fragments) > 1:
+        frame = b"".join(view[start:end] for _, start, end in fragments)
+    try:
+        found = walk(frame)
+    except BrokenFrame as error:
+        raise MalformedFile(start + error.offset, _PIXEL_DATA, error.reason) from None
+    return _Frame(fragments, found, has_rest=not is_padding(frame[found.end :]))
+
+
+def _check_count(
+    frames: list[_Frame], expected: int, offsets: Sequence[int] | None, element: Element
+) -> None:
+    """Refuse to drop what may be another frame, and tables whose place nobody can tell."""
+    if len(frames) < expected and any(frame.has_rest for frame in frames):
+        reason = "fewer frames than NumberOfFrames says, and data behind the end of one"
+        raise MalformedFile(element.start, element.tag, reason)
+    if offsets is not None and len(offsets) != len(frames):
+        reason = "not as many frames as ExtendedOffsetTable has values"
+        raise MalformedFile(element.start, element.tag, reason)
+
+
+def _frames_pointed_at(table: memoryview, starts: list[int]) -> list[int] | None:
+    """Return the frames that a Basic Offset Table points at, None if it points elsewhere."""
+    if len(table) % 4:
+        return None
+    index_of = {start: index for index, start in enumerate(starts)}
+    pointed = [index_of.get(offset) for (offset,) in struct.iter_unpack("<I", table)]
+    found = [index for index in pointed if index is not None]
+    return found if len(found) == len(pointed) and found == sorted(set(found)) else None
+
+
+def _written(
+    view: memoryview,
+    element: Element,
+    frames: list[_Frame],
+    basic: list[int],
+    *,
+    has_extended: bool,
+) -> Stripped:
+    bodies, offsets, lengths = [], [], []
+    position = 0
+    for frame in frames:
+        # An Extended Offset Table wants one fragment for each frame (PS3.3 C.7.6.3.1.8).
+        if frame.changes or (has_extended and len(frame.fragments) > 1):
+            body, length = _rewritten(view, frame)
+        else:
+            body = [view[frame.fragments[0][0] : frame.fragments[-1][2]]]
+            length = frame.walk.end
+        bodies.append(body)
+        offsets.append(position)
+        lengths.append(length)
+        position += sum(map(len, body))
+    pointers = [offsets[index] for index in basic]
+    if any(pointer > _UNDEFINED for pointer in pointers):
+        pointers = []
+    vr = element.vr if element.vr in (b"", b"OW", b"UN") else b"OB"
+    encoding = Encoding(implicit=not vr, little=True)
+    beginning = encode_header(element.tag, vr, _UNDEFINED, encoding) + struct.pack(
+        f"<4sI{len(pointers)}I", _ITEM, 4 * len(pointers), *pointers
+    )
+    return Stripped(
+        parts=[beginning, *(part for body in bodies for part in body), _SEQUENCE_END],
+        offsets=offsets if has_extended else None,
+        lengths=lengths if has_extended else None,
+        removed=sum(frame.walk.removed + frame.has_rest for frame in frames),
+    )
+
+
+def _rewritten(view: memoryview, frame: _Frame) -> tuple[list[bytes | memoryview], int]:
+    """Return a frame as one fragment, and its length without padding."""
+    borders = list(accumulate((end - start for _, start, end in frame.fragments), initial=0))
+    kept: list[bytes | memoryview] = []
+    position = 0
+    for edit in (*frame.walk.edits, Edit(frame.walk.end, frame.walk.end)):
+        # A range of the frame lies in one fragment or goes on in the next ones.
+        index = bisect_right(borders, position) - 1
+        while position < edit.start:
+            start, until = frame.fragments[index][1], min(edit.start, borders[index + 1])
+            if position < until:
+                kept.append(
+                    view[start + position - borders[index] : start + until - borders[index]]
+                )
+            position, index = until, index + 1
+        kept.append(edit.replacement)
+        position = edit.end
+    length = sum(map(len, kept))
+    padding = b"\0" * (length % 2)
+    if length > _LONGEST_FRAGMENT:
+        raise MalformedFile(frame.fragments[0][0], _PIXEL_DATA, "a frame longer than a fragment")
+    item = struct.pack("<4sI", _ITEM, length + len(padding))
+    return [item, *(piece for piece in kept if len(piece)), *([padding] if padding else [])], length
