@@ -32,6 +32,7 @@ from preread.errors import SettingsError
 
 _CONFIGURATION = Path("orthanc.json")
 _FAILED = 1
+_STOPPED = 130  # as a shell tells of a SIGINT
 
 
 def deidentify(
@@ -93,8 +94,12 @@ def deidentify(
         jobs=jobs or len(os.sched_getaffinity(0)),
     )
     started = time.monotonic()
-    with _Bar() as bar:
-        summary = deidentify_folder(request, bar.show)
+    try:
+        with _Bar() as bar:
+            summary = deidentify_folder(request, bar.show)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on from here", err=True)
+        raise typer.Exit(_STOPPED) from None
     for name, reason in (*summary.losses, *summary.failures):
         typer.echo(f"{shown(name)}: {reason}", err=True)
     typer.echo(counted(summary))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sqlite3
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +14,12 @@ import pydicom
 import pytest
 
 from preread.deidentify import Deidentifier, DeidentifyOptions, Secret, SecretError
-from preread.deidentify.folders.errors import FolderError, WorkersError
+from preread.deidentify.folders.errors import FolderError, StorageError, WorkersError
 from preread.deidentify.folders.listing import LINK, is_dicom, is_directory
 from preread.deidentify.folders.one_file import Engine, EngineDescription, Kind, deidentify_file
 from preread.deidentify.folders.pool import DIED, Task, WorkerPool
 from preread.deidentify.folders.run import Request, Summary, deidentify_folder
-from preread.deidentify.folders.state import FOLDER
+from preread.deidentify.folders.state import FOLDER, FolderState
 
 PACKAGED = Path(pydicom.__file__).parent / "data" / "test_files"
 OTHER_UID = b"1.9.76543.1.2.9"
@@ -159,6 +160,7 @@ def test_links_out_of_the_source_are_told_and_not_followed(
     (place.source / "tree").symlink_to(outside)
     (place.source / "again").symlink_to(inside)
     (place.source / "round").symlink_to(place.source)
+    (place.source / "loop").symlink_to(place.source / "loop")
     os.mkfifo(place.source / "pipe")
 
     summary = place.run()
@@ -274,6 +276,24 @@ def test_a_lost_key_is_told(place: Place, images: Callable[[int], bytes]) -> Non
     place.key_file.unlink()
     with pytest.raises(SecretError, match="missing"):
         deidentify_folder(Request(place.source, place.destination, description, 1))
+
+
+def test_a_destination_that_cannot_be_written_ends_the_run_in_words(
+    place: Place, images: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.put("a", images(1))
+    place.run()
+    place.put("b", images(2))
+
+    def full(*_arguments: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(FolderState, "put", full)
+        with pytest.raises(StorageError, match="the same command goes on"):
+            place.run()
+    summary = place.run()
+    assert (summary.deidentified, summary.earlier, summary.failures) == (2, 1, [])
 
 
 @pytest.fixture

@@ -175,10 +175,13 @@ def test_a_terminal_sees_a_bar(source: Path, tmp_path: Path) -> None:
     assert b"3/3" in seen
 
 
-def test_a_killed_run_goes_on(tmp_path: Path, image: Callable[..., bytes]) -> None:
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_ended_goes_on(
+    tmp_path: Path, image: Callable[..., bytes], how: signal.Signals
+) -> None:
     source, out, key = tmp_path / "source", tmp_path / "out", tmp_path / "key"
     source.mkdir()
-    count = 600
+    count = 150
     for number in range(count):
         data = image(pixels=number.to_bytes(4, "big") * 20_000)
         uid = b"1.9.76543.1.2.3\0"
@@ -197,8 +200,9 @@ def test_a_killed_run_goes_on(tmp_path: Path, image: Callable[..., bytes]) -> No
             assert time.monotonic() < deadline
             time.sleep(0.005)
         children = children_of(process.pid)
-        process.send_signal(signal.SIGKILL)
+        process.send_signal(how)
         process.wait()
+    assert process.returncode == (130 if how is signal.SIGINT else -how)
     assert children
     wait_for_end(children)
     done = {path: path.stat().st_mtime_ns for path in out.rglob("*.dcm")}

@@ -11,3 +11,7 @@ class FolderError(SettingsError):
 
 class WorkersError(PrereadError):
     """The processes that de-identify cannot be kept alive."""
+
+
+class StorageError(PrereadError):
+    """The destination cannot be written any more."""

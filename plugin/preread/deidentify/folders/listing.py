@@ -82,9 +82,13 @@ def list_source(source: Path) -> Listing:
     if not source.is_dir():
         raise FolderError(f"{source}: expected a folder or a DICOM file")
     for path in _walk(source, source, listing):
-        status = path.lstat()
+        name = str(path.relative_to(source))
+        try:
+            status = path.lstat()
+        except OSError as error:
+            listing.unusable.append((name, f"it cannot be read ({error.strerror})"))
+            continue
         if stat.S_ISREG(status.st_mode):
-            name = str(path.relative_to(source))
             listing.files.append(Found(path, name, status.st_size, status.st_mtime_ns))
     listing.files.sort(key=lambda found: os.fsencode(found.name))
     listing.unusable.sort()
@@ -102,7 +106,7 @@ def _walk(root: Path, folder: Path, listing: Listing) -> Iterator[Path]:
             path = Path(here, name)
             if not path.is_symlink():
                 continue
-            if not path.resolve().is_relative_to(real_root):
+            if not Path(os.path.realpath(path)).is_relative_to(real_root):
                 listing.unusable.append((str(path.relative_to(root)), LINK))
         yield from (Path(here, name) for name in files)
 

@@ -6,6 +6,7 @@ import ctypes
 import filecmp
 import hashlib
 import os
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Final
 
 from preread.deidentify import DeidentificationError, Pseudonyms, Secret
 from preread.deidentify.folders.dicomdir import NAME, write_directory
-from preread.deidentify.folders.errors import FolderError
+from preread.deidentify.folders.errors import FolderError, StorageError
 from preread.deidentify.folders.layout import ByIdentifiers, ByNumbers, Layout, LayoutKind
 from preread.deidentify.folders.listing import Found, Listing, holds_directory, list_source
 from preread.deidentify.folders.one_file import EngineDescription, Kind, Outcome
@@ -96,18 +97,27 @@ def deidentify_folder(request: Request, progress: Progress | None = None) -> Sum
         If the key cannot be read.
     WorkersError
         If processes die that work on nothing.
+    StorageError
+        If the destination cannot be written.
     """
     check_apart(request.source, request.destination)
     secret = Secret.load_or_create(request.engine.key_file, request.engine.key_fingerprint)
     listing = list_source(request.source)
-    with FolderState(request.destination, secret, request.engine.options) as state:
-        run = _Run(request, state, listing)
-        run.do(progress or (lambda _done, _total: None))
-        if run.kind is LayoutKind.FILE_SET:
-            run.write_directory(Pseudonyms(secret))
-        _sync(request.destination)
-        run.summary.failures.sort()
-        return run.summary
+    try:
+        with FolderState(request.destination, secret, request.engine.options) as state:
+            run = _Run(request, state, listing)
+            run.do(progress or (lambda _done, _total: None))
+            if run.kind is LayoutKind.FILE_SET:
+                run.write_directory(Pseudonyms(secret))
+            _sync(request.destination)
+    except (OSError, sqlite3.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) else "its record cannot be kept"
+        raise StorageError(
+            f"{request.destination}: cannot be written ({reason}); when there is room again, the "
+            "same command goes on"
+        ) from None
+    run.summary.failures.sort()
+    return run.summary
 
 
 def check_apart(source: Path, destination: Path) -> None:
