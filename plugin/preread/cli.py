@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -205,36 +206,117 @@ def retry(
         raise typer.Exit(_FAILED)
 
 
-@app.command(
-    context_settings={
-        "allow_extra_args": True,
-        "ignore_unknown_options": True,
-        "help_option_names": [],
-    }
-)
+# Commands whose own arguments are known where they are defined, which is imported when they run.
+_DELEGATED = {
+    "allow_extra_args": True,
+    "ignore_unknown_options": True,
+    "help_option_names": [],
+}
+
+
+@app.command(context_settings=_DELEGATED)
 def train(context: typer.Context) -> None:
     """Train a network on a folder of images; see `preread train --help`."""
     from preread.training import command  # noqa: PLC0415 - not needed for help
 
-    inner = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    inner.command()(command.train)
-    inner(args=context.args, prog_name="preread train")
+    _delegate(context, command.train)
 
 
-@app.command(
-    context_settings={
-        "allow_extra_args": True,
-        "ignore_unknown_options": True,
-        "help_option_names": [],
-    }
-)
+@app.command(context_settings=_DELEGATED)
 def deidentify(context: typer.Context) -> None:
     """De-identify a folder of DICOM files; see `preread deidentify --help`."""
     from preread.deidentify import command  # noqa: PLC0415 - not needed for help
 
+    _delegate(context, command.deidentify)
+
+
+@app.command(context_settings=_DELEGATED)
+def reidentify(context: typer.Context) -> None:
+    """Bring files back to what they were, with a key; see `preread reidentify --help`."""
+    from preread.deidentify import reidentify_command  # noqa: PLC0415 - not needed for help
+
+    _delegate(context, reidentify_command.reidentify)
+
+
+def _delegate(context: typer.Context, command: Callable[..., None]) -> None:
     inner = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    inner.command()(command.deidentify)
-    inner(args=context.args, prog_name="preread deidentify")
+    inner.command()(command)
+    inner(args=context.args, prog_name=f"preread {context.info_name}")
+
+
+quarantine_app = typer.Typer(
+    help="What is kept outside Orthanc because it is not safe, or not yet.", no_args_is_help=True
+)
+app.add_typer(quarantine_app, name="quarantine")
+
+
+@quarantine_app.command("list")
+def list_quarantine(
+    config: Configuration = None,
+    url: Url = "",
+    username: Username = "",
+    password: Password = "",
+) -> None:
+    """List what waits for a look at its pixels, and what cannot be made safe."""
+    with _Orthanc.of(config, url, username, password).open() as pacs:
+        found = pacs.json("/preread/quarantine")
+    table = _table("ID", "State", "Time", "Origin", "Size", "Reason")
+    for entry in found:
+        table.add_row(
+            *(str(entry[key]) for key in ("ID", "State", "Time", "Origin", "Size", "Reason"))
+        )
+    _show(table)
+
+
+@quarantine_app.command("retry")
+def retry_quarantined(
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="As `list` shows them.")],
+    config: Configuration = None,
+    url: Url = "",
+    username: Username = "",
+    password: Password = "",
+) -> None:
+    """Send objects the way of what arrives once more."""
+    from preread.runner.pacs import PacsRefusedError  # noqa: PLC0415 - not needed for help
+
+    failures = 0
+    with _Orthanc.of(config, url, username, password).open() as pacs:
+        for one in ids:
+            try:
+                pacs.post(f"/preread/quarantine/{one}/retry")
+            except PacsRefusedError as error:
+                failures += 1
+                typer.echo(f"{one}: {error}", err=True)
+    typer.echo(f"{len(ids) - failures} of {len(ids)} are tried again")
+    if failures:
+        raise typer.Exit(_FAILED)
+
+
+@quarantine_app.command("export")
+def export_quarantined(
+    identity: Annotated[str, typer.Argument(metavar="ID", help="As `list` shows it.")],
+    file: Annotated[Path, typer.Argument(help="Where to write it; it is not replaced.")],
+    config: Configuration = None,
+) -> None:
+    """Decrypt an object into a file, WITH ALL THAT IDENTIFIES, where the key file is at hand."""
+    from preread.deidentify import Secret  # noqa: PLC0415 - not needed for help
+    from preread.deidentify.quarantine import Quarantine  # noqa: PLC0415
+    from preread.settings import site_from_file  # noqa: PLC0415
+
+    site = site_from_file(_configuration(config))
+    if not site.key_file.exists():
+        raise SettingsError(f"Preread.Deidentify.KeyFile: {site.key_file} is missing")
+    key = Secret.load_or_create(site.key_file).derive("quarantine")
+    data = Quarantine(site.quarantine_folder, key).read(identity)
+    try:
+        with open(file, "xb", opener=_privately) as output:
+            output.write(data)
+    except OSError as error:
+        raise SettingsError(f"{file}: cannot be written ({error.strerror})") from None
+
+
+def _privately(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 @app.command()

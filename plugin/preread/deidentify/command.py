@@ -72,6 +72,13 @@ def deidentify(
         ),
     ] = None,
     jobs: Annotated[int, typer.Option(help="Processes; 0: all cores.", min=0, max=1024)] = 0,
+    audit: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file to append one JSON line for each object to. Keep it apart from DST.",
+            dir_okay=False,
+        ),
+    ] = None,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -83,14 +90,14 @@ def deidentify(
     """De-identify a folder. SRC is never changed; a run that was stopped goes on where it was."""
     log.configure(None, console=True)
     key_file, options = _chosen(config, key, option or [])
-    for path, name in ((key_file, "the key"), (report, "the report")):
+    for path, name in ((key_file, "the key"), (report, "the report"), (audit, "the audit trail")):
         if path is not None and path.resolve().is_relative_to(destination.resolve()):
             raise SettingsError(f"{name} must not lie in DST, which may be handed on")
     check_apart(source, destination)
     request = Request(
         source=source,
         destination=destination,
-        engine=_engine(key_file, earlier_key(destination), options),
+        engine=_engine(key_file, earlier_key(destination), options, audit),
         jobs=jobs or len(os.sched_getaffinity(0)),
     )
     started = time.monotonic()
@@ -135,7 +142,10 @@ def _chosen(
 
 
 def _engine(
-    key_file: Path, expected_fingerprint: str | None, options: DeidentifyOptions
+    key_file: Path,
+    expected_fingerprint: str | None,
+    options: DeidentifyOptions,
+    audit: Path | None,
 ) -> EngineDescription:
     is_new = not key_file.exists()
     secret = Secret.load_or_create(key_file, expected_fingerprint)
@@ -145,7 +155,9 @@ def _engine(
             "somebody else",
             err=True,
         )
-    return EngineDescription(key_file.resolve(), secret.fingerprint, options)
+    return EngineDescription(
+        key_file.resolve(), secret.fingerprint, options, None if audit is None else audit.resolve()
+    )
 
 
 def counted(summary: Summary) -> str:

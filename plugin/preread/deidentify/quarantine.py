@@ -193,6 +193,18 @@ class Quarantine:
                 file.write(note)
         return tries
 
+    def forget_failures(self, id: str) -> None:  # noqa: A002
+        """Take back the notes: what failed was not the entry's fault.
+
+        Raises
+        ------
+        QuarantineError
+            If the notes cannot be removed.
+        """
+        path = self._path(id)
+        with _errors(f"{id}: its failures cannot be taken back"), self._lock():
+            path.with_suffix(_NOTE).unlink(missing_ok=True)
+
     def delete(self, id: str) -> None:  # noqa: A002
         """Remove an entry for good; that it is gone already is no error.
 

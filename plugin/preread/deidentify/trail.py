@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from preread.deidentify.audit import AuditLog, Outcome, digest_of
-from preread.deidentify.deidentifier import Deidentified
+from preread.deidentify.deidentifier import Deidentified, DeidentifyOptions
 from preread.deidentify.options import BASIC_PROFILE
 from preread.deidentify.profile import profile_of
 from preread.errors import PrereadError
@@ -123,9 +124,21 @@ def trail_of(site: Site) -> Trail | None:
         max_bytes=settings.audit.max_megabytes * 2**20,
         files=settings.audit.files,
     )
-    edition = profile_of().edition
-    return Trail(
-        log,
-        f"Basic Application Level Confidentiality Profile, PS3.15 {edition}",
-        encrypted=bool(settings.recipients),
-    )
+    return _trail(log, encrypted=bool(settings.recipients))
+
+
+def trail_at(path: Path, options: DeidentifyOptions) -> Trail:
+    """Return what writes audit lines into a file of one's own.
+
+    Raises
+    ------
+    preread.deidentify.audit.AuditError
+        If the file cannot be opened.
+    """
+    log = AuditLog(path, source="preread deidentify")
+    return _trail(log, encrypted=bool(options.recipients))
+
+
+def _trail(log: AuditLog, *, encrypted: bool) -> Trail:
+    profile = f"Basic Application Level Confidentiality Profile, PS3.15 {profile_of().edition}"
+    return Trail(log, profile, encrypted=encrypted)

@@ -12,6 +12,7 @@ import structlog
 
 from preread.deidentify import Pseudonyms, Secret
 from preread.deidentify.pixels.complete import CompleteDeidentifier
+from preread.deidentify.trail import trail_of
 from preread.errors import SettingsError
 from preread.imaging import open_image
 from preread.ledger.journal import Journal
@@ -159,6 +160,6 @@ def _writer(site: Site, pacs: Pacs, secret: Secret) -> Writer:
         Announcer(secret.derive("announcement")),
         mode=settings.deidentify.mode,
         placement=settings.predictions.placement,
-        deidentifier=CompleteDeidentifier(secret, site.deidentify_options),
+        deidentifier=CompleteDeidentifier(secret, site.deidentify_options, trail_of(site), "copy"),
         uids=Pseudonyms(secret),
     )

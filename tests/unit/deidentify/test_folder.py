@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 import os
 import shutil
 import signal
@@ -354,8 +357,6 @@ def test_a_file_that_grows_meanwhile_is_not_stored(
 def test_an_object_whose_pixels_nobody_can_look_at_is_not_stored(
     place: Place, images: Callable[[int], bytes], tmp_path: Path
 ) -> None:
-    import dataclasses
-
     from preread.deidentify.pixels.policy import Look
 
     source, target = place.put("a", images(1)), tmp_path / "target"
@@ -370,17 +371,20 @@ def test_an_object_whose_pixels_nobody_can_look_at_is_not_stored(
     assert (outcome.kind, target.exists()) == (Kind.FAILED, False)
     assert "pixels" in outcome.reason
 
-    class Cleaner:
-        def clean(self, data: bytes, look: Look) -> Cleaner:
-            assert look is Look.TEXT
-            self.data = data + b"cleaned"
-            return self
 
-        data = b""
-
-    outcome = deidentify_file(source, target, dataclasses.replace(engine, cleaner=Cleaner()))
-    assert outcome.kind is Kind.DEIDENTIFIED
-    assert target.read_bytes() == deidentifier.deidentify(source.read_bytes()).data + b"cleaned"
+def test_each_file_has_its_audit_line(
+    place: Place, images: Callable[[int], bytes], tmp_path: Path
+) -> None:
+    place.put("a", images(1))
+    place.put("b", images(2)[:400])
+    audit = tmp_path / "audit.jsonl"
+    engine = Engine.build(dataclasses.replace(place.description(), audit=audit))
+    for name in ("a", "b"):
+        deidentify_file(place.source / name, tmp_path / "target", engine)
+    first, second = (json.loads(line) for line in audit.read_text().splitlines())
+    assert int(first["EventIdentification"]["EventOutcomeIndicator"]) == 0
+    assert int(second["EventIdentification"]["EventOutcomeIndicator"]) == 8
+    assert hashlib.sha256(images(1)).hexdigest() in json.dumps(first)
 
 
 @pytest.mark.shared_data

@@ -17,15 +17,18 @@ import structlog
 from preread.deidentify import (
     DeidentificationError,
     Deidentified,
-    Deidentifier,
     DeidentifyOptions,
     Secret,
 )
 from preread.deidentify.folders.listing import is_dicom, is_directory
-from preread.deidentify.pixels.policy import Look
+from preread.deidentify.pixels.complete import CompleteDeidentifier
+from preread.deidentify.trail import trail_at
+from preread.errors import PrereadError
 
 _CHUNK: Final = 8 * 2**20  # bytes
 _MOST_PIECES: Final = 512  # of one write; POSIX promises 16, Linux takes 1024
+
+_SENDER: Final = "folder"
 
 _logger = structlog.get_logger(__name__)
 
@@ -82,26 +85,22 @@ class EngineDescription:
         Of the secret that the run began with.
     options
         What is chosen.
+    audit
+        The file for the audit trail; None where none is wanted.
     """
 
     key_file: Path
     key_fingerprint: str
     options: DeidentifyOptions
+    audit: Path | None = None
 
 
-class Cleaned(Protocol):
-    """What came of a look at the pixels."""
+class Deidentifies(Protocol):
+    """What de-identifies a file; `CompleteDeidentifier` does."""
 
-    @property
-    def data(self) -> bytes:
-        """The whole file."""
-
-
-class PixelCleaner(Protocol):
-    """What looks at the pixels of an object whose header is de-identified."""
-
-    def clean(self, data: bytes, look: Look) -> Cleaned:
-        """Return the object with nothing left in its pixels that was to be looked for."""
+    def deidentify(self, data: bytes | memoryview, /) -> Deidentified:
+        """Return a file without its identity."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +110,10 @@ class Engine:
     Attributes
     ----------
     deidentifier
-        The byte engine.
-    cleaner
-        What looks at pixels; without it objects whose pixels must be looked at fail.
+        For header and pixels.
     """
 
-    deidentifier: Deidentifier
-    cleaner: PixelCleaner | None = None
+    deidentifier: Deidentifies
 
     @classmethod
     def build(cls, description: EngineDescription) -> Self:
@@ -127,9 +123,14 @@ class Engine:
         ------
         preread.deidentify.SecretError
             If the key cannot be read or is not the one that the run began with.
+        preread.deidentify.audit.AuditError
+            If the audit trail cannot be opened.
         """
         secret = Secret.load_or_create(description.key_file, description.key_fingerprint)
-        return cls(Deidentifier(secret, description.options))
+        trail = None
+        if description.audit is not None:
+            trail = trail_at(description.audit, description.options)
+        return cls(CompleteDeidentifier(secret, description.options, trail, _SENDER))
 
 
 def deidentify_file(source: Path, target: Path, engine: Engine) -> Outcome:
@@ -152,7 +153,7 @@ def deidentify_file(source: Path, target: Path, engine: Engine) -> Outcome:
     outcome = Outcome(Kind.FAILED)
     try:
         outcome = _deidentified(source, target, engine)
-    except DeidentificationError as error:
+    except PrereadError as error:
         outcome = Outcome(Kind.FAILED, str(error))
     except OSError as error:
         outcome = Outcome(Kind.FAILED, f"cannot be read or written ({error.strerror})")
@@ -179,7 +180,9 @@ def _deidentified(source: Path, target: Path, engine: Engine) -> Outcome:
         if is_directory(data):
             return Outcome(Kind.DIRECTORY)
         done = engine.deidentifier.deidentify(data)
-        size = _write(output.fileno(), _parts(done, engine), _forgetting(mapping))
+        if done.look:
+            raise DeidentificationError(None, "its pixels must be looked at, and were not")
+        size = _write(output.fileno(), done.parts, _forgetting(mapping))
         return Outcome(
             Kind.DEIDENTIFIED,
             PatientID=done.PatientID,
@@ -190,15 +193,6 @@ def _deidentified(source: Path, target: Path, engine: Engine) -> Outcome:
             counts=dict(done.counts),
             lost=done.lost,
         )
-
-
-def _parts(done: Deidentified, engine: Engine) -> Iterable[bytes | memoryview]:
-    """Return the new file in pieces, after a look at its pixels where one is due."""
-    if not done.look:
-        return done.parts
-    if engine.cleaner is None:
-        raise DeidentificationError(None, "its pixels must be looked at, and nothing here can")
-    return [engine.cleaner.clean(done.data, done.look).data]
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from preread.deidentify.errors import DeidentificationError
 from preread.deidentify.options import Option
 from preread.deidentify.pixels.policy import Look
 from preread.deidentify.secret import Secret
+from preread.deidentify.trail import Trail
 
 if TYPE_CHECKING:
     from preread.deidentify.pixels.cleaning import PixelCleaner
@@ -44,9 +46,21 @@ class CompleteDeidentifier:
         What pseudonyms are made from.
     options
         What may be chosen.
+    trail
+        Writes an audit line for each object; None writes none.
+    sender
+        Where objects come from, for that line.
     """
 
-    def __init__(self, secret: Secret, options: DeidentifyOptions) -> None:
+    def __init__(
+        self,
+        secret: Secret,
+        options: DeidentifyOptions,
+        trail: Trail | None = None,
+        sender: str = "",
+    ) -> None:
+        self._trail = trail
+        self._sender = sender
         self._deidentifier = Deidentifier(secret, options)
         self._make_cleaner = partial(pixel_cleaner, secret, options)
         self._cleaner: PixelCleaner | None = None
@@ -58,7 +72,21 @@ class CompleteDeidentifier:
         ------
         preread.deidentify.DeidentificationError
             If it cannot be made safe.
+        preread.deidentify.audit.AuditError
+            If that cannot be written down.
         """
+        began = time.perf_counter()
+        try:
+            done = self._done(data)
+        except DeidentificationError as error:
+            if self._trail is not None:
+                self._trail.refused(data, error, self._sender, began)
+            raise
+        if self._trail is not None:
+            self._trail.deidentified(data, done, self._sender, began)
+        return done
+
+    def _done(self, data: bytes | memoryview) -> Deidentified:
         done = self._deidentifier.deidentify(data)
         if done.look is Look.NONE:
             return done
