@@ -250,7 +250,7 @@ class Deidentifier:
             if not look & _LOOKED_FOR.get(option, Look.NONE)
         )
         pixels = stored_pixels(header)
-        written = self._written(header, identity, done, methods) | pixels.written
+        written = {**self._written(header, identity, done, methods), **pixels.written}
         rewriting = self._rewriting(header, identity)
         elements = header.all_elements
         if pixels.element is not None:

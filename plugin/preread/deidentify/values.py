@@ -11,10 +11,7 @@ from functools import cache, cached_property
 from typing import Final
 
 from pydicom._uid_dict import UID_dictionary
-from pydicom.datadict import (  # type: ignore[attr-defined]  # public by pydicom's own manual
-    keyword_for_tag,
-    tag_for_keyword,
-)
+from pydicom.datadict import keyword_for_tag, tag_for_keyword
 
 from preread.deidentify.dates import DateShift
 from preread.deidentify.descriptors import TextCleaner

@@ -16,7 +16,13 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from preread.deidentify import Deidentifier, DeidentifyOptions, Secret, SecretError
+from preread.deidentify import (
+    Deidentified,
+    Deidentifier,
+    DeidentifyOptions,
+    Secret,
+    SecretError,
+)
 from preread.deidentify.folders.errors import FolderError, StorageError, WorkersError
 from preread.deidentify.folders.listing import LINK, is_dicom, is_directory
 from preread.deidentify.folders.one_file import Engine, EngineDescription, Kind, deidentify_file
@@ -342,7 +348,7 @@ def test_a_file_that_grows_meanwhile_is_not_stored(
     deidentifier = place.engine()
 
     class Slow(Deidentifier):
-        def deidentify(self, data: bytes | memoryview) -> object:  # type: ignore[override]
+        def deidentify(self, data: bytes | memoryview) -> Deidentified:
             with source.open("ab") as file:
                 file.write(b"more")
             return deidentifier.deidentify(data)
@@ -363,7 +369,7 @@ def test_an_object_whose_pixels_nobody_can_look_at_is_not_stored(
     deidentifier = place.engine()
 
     class Looking(Deidentifier):
-        def deidentify(self, data: bytes | memoryview) -> object:  # type: ignore[override]
+        def deidentify(self, data: bytes | memoryview) -> Deidentified:
             return dataclasses.replace(deidentifier.deidentify(data), look=Look.TEXT)
 
     engine = Engine(Looking(Secret.load_or_create(place.key_file)))
