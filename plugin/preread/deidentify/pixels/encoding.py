@@ -1,0 +1,156 @@
+"""Frames that were changed, encoded without loss, and checked by decoding them again.
+
+A transfer syntax that is lossless and can be written stays (RLE, JPEG-LS, JPEG 2000); from another
+one pixels go to JPEG-LS Lossless, which the decoders in PACS and browsers have; what no codec can
+hold (1, 32 or 64 bits) is written uncompressed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.encaps import encapsulate
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.encoders.base import get_encoder
+from pydicom.uid import (
+    UID,
+    ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    JPEG2000Lossless,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+from preread.imaging.decode import DEFLATED_IMAGE_FRAME, Decoded
+from preread.imaging.layout import Layout
+
+LOSSLESS: Final = frozenset(
+    (
+        RLELossless,
+        JPEGLSLossless,
+        JPEG2000Lossless,
+        JPEGLossless,
+        JPEGLosslessSV1,
+        HTJ2KLossless,
+        HTJ2KLosslessRPCL,
+        UID(DEFLATED_IMAGE_FRAME),
+    )
+)
+"""Encapsulated transfer syntaxes that lose nothing: their pixels never were lossy by them."""
+
+_WRITTEN: Final = (RLELossless, JPEGLSLossless, JPEG2000Lossless)
+
+
+class NotEncodable(Exception):
+    """An encoder does not give back what it was given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Pixel data, newly written.
+
+    Attributes
+    ----------
+    value
+        Of the element.
+    syntax
+        Its transfer syntax.
+    PhotometricInterpretation
+        Of the pixels in it.
+    """
+
+    value: bytes
+    syntax: UID
+    PhotometricInterpretation: str
+
+
+def syntaxes_for(syntax: UID) -> tuple[UID, ...]:
+    """Return the transfer syntaxes to write pixels in that came in another, the best first.
+
+    >>> [one.name for one in syntaxes_for(JPEGLosslessSV1)]
+    ['JPEG-LS Lossless Image Compression', 'Explicit VR Little Endian']
+    """
+    return (syntax if syntax in _WRITTEN else JPEGLSLossless, ExplicitVRLittleEndian)
+
+
+def encoded(frames: Iterable[Decoded], layout: Layout, syntax: UID) -> Encoded:
+    """Encode all frames.
+
+    Parameters
+    ----------
+    frames
+        Stored values, each frame in the same colours.
+    layout
+        What the data set says of them, but for colours, planes and the high bit.
+    syntax
+        One of `syntaxes_for`.
+
+    Raises
+    ------
+    NotEncodable
+        If the transfer syntax cannot hold them.
+    """
+    if not syntax.is_encapsulated:
+        return _uncompressed(frames, layout)
+    photometric, parts = "", []
+    for frame in frames:
+        photometric = _written_photometric(frame.photometric, syntax)
+        parts.append(_checked_frame(frame.values, photometric, layout, syntax))
+    has_table = sum(len(part) + 8 for part in parts) < 2**32
+    return Encoded(encapsulate(parts, has_bot=has_table), syntax, photometric)
+
+
+def _written_photometric(decoded: str, syntax: UID) -> str:
+    """Return the colours in a codestream: JPEG 2000 turns RGB into YBR_RCT by itself."""
+    return "YBR_RCT" if decoded == "RGB" and syntax == JPEG2000Lossless else decoded
+
+
+def _checked_frame(values: NDArray[Any], photometric: str, layout: Layout, syntax: UID) -> bytes:
+    options: dict[str, Any] = {
+        "rows": layout.Rows,
+        "columns": layout.Columns,
+        "samples_per_pixel": layout.SamplesPerPixel,
+        "number_of_frames": 1,
+        "bits_allocated": layout.BitsAllocated,
+        "bits_stored": layout.BitsStored,
+        "pixel_representation": layout.PixelRepresentation,
+        "photometric_interpretation": photometric,
+        "planar_configuration": 0,
+    }
+    if values.dtype.kind not in "iu":
+        raise NotEncodable
+    try:
+        frame = bytes(get_encoder(syntax).encode(np.ascontiguousarray(values), **options))
+        again, _ = get_decoder(syntax).as_array(
+            encapsulate([frame], has_bot=False),
+            index=0,
+            raw=True,
+            **(options | {"pixel_keyword": "PixelData"}),
+        )
+    except Exception as error:  # codecs raise whatever they like
+        raise NotEncodable from error
+    if not np.array_equal(again, values):
+        raise NotEncodable
+    return frame
+
+
+def _uncompressed(frames: Iterable[Decoded], layout: Layout) -> Encoded:
+    photometric, parts = "", []
+    for frame in frames:
+        photometric = frame.photometric
+        values = frame.values
+        if layout.BitsAllocated == 1:
+            parts.append(values.astype(np.uint8).tobytes())
+        else:
+            parts.append(values.astype(values.dtype.newbyteorder("<")).tobytes())
+    value = b"".join(parts)
+    if layout.BitsAllocated == 1:
+        value = np.packbits(np.frombuffer(value, np.uint8), bitorder="little").tobytes()
+    return Encoded(value + b"\0" * (len(value) % 2), ExplicitVRLittleEndian, photometric)
