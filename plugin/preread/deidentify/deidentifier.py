@@ -58,6 +58,7 @@ _SERIES_INSTANCE_UID: Final = 0x0020000E
 _PIXELS: Final = 0x7FE0
 
 _WRITTEN: Final = (
+    _SOP_CLASS_UID,
     _SOP_INSTANCE_UID,
     _PATIENT_NAME,
     _PATIENT_ID,
@@ -337,6 +338,7 @@ class Deidentifier:
                 self._marks[encoding, done] = found
         written = dict(found)
         for tag, vr, text in (
+            (_SOP_CLASS_UID, b"UI", identity.sop_class),
             (_PATIENT_NAME, b"PN", identity.patient),
             (_PATIENT_ID, b"LO", identity.patient),
             (_STUDY_INSTANCE_UID, b"UI", identity.study),
