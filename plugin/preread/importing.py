@@ -123,7 +123,7 @@ def send(pacs: OrthancPacs, path: Path, tags: Mapping[str, str]) -> str:
     Returns
     -------
     str
-        Orthanc's id of the instance.
+        Orthanc's id of the instance; empty if Preread keeps it for now (GET /preread/quarantine).
 
     Raises
     ------
@@ -149,4 +149,4 @@ def send(pacs: OrthancPacs, path: Path, tags: Mapping[str, str]) -> str:
         return outcome.instance
     if isinstance(outcome, Refused):
         raise NotImportedError(f"{path}: {outcome.reason}")
-    raise NotImportedError(f"{path}: Orthanc discarded it")
+    return ""  # taken, and kept until its pixels have been looked at, or in the quarantine
