@@ -97,12 +97,18 @@ def test_what_is_stored_already_is_no_failure(folder: Path) -> None:
     assert send(pacs, folder / "b/1", {}) == "i"
 
 
+def test_what_is_held_for_a_look_at_its_pixels_is_no_failure(folder: Path) -> None:
+    pacs = orthanc(httpx.Response(200, json={"ID": "", "Status": "FilteredOut"}))
+    assert send(pacs, folder / "b/1", {}) == ""
+    pacs = orthanc(httpx.Response(202, json={"Status": "Held"}))
+    assert send(pacs, folder / "a.png", {}) == ""
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
         (httpx.Response(400, json={"Message": "Bad file format"}), "Bad file format"),
         (httpx.Response(500), "HTTP 500"),
-        (httpx.Response(200, json={"ID": "", "Status": "FilteredOut"}), "discarded"),
         (httpx.Response(200, text="hello"), "is the URL that of"),
     ],
 )
