@@ -1,5 +1,7 @@
 """C-STORE of 200 CT slices: bare Orthanc, with Preread, and with a plain pydicom callback.
 
+Preread's runner is up and idle.
+
 Each round sends the same files to all three in turn, so that a busy machine slows all alike; the
 ratio is that of the medians.
 """
@@ -17,19 +19,22 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.slices import write_series
-from tests.integration.pacs import ROOT, Pacs
+from tests.integration.pacs import ROOT, Pacs, eventually
 
 COUNT = int(os.environ.get("BENCH_SLICES", "200"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
-IDLE = {"Deidentify": {"Mode": "incoming"}, "Runner": {"Start": False}}
+# The runner is there and has nothing to read: no model is wanted.
+IDLE = {"Deidentify": {"Mode": "incoming"}, "Models": {"Run": []}}
 
 
 def nodes(folder: Path) -> dict[str, Pacs]:
     """Start the three nodes."""
     environment = {"BENCH_PREFIX": sys.prefix, "BENCH_DATABASE": str(folder / "seen.sqlite")}
+    preread = Pacs(folder / "preread", IDLE).start()
+    eventually(lambda: (preread.get("/preread/status")["Runner"]["Status"] or {}).get("Engine"))
     return {
         "bare Orthanc": Pacs(folder / "bare", None).start(),
-        "Preread": Pacs(folder / "preread", IDLE).start(),
+        "Preread": preread,
         "pydicom callback": Pacs(
             folder / "pydicom", IDLE, script=ROOT / "bench" / "pydicom_hook.py"
         ).start(environment),
