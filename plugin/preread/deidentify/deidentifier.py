@@ -289,7 +289,7 @@ class Deidentifier:
             header.text(_PATIENT_BIRTH_DATE),
             uids[_STUDY_INSTANCE_UID],
         )
-        known = header.PatientID.strip() == patient
+        known = patient in (header.PatientID.strip(), header.text(_PATIENT_NAME).strip())
         moved = Option.RETAIN_LONGITUDINAL_MODIFIED_DATES in self._options.options
         return _Identity(
             patient=patient,
