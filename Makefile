@@ -44,8 +44,9 @@ bench: installed ## the speed figures of the README
 	  $(python) -m bench.$$(basename $$part .py) || exit 1; \
 	done
 
-docs: installed ## write docs/settings.md anew
+docs: installed ## write docs/settings.md and docs/deidentification.md anew
 	.venv/bin/preread settings > docs/settings.md
+	$(python) -m preread.deidentify.reference > docs/deidentification.md
 
 installed:
 	@.ci/setup test

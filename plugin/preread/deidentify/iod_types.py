@@ -2,7 +2,7 @@
 
 Table E.1-1 of PS3.15 has conditional actions such as X/Z/D: removed where the IOD makes the
 attribute optional, emptied where it may be empty, a dummy where it must have a value. PS3.3 says
-which it is, module by module; what follows from it for the fifty attributes of such rows is package
+which it is, module by module; what follows from it for the attributes of such rows is package
 data. Of an attribute in several modules of an IOD the strictest type holds, of conditional types
 the unconditional one, and modules that an object need not have count too: a dummy or an empty value
 too many is harmless, one too few makes an object invalid.
@@ -45,6 +45,15 @@ def types_of(sop_class_uid: str) -> Mapping[int, int] | None:
     2
     """
     return _by_sop_class().get(sop_class_uid.strip("\0 "))
+
+
+def known_sop_classes() -> tuple[str, ...]:
+    """Return the SOP classes for which `types_of` has an answer.
+
+    >>> "1.2.840.10008.5.1.4.1.1.2" in known_sop_classes()
+    True
+    """
+    return tuple(_by_sop_class())
 
 
 @cache
