@@ -69,6 +69,7 @@ def whole_hook(folder: Path) -> Callable[[bytes], object]:
     receive = importlib.import_module("preread.hooks.receive")
     failures = importlib.import_module("preread.hooks.failures")
     safekeeping = importlib.import_module("preread.hooks.safekeeping")
+    choices = importlib.import_module("preread.hooks.choices")
     journal = Journal(folder / "journal.sqlite")
     receiver = receive.Receiver(
         mode=Mode.INCOMING,
@@ -79,8 +80,9 @@ def whole_hook(folder: Path) -> Callable[[bytes], object]:
         failures=failures.Failures(journal),
         safekeeping=safekeeping.Safekeeping(
             held=Quarantine(folder / "held", b"k" * 32),
+            choices=choices.HeldChoices(folder / "choices"),
             quarantined=Quarantine(folder / "quarantine", b"k" * 32),
-            trail=Trail(AuditLog(folder / "audit.jsonl", source="bench"), "Basic", encrypted=False),
+            trail=Trail(AuditLog(folder / "audit.jsonl", source="bench"), "Basic"),
         ),
     )
 

@@ -15,6 +15,7 @@ from preread.deidentify.envelope import (
     Recipients,
     attributes_item,
     content_transfer_syntax,
+    is_sequence_of_envelopes,
     modified_attributes,
 )
 from preread.deidentify.errors import DeidentificationError
@@ -149,6 +150,10 @@ class Deidentified:
         What must still be looked at before the object may be stored.
     lost
         Tags of elements that were removed because they could not be read, with the reason.
+    sealed
+        Whether there is a way back for recipients.
+    looked
+        Whether its pixels were looked at before it came, by somebody with this key.
     """
 
     parts: tuple[Part, ...]
@@ -162,6 +167,8 @@ class Deidentified:
     options: frozenset[Option]
     look: Look
     lost: tuple[tuple[int, str], ...]
+    sealed: bool
+    looked: bool
 
     @property
     def data(self) -> bytes:
@@ -277,6 +284,8 @@ class Deidentifier:
             options=done,
             look=look,
             lost=tuple(rewriting.lost),
+            sealed=ENCRYPTED_ATTRIBUTES_SEQUENCE in written,
+            looked=bool(methods),
         )
 
     def _identity(self, header: Header) -> _Identity:
@@ -348,7 +357,8 @@ class Deidentifier:
             written[tag] = encode_element(tag, vr, text.encode("ascii"), encoding)
         if identity.was_ours:
             kept = header.whole(ENCRYPTED_ATTRIBUTES_SEQUENCE)
-            if kept:  # the way back of the first time; there is no other
+            # The way back of the first time, for there is no other; and not what poses as one.
+            if kept and is_sequence_of_envelopes(kept, encoding):
                 written[ENCRYPTED_ATTRIBUTES_SEQUENCE] = kept
         elif self._recipients is not None:
             written[ENCRYPTED_ATTRIBUTES_SEQUENCE] = b""  # when all is known that has changed

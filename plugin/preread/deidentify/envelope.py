@@ -18,7 +18,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from preread.elements import Encoding, encode_element, encode_header
+from preread.elements import (
+    BIG_ENDIAN,
+    EXPLICIT,
+    IMPLICIT,
+    Element,
+    Encoding,
+    MalformedFile,
+    encode_element,
+    encode_header,
+    items,
+    read_element,
+    scan,
+)
 from preread.errors import PrereadError
 
 if TYPE_CHECKING:
@@ -51,6 +63,8 @@ the sealed attributes was not there.
 SMALLEST_KEY: Final = 2048
 """Bits of an RSA key below which a recipient is refused."""
 
+_ENVELOPED_DATA: Final = bytes.fromhex("06092a864886f70d010703")  # its OBJECT IDENTIFIER in DER
+_SYNTAXES: Final = frozenset((IMPLICIT, EXPLICIT, BIG_ENDIAN))
 _LARGEST_FILE: Final = 2**20
 _LARGEST_SEQUENCE: Final = 2**32 - 2
 _SEQUENCE_OF_DER: Final = 0x30
@@ -265,8 +279,8 @@ def content_transfer_syntax(encoding: Encoding) -> str:
     '1.2.840.10008.1.2.1'
     """
     if encoding.implicit:
-        return "1.2.840.10008.1.2"
-    return "1.2.840.10008.1.2.1" if encoding.little else "1.2.840.10008.1.2.2"
+        return IMPLICIT
+    return EXPLICIT if encoding.little else BIG_ENDIAN
 
 
 def attributes_item(sealed: bytes, transfer_syntax: str, encoding: Encoding) -> bytes:
@@ -291,6 +305,37 @@ def attributes_item(sealed: bytes, transfer_syntax: str, encoding: Encoding) -> 
     return encode_element(
         ENCRYPTED_CONTENT_TRANSFER_SYNTAX_UID, b"UI", syntax, encoding
     ) + encode_element(ENCRYPTED_CONTENT, b"OB", sealed, encoding)
+
+
+def is_sequence_of_envelopes(element: bytes, encoding: Encoding) -> bool:
+    """Tell whether an Encrypted Attributes Sequence holds envelopes and nothing else.
+
+    Parameters
+    ----------
+    element
+        The whole element.
+    encoding
+        How it is written.
+    """
+    try:
+        sequence = read_element(element, 0, len(element), encoding)
+        within = list(items(element, sequence.value, sequence.value_end, encoding))
+        return bool(within) and all(
+            _is_envelope(element, list(scan(element, start, end, encoding)))
+            for _, start, end in within
+        )
+    except MalformedFile:
+        return False
+
+
+def _is_envelope(data: bytes, elements: list[Element]) -> bool:
+    if [element.tag for element in elements] != [
+        ENCRYPTED_CONTENT_TRANSFER_SYNTAX_UID,
+        ENCRYPTED_CONTENT,
+    ]:
+        return False
+    syntax, content = (data[element.value : element.value_end] for element in elements)
+    return syntax.rstrip(b"\0").decode("latin-1") in _SYNTAXES and _ENVELOPED_DATA in content[:20]
 
 
 def _length_of_der(data: bytes) -> int:

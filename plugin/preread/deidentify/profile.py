@@ -99,7 +99,11 @@ _CODING_SCHEME_DESIGNATOR: Final = 0x00080102
 # Names and times that the table does not list: of industry, of archives, of trials long ago.
 _TIME_VRS: Final = frozenset((b"DA", b"DT", b"TM"))
 TEXT_VRS: Final = frozenset((b"LO", b"LT", b"SH", b"ST", b"UC", b"UT"))
-_DUMMY_TEXT_VRS: Final = TEXT_VRS | frozenset((b"PN", b"UR"))
+_DUMMY_TEXT_VRS: Final = TEXT_VRS | frozenset((b"AS", b"DS", b"IS", b"PN", b"UR"))
+_REFERENCED_FRAME_NUMBER: Final = 0x00081160  # part of a reference, which stays right
+_MEASURED_VALUE_SEQUENCE: Final = 0x0040A300
+"""Type 2 in a report (PS3.3 C.18.1): without an item nothing was measured. A dummy for a number
+could be taken for a measurement."""
 # What names a concept (PS3.3 section 8.1 and following). Without it a report has no structure.
 _CODE_ATTRIBUTES: Final = frozenset(
     (
@@ -119,9 +123,15 @@ _MORE_UIDS: Final = frozenset(
         0x00687004, 0x0070031B, 0x00701209, 0x0072007F, 0x300A0675,
     )
 )  # fmt: skip
-# Encrypted attributes of a stranger's de-identification, and the identifier of a CDA document.
-_MORE_REMOVED: Final = frozenset((0x04000500, 0x0040E001))
-_DOCUMENT_TITLE: Final = 0x00420010
+# Not in the table, and yet somebody can be found by them: encrypted attributes of a stranger's
+# de-identification, the identifier of a CDA document, dates of birth and death in another calendar,
+# a breed's register, order numbers, a network address, owners and contacts.
+_MORE_REMOVED: Final = frozenset(
+    (
+        0x04000500, 0x0040E001, 0x00100033, 0x00100034, 0x00102295, 0x00181803, 0x00401006,
+        0x00401007, 0x00402006, 0x00402007, 0x00720010, 0x0074100C, 0x21000160,
+    )
+)  # fmt: skip
 _LEFT_URLS: Final = frozenset((0x0008010E, 0x00080120))
 _TIMEZONE: Final = 0x00080201
 
@@ -167,6 +177,14 @@ class Profile:
     def private_uids(self) -> Action:
         """What is done with the UIDs in safe private attributes."""
         return Action.VALID_UID if Option.RETAIN_UIDS in self.options else Action.UID
+
+    def instead(self, tag: int, action: Action) -> Action:
+        """Return what is done with a value that could not be kept, moved or cleaned."""
+        if action is Action.MEANING:
+            return Action.DUMMY
+        is_text = action is Action.CLEAN and tag >> 24 not in _GRAPHICS
+        # Within a tree, texts that the table does not list have a place that may not be empty.
+        return self.fallback.get(tag, Action.DUMMY if is_text else Action.REMOVE)
 
     def top(self, SOPClassUID: str) -> dict[int, Action]:  # noqa: N803 - the standard's keyword
         """Return what is done at the top level of an object of a SOP class.
@@ -223,7 +241,7 @@ def profile_of(options: frozenset[Option] = frozenset()) -> Profile:
         for tag in standard_tags()
         if _in_data_set(tag)
     }
-    fallback: dict[int, Action] = {}
+    fallback = dict(_DESCRIPTORS)
     for row in table.rows:
         tag = 0 if row.tag == PRIVATE or "x" in row.tag else int(row.tag, 16)
         if _in_data_set(tag):
@@ -235,6 +253,7 @@ def profile_of(options: frozenset[Option] = frozenset()) -> Profile:
     dummies = {tag: _text(tag, action, frozenset()) for tag, action in actions.items()}
     cleaned = {tag: _clean(tag, action, fallback) for tag, action in actions.items()}
     content[_CODE_MEANING] = cleaned[_CODE_MEANING] = Action.MEANING
+    content[_MEASURED_VALUE_SEQUENCE] = Action.EMPTY
     for each in (actions, content, dummies, cleaned):
         for tag in [tag for tag, action in each.items() if action is Action.REMOVE]:
             del each[tag]  # as good as unknown, and the mappings stay small
@@ -253,9 +272,18 @@ def _unlisted(tag: int, vr: bytes, options: frozenset[Option]) -> Action:
         return Action.REMOVE
     if tag in _MORE_UIDS:
         return Action.VALID_UID if Option.RETAIN_UIDS in options else Action.UID
-    if tag == _DOCUMENT_TITLE:
-        return Action.CLEAN if Option.CLEAN_DESCRIPTORS in options else Action.EMPTY
+    if tag in _DESCRIPTORS:
+        return Action.CLEAN if Option.CLEAN_DESCRIPTORS in options else _DESCRIPTORS[tag]
     return Action.ITEMS if vr == b"SQ" else Action.KEEP
+
+
+# Free text that the table does not list, with what is done with it where it is not cleaned.
+_DESCRIPTORS: Final = {
+    0x00240044: Action.REMOVE,  # Comments on Patient's Performance of Visual Field
+    0x00400400: Action.REMOVE,  # Comments on the Scheduled Procedure Step
+    0x00420010: Action.EMPTY,  # Document Title, type 2
+    0x00720008: Action.DUMMY,  # Hanging Protocol Creator, type 1
+}
 
 
 def _time(options: frozenset[Option]) -> Action | None:
@@ -278,8 +306,13 @@ def _listed(tag: int, action: Action) -> Action:
 
 
 def _chosen(row: Row, options: frozenset[Option]) -> str:
-    """Return what the options want done: K, C, or nothing; to keep outweighs to clean."""
+    """Return what the options want done: K, C, or nothing; to keep outweighs to clean.
+
+    But for dates that move: one of a device that stayed where it was would tell how far.
+    """
     codes = {code for name, code in row.options.items() if Option(name) in options}
+    if _DATES[1] in options and _DATES[1] in row.options:
+        return "C"
     return "K" if "K" in codes else "C" if "C" in codes else ""
 
 
@@ -313,6 +346,7 @@ def _graphics(options: frozenset[Option]) -> Iterable[tuple[int, Action]]:
                     yield tag, Action.CLEAN if vr in TEXT_VRS else Action.KEEP
 
 
+_GRAPHICS: Final = frozenset((0x50, 0x60))
 _GRAPHIC_NUMBERS: Final = {
     0x50000000: (
         0x0005, 0x0010, 0x0020, 0x0022, 0x0030, 0x0040, 0x0103, 0x0104, 0x0105, 0x0106, 0x0110,
@@ -327,7 +361,7 @@ _GRAPHIC_NUMBERS: Final = {
 
 
 def _text(tag: int, action: Action, left: frozenset[int]) -> Action:
-    kept = action in (Action.KEEP, Action.CLEAN)
+    kept = action in (Action.KEEP, Action.CLEAN) and tag != _REFERENCED_FRAME_NUMBER
     if kept and dictionary_vr(tag) in _DUMMY_TEXT_VRS and tag not in left:
         return Action.DUMMY
     return action

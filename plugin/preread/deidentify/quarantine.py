@@ -164,7 +164,7 @@ class Quarantine:
         with _errors(f"{id}: cannot be read"), _opened(path) as file:
             return self._key.read(file, id)
 
-    def note_failure(self, id: str, reason: str) -> int:  # noqa: A002
+    def note_failure(self, id: str, reason: str, *, same: bool = False) -> int:  # noqa: A002
         """Note that something was tried with an entry in vain.
 
         Parameters
@@ -173,6 +173,8 @@ class Quarantine:
             The entry.
         reason
             Why; nothing that identifies. Cut to 1000 characters.
+        same
+            Whether it is the try that was noted last, of which more is known now.
 
         Returns
         -------
@@ -187,7 +189,7 @@ class Quarantine:
         path = self._path(id)
         with _errors(f"{id}: its failure cannot be noted"), self._lock():
             path.stat()
-            tries = self._note(id)[0] + 1
+            tries = self._note(id)[0] + (not same)
             note = self._key.seal_note(id, {"tries": tries, "reason": reason[:_LONGEST_TEXT]})
             with self._written(id, _NOTE) as file:
                 file.write(note)

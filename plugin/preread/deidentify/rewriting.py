@@ -16,6 +16,7 @@ from preread.deidentify.dummies import dummy
 from preread.deidentify.private_blocks import PrivateBlocks
 from preread.deidentify.profile import SEQUENCES, VALUES, Action, Profile
 from preread.deidentify.values import Values
+from preread.deidentify.vrs import PLAIN_VRS, fits
 from preread.elements import (
     DEEPEST,
     IMPLICIT_LITTLE,
@@ -44,8 +45,6 @@ _ITEM: Final = (0xFFFE, 0xE000)
 _ITEM_END: Final = (0xFFFE, 0xE00D, 0)
 _SEQUENCE_END: Final = (0xFFFE, 0xE0DD, 0)
 _HOLDS_ITEMS: Final = frozenset((b"SQ", b"UN", b""))
-# What stays as it is has one of these: no items, no name, no VR that the standard lacks.
-_PLAIN: Final = (VRS | {b""}) - {b"SQ", b"UN", b"PN"}
 _ENCRYPTED: Final = 0x04000500
 _NEW: Final = -1
 _TAG = itemgetter(0)
@@ -197,13 +196,13 @@ class Rewriting:
             changed = True
         else:
             changed = False
-        keep, remove = Action.KEEP, Action.REMOVE
+        keep, remove, vrs = Action.KEEP, Action.REMOVE, PLAIN_VRS
         parts, view = self._parts, self._view
         begin = end = length = 0  # of the stretch that stays
         for element in elements:
             tag, vr, start, _, value_end, stop = element
             action = actions.get(tag, remove)
-            if action is not keep or vr not in _PLAIN or stop != value_end:
+            if action is not keep or (vr and vr != vrs.get(tag)) or stop != value_end:
                 mark = len(parts)
                 parts.append(view[begin:end])
                 written = self._element(element, action, elements, replacements, inner, depth)
@@ -266,16 +265,16 @@ class Rewriting:
         Encapsulated pixel data has items of another kind; a value whose writer did not know its VR
         has none. All else is not what the standard means by the attribute.
         """
-        if element.vr in _PLAIN and not element.undefined:
-            return Action.KEEP
         if element.vr and element.vr not in VRS:
             self.lost.append((element.tag, "its VR is not one of the standard"))
             return Action.REMOVE
         if element.undefined:
             is_value = element.tag == _PIXEL_DATA and element.vr not in _HOLDS_ITEMS
-        else:
-            is_value = element.vr == b"UN"
-        return Action.KEEP if is_value else Action.REMOVE
+            return Action.KEEP if is_value else Action.REMOVE
+        if fits(element.vr, element.tag):
+            return Action.KEEP
+        self.lost.append((element.tag, "its VR is not that of the attribute"))
+        return Action.REMOVE
 
     def _valued(
         self,
@@ -289,9 +288,7 @@ class Rewriting:
         if treated is True:
             return Action.KEEP, None
         if treated is False:
-            if action is Action.MEANING:
-                return Action.DUMMY, None
-            return self._profile.fallback.get(element.tag, Action.REMOVE), None
+            return self._profile.instead(element.tag, action), None
         vr, value = treated
         if len(value) > _LONGEST_SHORT and vr not in LONG_VRS:
             vr = b"UN"  # PS3.5 section 6.2.2

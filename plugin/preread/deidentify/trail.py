@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from preread.deidentify.audit import AuditLog, Outcome, digest_of
-from preread.deidentify.deidentifier import Deidentified, DeidentifyOptions
+from preread.deidentify.deidentifier import Deidentified
 from preread.deidentify.options import BASIC_PROFILE
 from preread.deidentify.profile import profile_of
 from preread.errors import PrereadError
@@ -25,14 +25,11 @@ class Trail:
         The file.
     profile
         Name and edition of what is applied.
-    encrypted
-        Whether original attributes are sealed into each object.
     """
 
-    def __init__(self, log: AuditLog, profile: str, *, encrypted: bool) -> None:
+    def __init__(self, log: AuditLog, profile: str) -> None:
         self._log = log
         self._profile = profile
-        self._encrypted = encrypted
 
     def deidentified(
         self, data: bytes | memoryview, done: Deidentified, sender: str, began: float
@@ -70,7 +67,7 @@ class Trail:
             options=[BASIC_PROFILE[0], *sorted(option.code for option in done.options)],
             counts={code: count for code, count in done.counts.items() if count},
             duration_ms=1000 * (time.perf_counter() - began),
-            encrypted=self._encrypted,
+            encrypted=done.sealed,
             outcome=Outcome.MINOR_FAILURE if waits or left else Outcome.SUCCESS,
             reason="; ".join(filter(None, (waits, left))),
         )
@@ -124,10 +121,10 @@ def trail_of(site: Site) -> Trail | None:
         max_bytes=settings.audit.max_megabytes * 2**20,
         files=settings.audit.files,
     )
-    return _trail(log, encrypted=bool(settings.recipients))
+    return _trail(log)
 
 
-def trail_at(path: Path, options: DeidentifyOptions) -> Trail:
+def trail_at(path: Path) -> Trail:
     """Return what writes audit lines into a file of one's own.
 
     Raises
@@ -135,10 +132,9 @@ def trail_at(path: Path, options: DeidentifyOptions) -> Trail:
     preread.deidentify.audit.AuditError
         If the file cannot be opened.
     """
-    log = AuditLog(path, source="preread deidentify")
-    return _trail(log, encrypted=bool(options.recipients))
+    return _trail(AuditLog(path, source="preread deidentify"))
 
 
-def _trail(log: AuditLog, *, encrypted: bool) -> Trail:
+def _trail(log: AuditLog) -> Trail:
     profile = f"Basic Application Level Confidentiality Profile, PS3.15 {profile_of().edition}"
-    return Trail(log, profile, encrypted=encrypted)
+    return Trail(log, profile)

@@ -16,6 +16,7 @@ from preread.errors import SettingsError
 from preread.hooks import log
 from preread.hooks.announcements import Announcements
 from preread.hooks.changes import Changes, DeleteFilter, StoredInstance
+from preread.hooks.choices import HeldChoices
 from preread.hooks.context import Context
 from preread.hooks.deletions import Deletions
 from preread.hooks.failures import Failures
@@ -105,6 +106,7 @@ def _safekeeping(site: Site, secret: Secret) -> Safekeeping:
     quarantined = Quarantine(site.quarantine_folder, key, retention_days=settings.quarantine.days)
     return Safekeeping(
         held=Quarantine(site.held_folder, key),
+        choices=HeldChoices(site.held_folder / "choices"),
         quarantined=quarantined,
         takes_unsafe=settings.quarantine.enabled,
         trail=trail_of(site),

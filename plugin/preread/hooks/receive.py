@@ -206,20 +206,29 @@ class Receiver:
                 f"({tag >> 16:04X},{tag & 0xFFFF:04X}) of an object from {sender} was removed: "
                 f"{reason}"
             )
+        ids = ids_of(done)
+        arrival = self._arrival(ids, done)
         if done.look:
-            self._safekeeping.hold(done, sender)
+            self._safekeeping.hold(done, arrival, sender)
             self._safekeeping.note(data, done, sender, began)
             return _DISCARD
-        return self._stored(data, done, sender, began)
-
-    def _stored(self, data: bytes, done: Deidentified, sender: str, began: float) -> Verdict:
-        ids = ids_of(done)
         self._memory.inflight.wait_for(ids.instance, _WAIT_FOR_OWN_WRITE)
-        arrival = arrival_of(ids, done, done.header, self._catalogue, self._mode)
         self._safekeeping.note(data, done, sender, began)
         self._journal.arrive(arrival)
         self._memory.deletions.arrived(ids.instance)
         return orthanc.ReceivedInstanceAction.MODIFY, done.data
+
+    def _arrival(self, ids: ResourceIds, done: Deidentified) -> Arrival:
+        """Decide what has to be read; of an object that was held, as was decided when it came."""
+        arrival = arrival_of(ids, done, done.header, self._catalogue, self._mode)
+        if not done.looked:
+            return arrival
+        first = self._safekeeping.choices.recall(ids.instance)
+        # Models may have come or gone meanwhile.
+        is_current = first is not None and first.fingerprint == self._catalogue.fingerprint(
+            [name for name in first.models if name in self._catalogue.names]
+        )
+        return first if first is not None and is_current else arrival
 
     def _beside(self, data: bytes, origin: orthanc.InstanceOrigin, began: float) -> Verdict:
         """Leave the original as it came: nothing of ours may keep a PACS from storing it.

@@ -9,6 +9,8 @@ from preread.deidentify.audit import AuditError
 from preread.deidentify.quarantine import Quarantine, QuarantineError
 from preread.deidentify.trail import Trail
 from preread.hooks import log
+from preread.hooks.choices import HeldChoices
+from preread.ledger.arrival import Arrival
 
 _PREAMBLE_END = 132
 
@@ -23,6 +25,8 @@ class Safekeeping:
         For objects whose pixels must be looked at; another process does that.
     quarantined
         For objects that cannot be made safe.
+    choices
+        What was decided for those that are held.
     takes_unsafe
         Whether those go there as they arrive, and are not refused.
     trail
@@ -31,17 +35,19 @@ class Safekeeping:
 
     held: Quarantine
     quarantined: Quarantine
+    choices: HeldChoices
     takes_unsafe: bool = False
     trail: Trail | None = None
 
-    def hold(self, done: Deidentified, sender: str) -> None:
-        """Keep an object until its pixels have been looked at.
+    def hold(self, done: Deidentified, arrival: Arrival, sender: str) -> None:
+        """Keep an object until its pixels have been looked at, and what was decided for it.
 
         Raises
         ------
         QuarantineError
             If it cannot be kept; then it must be refused.
         """
+        self.choices.remember(arrival)
         self.held.put(done.data, reason=held_for(done), origin=sender)
 
     def quarantine(self, data: bytes, error: BaseException, sender: str) -> str:

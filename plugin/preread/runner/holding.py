@@ -149,7 +149,12 @@ class Holding:
         return ""
 
     def _one(self, entry: Held) -> None:
-        data = self._held.read(entry.id)
+        try:
+            data = self._held.read(entry.id)
+        except QuarantineError as error:  # the others must not wait for it
+            self._meter.trouble(str(error))
+            _log.error("cannot be read", entry=entry.id, reason=str(error))
+            return
         if entry.tries >= _MOST_TRIES:
             self._give_up(entry, data, entry.last_failure)
             return
@@ -167,7 +172,7 @@ class Holding:
         except Exception as error:  # noqa: BLE001 - one file must not end the thread for all
             _log.error("unexpected", entry=entry.id, exc_info=error)
             reason = f"unexpected {type(error).__name__}; see the runner's log, and report it"
-            self._held.note_failure(entry.id, reason)
+            self._held.note_failure(entry.id, reason, same=True)
             return
         if isinstance(outcome, Refused):
             self._give_up(entry, data, outcome.reason)

@@ -3,15 +3,19 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom import dcmread
 from pydicom.filereader import read_dataset
 
+from preread.deidentify import Deidentifier, Secret
 from preread.deidentify.envelope import (
     EnvelopeError,
     Holder,
@@ -238,3 +242,25 @@ def test_what_is_too_long_is_refused() -> None:
 def test_importing_does_not_load_the_library() -> None:
     code = "import sys, preread.deidentify.envelope; sys.exit('cryptography' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_poses_as_an_envelope_is_not_kept(node: Any, image: Callable[..., bytes]) -> None:
+    """A sender that knows one of our pseudonyms must not get names through in this sequence."""
+    engine = Deidentifier(Secret(bytes(range(32))))
+    ours = engine.deidentify(image()).PatientID.encode()
+    content = b"\x30\x82\1\0\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03 and so on"
+    syntax = node(0x04000510, b"UI", b"1.2.840.10008.1.2.1")
+    honest = [syntax, node(0x04000520, b"OB", content)]
+    posing = [
+        [node(0x00100010, b"PN", b"Kanarie^Jane")],
+        [*honest, node(0x04000550, b"SQ", items=[[node(0x00100010, b"PN", b"Kanarie^Jane")]])],
+        [syntax, node(0x04000520, b"OB", b"Kanarie^Jane")],
+        [node(0x04000510, b"UI", b"1.Kanarie"), honest[1]],
+    ]
+    for items, kept in [(honest, True), *((each, False) for each in posing)]:
+        done = engine.deidentify(
+            image(node(0x00100020, b"LO", ours), node(0x04000500, b"SQ", items=[items]))
+        )
+        assert ("EncryptedAttributesSequence" in dcmread(BytesIO(done.data))) == kept
+        assert done.sealed == kept
+        assert b"Kanarie" not in done.data

@@ -95,8 +95,13 @@ def original(node: Any, image: Callable[..., bytes]) -> bytes:
 
 
 def _expected(tag: int, action: str, codes: dict[str, str], options: frozenset[Option]) -> str:
-    """Read the table as it stands: what is kept outweighs what is cleaned."""
+    """Read the table as it stands: what is kept outweighs what is cleaned.
+
+    But a device's date that stayed beside dates that move would tell how far they moved.
+    """
     chosen = {code for name, code in codes.items() if name in set(map(str, options))}
+    if MODIFIED in options and MODIFIED in codes:
+        return "C"
     if chosen:
         return "K" if "K" in chosen else "C"
     types = types_of(CT)

@@ -19,6 +19,8 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from preread.deidentify import Deidentifier, DeidentifyOptions, Option, Secret
 from preread.deidentify.audit import AuditError, AuditLog
+from preread.deidentify.pixels.policy import Look
+from preread.deidentify.pixels.seal import PixelSeal, sealed_values
 from preread.deidentify.quarantine import Quarantine, QuarantineError
 from preread.deidentify.trail import Trail
 from preread.elements import read_header, resource_ids
@@ -47,6 +49,7 @@ class Node:
         changes = importlib.import_module("preread.hooks.changes")
         failures = importlib.import_module("preread.hooks.failures")
         safekeeping = importlib.import_module("preread.hooks.safekeeping")
+        choices = importlib.import_module("preread.hooks.choices")
         self.orthanc = orthanc
         self.journal = Journal(folder / "journal.sqlite")
         self.memory = receive.Memory(
@@ -55,9 +58,10 @@ class Node:
         self.failures = failures.Failures(self.journal)
         self.keeping = safekeeping.Safekeeping(
             held=Quarantine(folder / "held", KEY),
+            choices=choices.HeldChoices(folder / "choices"),
             quarantined=Quarantine(folder / "quarantine", KEY),
             takes_unsafe=takes_unsafe,
-            trail=Trail(AuditLog(folder / "audit.jsonl", source="test"), "Basic", encrypted=False),
+            trail=Trail(AuditLog(folder / "audit.jsonl", source="test"), "Basic"),
         )
         self.audit = folder / "audit.jsonl"
         catalogue = Catalogue(())
@@ -279,6 +283,36 @@ def test_an_image_whose_pixels_must_be_looked_at_is_held(
     assert b"CompressedSamples" not in b"".join(
         path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()
     )
+
+
+def test_what_was_chosen_for_a_held_image_holds_when_it_is_stored(
+    orthanc: ModuleType, tmp_path: Path, capture: bytes
+) -> None:
+    node = Node(orthanc, tmp_path, Mode.INCOMING, LOOKING)
+    dataset = dcmread(BytesIO(capture))
+    dataset.StudyDescription = "CT thorax of Mrs CompressedSamples"  # gone a moment later
+    output = BytesIO()
+    dataset.save_as(output)
+    node.arrive(output.getvalue())
+    (entry,) = node.keeping.held.entries()
+    held = dcmread(BytesIO(node.keeping.held.read(entry.id)))
+    seal = PixelSeal(Secret(b"s" * 32).derive("pixels"))
+    header = read_header(node.keeping.held.read(entry.id))
+    held.DeidentificationMethod = [
+        held.DeidentificationMethod,
+        seal.text(sealed_values(header), Look.TEXT),
+    ]
+    output = BytesIO()
+    held.save_as(output)
+    action, data = node.receive(output.getvalue(), node.orthanc.InstanceOrigin.REST_API)
+    assert action == node.orthanc.ReceivedInstanceAction.MODIFY
+    assert data is not None
+    (arriving,) = node.journal.arriving(0)
+    assert arriving.instance == instance_of(data)
+    node.journal.stored(arriving.instance)
+    (event,) = node.journal.events_after(0)
+    assert event.arrival is not None
+    assert event.arrival.body_parts
 
 
 def test_what_cannot_be_held_is_refused(

@@ -129,7 +129,7 @@ class Engine:
         secret = Secret.load_or_create(description.key_file, description.key_fingerprint)
         trail = None
         if description.audit is not None:
-            trail = trail_at(description.audit, description.options)
+            trail = trail_at(description.audit)
         return cls(CompleteDeidentifier(secret, description.options, trail, _SENDER))
 
 
