@@ -34,12 +34,12 @@ _STEP: Final = 32  # the network's stride
 _SMALL_PIXELS: Final = 1_600_000
 """Pictures up to this are also looked at twice as large; in larger ones devices write larger."""
 _LARGE_SIDE: Final = 512
-"""Pictures from this on are also looked at half as large: letters of 60 pixels and more."""
+"""Pictures from this on are also looked at half as large: letters of 90 pixels and more."""
 
 _THRESHOLD: Final = 0.3  # of a pixel's probability, as its makers use it
 _SCORE: Final = 0.6  # of a line's mean probability
-_STRICT_SCORE: Final = 0.75
-"""Of the same where only thin strokes or half the pixels are shown, in which more looks alike."""
+_STROKE_SCORE: Final = 0.75  # of the same where only thin strokes are shown: more looks alike
+_LARGE_SCORE: Final = 0.9  # and of large letters, which are seen clearly or are none
 _LOWEST: Final = 3  # pixels of the network's input
 _HIGHEST: Final = 40
 """The most that a line's core is high in the network's input: outlines of organs are higher."""
@@ -80,21 +80,24 @@ class TextDetector:
             },
         )
 
-    def boxes(self, values: NDArray[Any]) -> list[Box]:
+    def boxes(self, values: NDArray[Any], *, again: bool = False) -> list[Box]:
         """Return where text is, with a margin around it.
 
         Parameters
         ----------
         values
             (H, W) of any number type, brightness rising or falling; or (H, W, 3) RGB.
+        again
+            Whether what was found at first has been smoothed over. Large letters are not looked
+            for again: nothing hides them from the first look, and smooth patches look alike.
         """
         found: list[Box] = []
         for number, view in enumerate(display_views(values)):
-            scales = _scales(view) if number == 0 else (1.0,)
+            scales = _scales(view, again=again) if number == 0 else (1.0,)
             for scale in scales:
-                found += self._at_scale(view, scale, _SCORE if scale >= 1 else _STRICT_SCORE)
+                found += self._at_scale(view, scale, _SCORE if scale >= 1 else _LARGE_SCORE)
         for view in stroke_views(values):
-            found += self._at_scale(view, 1.0, _STRICT_SCORE)
+            found += self._at_scale(view, 1.0, _STROKE_SCORE)
         return sorted(set(found))
 
     def _at_scale(self, view: View, scale: float, score: float) -> list[Box]:
@@ -144,12 +147,12 @@ def _is_line(own: NDArray[np.bool_], mean: float, score: float, scale: float) ->
     )
 
 
-def _scales(view: View) -> tuple[float, ...]:
+def _scales(view: View, *, again: bool) -> tuple[float, ...]:
     rows, columns = view.shape[:2]
     scales = [1.0]
     if rows * columns <= _SMALL_PIXELS:
         scales.append(2.0)
-    if max(rows, columns) >= _LARGE_SIDE:
+    if max(rows, columns) >= _LARGE_SIDE and not again:
         scales.append(0.5)
     return tuple(scales)
 

@@ -45,7 +45,13 @@ LOSSLESS: Final = frozenset(
 )
 """Encapsulated transfer syntaxes that lose nothing: their pixels never were lossy by them."""
 
-_WRITTEN: Final = (RLELossless, JPEGLSLossless, JPEG2000Lossless)
+# By library: pydicom would also take GDCM where it is installed, which ends the process on what it
+# does not like; see `preread.imaging.decode.PLUGINS`.
+_WRITTEN: Final = {
+    RLELossless: "pylibjpeg",
+    JPEGLSLossless: "pyjpegls",
+    JPEG2000Lossless: "pylibjpeg",
+}
 
 
 class NotEncodable(Exception):
@@ -127,11 +133,14 @@ def _checked_frame(values: NDArray[Any], photometric: str, layout: Layout, synta
     if values.dtype.kind not in "iu":
         raise NotEncodable
     try:
-        frame = bytes(get_encoder(syntax).encode(np.ascontiguousarray(values), **options))
+        plugin = _WRITTEN[syntax]
+        values = np.ascontiguousarray(values)
+        frame = bytes(get_encoder(syntax).encode(values, encoding_plugin=plugin, **options))
         again, _ = get_decoder(syntax).as_array(
             encapsulate([frame], has_bot=False),
             index=0,
             raw=True,
+            decoding_plugin=plugin,
             **(options | {"pixel_keyword": "PixelData"}),
         )
     except Exception as error:  # codecs raise whatever they like

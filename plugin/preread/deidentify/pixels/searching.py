@@ -23,8 +23,8 @@ Shown = NDArray[Any]
 class Detector(Protocol):
     """Finds text in a picture."""
 
-    def boxes(self, values: Shown, /) -> list[Box]:
-        """Return where text is."""
+    def boxes(self, values: Shown, /, *, again: bool = False) -> list[Box]:
+        """Return where text is; `again` where what was found before has been smoothed over."""
         ...
 
 
@@ -36,7 +36,7 @@ def text_in(detector: Detector, shown: Shown, known: Sequence[Box] = ()) -> list
     detector
         Finds text.
     shown
-        Black at its lowest value. It is not changed.
+        The picture. It is not changed.
     known
         What will be blanked anyway.
 
@@ -45,22 +45,55 @@ def text_in(detector: Detector, shown: Shown, known: Sequence[Box] = ()) -> list
     DeidentificationError
         If there is no end of it.
     """
-    black = shown.min()
     picture = np.array(shown)
     blank = covered(known, *shown.shape[:2])
-    picture[blank] = black
+    smooth_over(picture, known)
     found: list[Box] = []
-    for _ in range(_MOST_LOOKS):
+    for number in range(_MOST_LOOKS):
         # What is blank already cannot hold anything: that is a box's own edge.
-        new = [box for box in detector.boxes(picture) if not blank[box.area].all()]
+        new = [
+            box for box in detector.boxes(picture, again=number > 0) if not blank[box.area].all()
+        ]
         if not new:
             return found
         found += new
         blank |= covered(new, *shown.shape[:2])
-        picture[blank] = black
+        smooth_over(picture, new)
     raise DeidentificationError(
         _PIXEL_DATA, f"after {_MOST_LOOKS} looks there still seems to be text in the picture"
     )
+
+
+def smooth_over(picture: Shown, boxes: Sequence[Box]) -> None:
+    """Fill boxes with what lies around them, in place.
+
+    Where text is blanked a second look must see neither it nor the edges of a black box on grey,
+    which look like strokes: each pixel becomes the mean of the straight lines between what bounds
+    its column and its row.
+
+    Parameters
+    ----------
+    picture
+        (H, W), or (H, W, 3).
+    boxes
+        What to fill. Twice, since one may lie at the edge of another.
+    """
+    for box in (*boxes, *boxes):
+        rows, columns = box.area
+        across = _ramp(picture[rows], box.left, box.right)
+        down = _ramp(picture[:, columns].swapaxes(0, 1), box.top, box.bottom).swapaxes(0, 1)
+        picture[rows, columns] = ((across + down) / 2).astype(picture.dtype)
+
+
+def _ramp(lines: Shown, start: int, stop: int) -> NDArray[np.float64]:
+    """Return lines' second axis from start to stop, straight between its neighbours there."""
+    last = lines.shape[1]
+    before = lines[:, max(0, start - 1)] if start else lines[:, min(stop, last - 1)]
+    after = lines[:, stop] if stop < last else before
+    share = (np.arange(start, stop) - start + 1) / (stop - start + 1)
+    share = share.reshape(1, -1, *(1,) * (lines.ndim - 2))
+    ramp: NDArray[np.float64] = before[:, None] * (1 - share) + after[:, None] * share
+    return ramp
 
 
 def text_in_frames(
