@@ -228,19 +228,6 @@ def _too_new() -> str:
     )
 
 
-def _unmoved() -> str:
-    """Name times that stay unmoved where Device Identity and Modified Dates are both chosen."""
-    both = frozenset((Option.RETAIN_DEVICE_IDENTITY, Option.RETAIN_LONGITUDINAL_MODIFIED_DATES))
-    actions = profile_of(both).actions
-    return _filled(
-        ", ".join(
-            _written_tag(row)
-            for row in table_e1_1().rows
-            if both <= row.options.keys() and actions.get(_tag(row)) is Action.TIME
-        )
-    )
-
-
 def _unlisted() -> dict[int, Action]:
     """Return what is done with the attributes that the table does not list."""
     listed = {_tag(row) for row in table_e1_1().rows}
@@ -358,7 +345,6 @@ _PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "safe_private": _safe_private,
     "sop_classes": lambda: str(len(known_sop_classes())),
     "too_new": _too_new,
-    "unmoved": _unmoved,
     "words": lambda: str(len(vocabulary().words)),
 }
 

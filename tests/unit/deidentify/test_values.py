@@ -308,3 +308,50 @@ def test_a_stranger_s_unknown_vr_costs_its_element(node: Any, image: Callable[..
     assert b"Kanarie" not in done.data
     assert done.lost == ((0x00080070, "its VR is not one of the standard"),)
     assert dcmread(BytesIO(done.data)).ImageType == "A"
+
+
+def test_a_name_does_not_stay_in_a_vr_that_is_not_the_attribute_s(
+    node: Any, image: Callable[..., bytes]
+) -> None:
+    done = engine().deidentify(
+        image(
+            node(0x00180050, b"LO", b"Kanarie"),  # Slice Thickness
+            node(0x00200062, b"DA", b"19610203"),  # Image Laterality
+            node(0x00181150, b"OB", b"Kanarie"),  # Exposure Time
+            node(0x00081090, b"SH", b"Model"),  # as good as its own LO
+            node(0x00280106, b"SS", b"\1\0"),  # US or SS
+        )
+    )
+    assert b"Kanarie" not in done.data
+    assert b"19610203" not in done.data
+    assert [tag for tag, _ in done.lost] == [0x00180050, 0x00181150, 0x00200062]
+    back = dcmread(BytesIO(done.data))
+    assert back.ManufacturerModelName == "Model"
+    assert back.SmallestImagePixelValue == 1
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT])
+def test_what_the_table_forgot_goes_too(
+    syntax: str, node: Any, image: Callable[..., bytes]
+) -> None:
+    file = image(
+        node(0x00100033, b"LO", b"Kanarie 1"),
+        node(0x00100034, b"LO", b"Kanarie 2"),
+        node(0x00400400, b"LT", b"lung, Kanarie 3"),
+        node(0x00401006, b"SH", b"Kanarie 4"),
+        node(0x0074100C, b"LO", b"Kanarie 5"),
+        syntax=syntax,
+    )
+    assert b"Kanarie" not in _basic(file)
+    cleaned = engine(Option.CLEAN_DESCRIPTORS).deidentify(file).data
+    assert b"Kanarie" not in cleaned
+    assert dcmread(BytesIO(cleaned))[0x00400400].value == "lung"
+
+
+@pytest.mark.parametrize("options", [(), (Option.CLEAN_STRUCTURED_CONTENT,)])
+def test_a_text_of_which_nothing_is_left_keeps_its_place(
+    options: tuple[Option, ...], node: Any, image: Callable[..., bytes]
+) -> None:
+    item = [node(0x0040A040, b"CS", b"TEXT"), node(0x0040A160, b"UT", b"Kanarienvogel ")]
+    done = engine(*options).deidentify(image(node(0x0040A730, b"SQ", items=[item])))
+    assert dcmread(BytesIO(done.data)).ContentSequence[0].TextValue == "**.**"
