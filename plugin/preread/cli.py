@@ -191,17 +191,23 @@ def retry(
     password: Password = "",
 ) -> None:
     """Try failed images again."""
+    _try_again(_Orthanc.of(config, url, username, password), "/preread/jobs/{}/retry", ids)
+
+
+def _try_again(orthanc: _Orthanc, path: str, ids: Iterable[object]) -> None:
+    """Post to the path of each id, and say of how many that was taken."""
     from preread.runner.pacs import PacsRefusedError  # noqa: PLC0415 - not needed for help
 
-    failures = 0
-    with _Orthanc.of(config, url, username, password).open() as pacs:
-        for number in ids:
+    done = failures = 0
+    with orthanc.open() as pacs:
+        for one in ids:
             try:
-                pacs.post(f"/preread/jobs/{number}/retry")
+                pacs.post(path.format(one))
+                done += 1
             except PacsRefusedError as error:
                 failures += 1
-                typer.echo(f"{number}: {error}", err=True)
-    typer.echo(f"{len(ids) - failures} of {len(ids)} are tried again")
+                typer.echo(f"{one}: {error}", err=True)
+    typer.echo(f"{done} of {done + failures} are tried again")
     if failures:
         raise typer.Exit(_FAILED)
 
@@ -277,19 +283,8 @@ def retry_quarantined(
     password: Password = "",
 ) -> None:
     """Send objects the way of what arrives once more."""
-    from preread.runner.pacs import PacsRefusedError  # noqa: PLC0415 - not needed for help
-
-    failures = 0
-    with _Orthanc.of(config, url, username, password).open() as pacs:
-        for one in ids:
-            try:
-                pacs.post(f"/preread/quarantine/{one}/retry")
-            except PacsRefusedError as error:
-                failures += 1
-                typer.echo(f"{one}: {error}", err=True)
-    typer.echo(f"{len(ids) - failures} of {len(ids)} are tried again")
-    if failures:
-        raise typer.Exit(_FAILED)
+    place = _Orthanc.of(config, url, username, password)
+    _try_again(place, "/preread/quarantine/{}/retry", ids)
 
 
 @quarantine_app.command("export")
