@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test lint types unit integration bench docs installed clean
+.PHONY: help install demo run test lint types unit integration bench bench-deidentify docs installed clean
 
 # What the demonstration takes from the environment or the command line.
 export DICOM HTTP_PORT DICOM_PORT
@@ -43,6 +43,9 @@ bench: installed ## the speed figures of the README
 	@for part in $$(grep -l '^if __name__' bench/*.py); do \
 	  $(python) -m bench.$$(basename $$part .py) || exit 1; \
 	done
+
+bench-deidentify: installed ## de-identifiers side by side: speed, what is left, what is obeyed
+	$(python) -m bench.deidentify
 
 docs: installed ## write docs/settings.md and docs/deidentification.md anew
 	.venv/bin/preread settings > docs/settings.md

@@ -1,0 +1,1 @@
+"""Other de-identifiers: how each is installed, run, and told what to do."""
