@@ -140,8 +140,8 @@ def file_of(
         dataset["PixelData"].is_undefined_length = True
     else:
         planes = frames.transpose(0, 3, 1, 2) if samples == 3 and planar else frames
-        order = ">" if syntax == ExplicitVRBigEndian else "<"
-        dataset.PixelData = planes.astype(frames.dtype.newbyteorder(order)).tobytes()
+        big = syntax == ExplicitVRBigEndian
+        dataset.PixelData = planes.astype(frames.dtype.newbyteorder(">" if big else "<")).tobytes()
     dataset["PixelData"].VR = "OB" if frames.dtype.itemsize == 1 else "OW"
     if syntax.is_encapsulated:
         dataset["PixelData"].VR = "OB"

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.pixels import apply_color_lut
+from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -163,7 +163,7 @@ def test_chroma_that_two_pixels_share_goes_with_either() -> None:
 def test_a_palette_gives_its_darkest_colour() -> None:
     values = np.random.default_rng(6).integers(0, 4, (1, 30, 32)).astype(np.uint8)
     shades = np.array([60000, 30000, 500, 65535], np.uint16)
-    tables = {
+    tables: dict[str, Any] = {
         f"{colour}PaletteColorLookupTable{part}": value
         for colour in ("Red", "Green", "Blue")
         for part, value in (("Descriptor", [4, 0, 16]), ("Data", shades.tobytes()))
