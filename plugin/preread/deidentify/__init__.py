@@ -4,9 +4,10 @@ What is here turns one complete file into another and knows nothing of Orthanc o
 No pixel data is decoded, no network is touched, nothing identifying is logged.
 """
 
-from preread.deidentify.deidentifier import Deidentified, Deidentifier, DeidentifyOptions
+from preread.deidentify.deidentified import Deidentified
+from preread.deidentify.deidentifier import Deidentifier
 from preread.deidentify.errors import DeidentificationError, SecretError
-from preread.deidentify.options import LOOKING, Option
+from preread.deidentify.options import LOOKING, DeidentifyOptions, Option
 from preread.deidentify.pseudonyms import Pseudonyms
 from preread.deidentify.secret import Secret
 

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Final
 
 from preread.deidentify.dates import DateShift, shift_of
+from preread.deidentify.deidentified import Deidentified
 from preread.deidentify.descriptors import TextCleaner, known_words
-from preread.deidentify.envelope import (
-    Recipients,
+from preread.deidentify.encrypted_attributes import (
+    ENCRYPTED_ATTRIBUTES_SEQUENCE,
     attributes_item,
     content_transfer_syntax,
     is_sequence_of_envelopes,
     modified_attributes,
 )
+from preread.deidentify.envelope import Recipients
 from preread.deidentify.errors import DeidentificationError
 from preread.deidentify.known import identifying_texts
 from preread.deidentify.marks import (
-    ENCRYPTED_ATTRIBUTES_SEQUENCE,
     MARKS,
     beginning,
     encoded_item,
     marks,
 )
-from preread.deidentify.options import Option, checked
+from preread.deidentify.options import DeidentifyOptions, Option
 from preread.deidentify.pixel_data import stored_pixels
 from preread.deidentify.pixels.policy import Look, looks
 from preread.deidentify.pixels.seal import PixelSeal
@@ -80,100 +79,6 @@ _LOOKED_FOR: Final = {
     Option.CLEAN_GRAPHICS: Look.OVERLAYS,
     Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES: Look.FACE,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class DeidentifyOptions:
-    """What may be chosen.
-
-    Attributes
-    ----------
-    dummy_text
-        What stands for a text where the table wants a dummy: 1 to 16 printable ASCII characters,
-        no backslash, which separates values.
-    options
-        The options of PS3.15 E.3.
-    safe_private
-        Further private attributes that are safe; see `SafePrivate`.
-    words
-        Further words that the Clean Descriptors Option keeps.
-    recipients
-        Certificates of those who may re-identify; none: nobody can.
-    modalities
-        Further modalities whose pixels are looked at.
-    regions
-        A file with further regions that devices write text into.
-    max_megabytes
-        Decoded size above which the pixels of an image are not looked at; it fails.
-
-    Raises
-    ------
-    DeidentificationError
-        If the text is none of that, or options exclude each other.
-    """
-
-    dummy_text: str = "**.**"
-    options: frozenset[Option] = frozenset()
-    safe_private: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    words: tuple[str, ...] = ()
-    recipients: tuple[Path, ...] = ()
-    modalities: frozenset[str] = frozenset()
-    regions: Path | None = None
-    max_megabytes: int = 1024
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"[\x20-\x5b\x5d-\x7e]{1,16}", self.dummy_text):
-            raise DeidentificationError(
-                None, "the dummy text: expected 1 to 16 printable ASCII characters, no backslash"
-            )
-        checked(self.options)
-
-
-@dataclass(frozen=True, slots=True)
-class Deidentified:
-    """What came of an object.
-
-    Attributes
-    ----------
-    parts
-        The whole file, in pieces: what stays is a view of what came.
-    header
-        The header as it came, with all that identifies the patient.
-    PatientID, StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID, SOPClassUID
-        As they are now.
-    counts
-        How many elements there were for each action, in the table's codes: X, Z, D, U, C; ``set``
-        for what is written anew.
-    options
-        Those whose work is done; others wait for a look at the pixels.
-    look
-        What must still be looked at before the object may be stored.
-    lost
-        Tags of elements that were removed because they could not be read, with the reason.
-    sealed
-        Whether there is a way back for recipients.
-    looked
-        Whether its pixels were looked at before it came, by somebody with this key.
-    """
-
-    parts: tuple[Part, ...]
-    header: Header
-    PatientID: str
-    StudyInstanceUID: str
-    SeriesInstanceUID: str
-    SOPInstanceUID: str
-    SOPClassUID: str
-    counts: Mapping[str, int]
-    options: frozenset[Option]
-    look: Look
-    lost: tuple[tuple[int, str], ...]
-    sealed: bool
-    looked: bool
-
-    @property
-    def data(self) -> bytes:
-        """The whole file; joined anew each time."""
-        return b"".join(self.parts)
 
 
 @dataclass(frozen=True, slots=True)

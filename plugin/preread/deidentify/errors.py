@@ -25,3 +25,11 @@ class DeidentificationError(PrereadError):
 
 class SecretError(PrereadError):
     """The key file cannot be used; the message names it."""
+
+
+class EnvelopeError(PrereadError):
+    """A certificate or key cannot be used, or an envelope cannot be opened."""
+
+
+class NotForThisKeyError(EnvelopeError):
+    """An envelope is for other recipients."""

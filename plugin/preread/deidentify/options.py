@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 
 from preread.deidentify.errors import DeidentificationError
@@ -98,3 +101,50 @@ def checked(options: Iterable[Option]) -> frozenset[Option]:
             None, f"the options {full.value} and {modified.value} exclude each other; choose one"
         )
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class DeidentifyOptions:
+    """What may be chosen.
+
+    Attributes
+    ----------
+    dummy_text
+        What stands for a text where the table wants a dummy: 1 to 16 printable ASCII characters,
+        no backslash, which separates values.
+    options
+        The options of PS3.15 E.3.
+    safe_private
+        Further private attributes that are safe; see `SafePrivate`.
+    words
+        Further words that the Clean Descriptors Option keeps.
+    recipients
+        Certificates of those who may re-identify; none: nobody can.
+    modalities
+        Further modalities whose pixels are looked at.
+    regions
+        A file with further regions that devices write text into.
+    max_megabytes
+        Decoded size above which the pixels of an image are not looked at; it fails.
+
+    Raises
+    ------
+    DeidentificationError
+        If the text is none of that, or options exclude each other.
+    """
+
+    dummy_text: str = "**.**"
+    options: frozenset[Option] = frozenset()
+    safe_private: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
+    recipients: tuple[Path, ...] = ()
+    modalities: frozenset[str] = frozenset()
+    regions: Path | None = None
+    max_megabytes: int = 1024
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\x20-\x5b\x5d-\x7e]{1,16}", self.dummy_text):
+            raise DeidentificationError(
+                None, "the dummy text: expected 1 to 16 printable ASCII characters, no backslash"
+            )
+        checked(self.options)

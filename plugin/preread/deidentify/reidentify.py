@@ -18,16 +18,15 @@ from typing import Final
 
 import structlog
 
-from preread.deidentify.envelope import (
+from preread.deidentify.encrypted_attributes import (
     ALWAYS_SEALED,
     ENCRYPTED_ATTRIBUTES_SEQUENCE,
     ENCRYPTED_CONTENT,
     ENCRYPTED_CONTENT_TRANSFER_SYNTAX_UID,
     MODIFIED_ATTRIBUTES_SEQUENCE,
-    EnvelopeError,
-    Holder,
-    NotForThisKeyError,
 )
+from preread.deidentify.envelope import Holder
+from preread.deidentify.errors import EnvelopeError, NotForThisKeyError
 from preread.deidentify.kept_results import Edits, value_of, with_results
 from preread.elements import (
     Encoding,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from preread.deidentify.audit import AuditLog, Outcome, digest_of
-from preread.deidentify.deidentifier import Deidentified
+from preread.deidentify.deidentified import Deidentified
 from preread.deidentify.options import BASIC_PROFILE
 from preread.deidentify.profile import profile_of
 from preread.errors import PrereadError

@@ -14,14 +14,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from preread.deidentify import Deidentifier
-from preread.deidentify.envelope import (
+from preread.deidentify.encrypted_attributes import (
     ALWAYS_SEALED,
     ENCRYPTED_ATTRIBUTES_SEQUENCE,
-    Recipients,
     attributes_item,
     content_transfer_syntax,
     modified_attributes,
 )
+from preread.deidentify.envelope import Recipients
 from preread.elements import Header, encode_element, read_header
 
 

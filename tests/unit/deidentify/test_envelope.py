@@ -16,16 +16,13 @@ from pydicom import dcmread
 from pydicom.filereader import read_dataset
 
 from preread.deidentify import Deidentifier, Secret
-from preread.deidentify.envelope import (
-    EnvelopeError,
-    Holder,
-    NotForThisKeyError,
-    Recipients,
+from preread.deidentify.encrypted_attributes import (
     attributes_item,
     content_transfer_syntax,
     modified_attributes,
-    open_envelope,
 )
+from preread.deidentify.envelope import Holder, Recipients, open_envelope
+from preread.deidentify.errors import EnvelopeError, NotForThisKeyError
 from preread.elements import Encoding
 from tests.unit.deidentify.conftest import Node, encoded
 from tests.unit.deidentify.sealing import Person, person

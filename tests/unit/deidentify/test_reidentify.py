@@ -18,14 +18,13 @@ from preread.deidentify import (
     DeidentifyOptions,
     Secret,
 )
-from preread.deidentify.envelope import (
-    EnvelopeError,
-    Holder,
-    Recipients,
+from preread.deidentify.encrypted_attributes import (
     attributes_item,
     content_transfer_syntax,
     modified_attributes,
 )
+from preread.deidentify.envelope import Holder, Recipients
+from preread.deidentify.errors import EnvelopeError
 from preread.deidentify.reidentify import ReidentifyError, reidentify, restore
 from preread.elements import explicit_little_endian, read_file_meta, read_header
 from preread.models.prediction import Prediction

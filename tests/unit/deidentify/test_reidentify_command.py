@@ -12,7 +12,8 @@ import typer
 from typer.testing import CliRunner
 
 from preread.deidentify import Deidentifier
-from preread.deidentify.envelope import EnvelopeError, Recipients
+from preread.deidentify.envelope import Recipients
+from preread.deidentify.errors import EnvelopeError
 from preread.deidentify.reidentify import ReidentifyError
 from preread.deidentify.reidentify_command import reidentify, run
 from tests.unit.deidentify.conftest import Node

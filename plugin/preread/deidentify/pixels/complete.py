@@ -7,9 +7,10 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from preread.deidentify.deidentifier import Deidentified, Deidentifier, DeidentifyOptions
+from preread.deidentify.deidentified import Deidentified
+from preread.deidentify.deidentifier import Deidentifier
 from preread.deidentify.errors import DeidentificationError
-from preread.deidentify.options import Option
+from preread.deidentify.options import DeidentifyOptions, Option
 from preread.deidentify.pixels.policy import Look
 from preread.deidentify.secret import Secret
 from preread.deidentify.trail import Trail

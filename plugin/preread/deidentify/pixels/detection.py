@@ -1,10 +1,10 @@
 """Finding text in a frame, offline: boxes around everything that looks like a line of it.
 
 PP-OCR's detector (the DB network whose weights come with the package ``rapidocr``) runs on
-OpenVINO. Of words in 8 to 40 pixel letters planted into CT, MR, CR, XA, US and captures, it finds
-many that Debian's tesseract does not, which wants dark letters on an even page; and it takes
-outlines of bodies for text, which is why its answers are sorted by size, and asked for at two
-scales and on a picture of thin strokes (``tests/unit/deidentify/pixels/test_detection.py``).
+OpenVINO. It was made for photographs, light letters on uneven ground among them, which tesseract
+was not; that is left to judge the outcome. It takes outlines of bodies for text, which is why its
+answers are sorted by size, and asked for at two scales and on a picture of thin strokes. What it
+finds is held against planted words in ``tests/unit/deidentify/pixels/test_detection.py``.
 """
 
 from __future__ import annotations
