@@ -86,7 +86,7 @@ CHECKS: dict[str, Callable[[Files, Files], bool]] = {
 
 def kept(folder: Path, again: Path) -> list[str]:
     """Return the checks that two runs over the same files pass."""
-    runs = [
+    runs: list[Files] = [
         {file.stem: dcmread(file) for file in sorted(each.glob("*.dcm"))}
         for each in (folder, again)
     ]

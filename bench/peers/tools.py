@@ -39,8 +39,11 @@ class Outcome:
 class Tool(Protocol):
     """A de-identifier of folders."""
 
-    name: str
-    options: tuple[str, ...]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def options(self) -> tuple[str, ...]: ...
 
     def run(self, source: Path, target: Path, *, warm: bool = False) -> Outcome:
         """De-identify all ``*.dcm`` of a folder, in a process that is started for it."""
