@@ -1,0 +1,246 @@
+"""The sections of the ``Preread`` object in Orthanc's configuration, each a typed model.
+
+Keys are PascalCase, as in the rest of ``orthanc.json``. Every key has a default. The reference in
+``docs/settings.md`` is generated from these models.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_pascal
+
+from preread.deidentify import Option
+
+
+class Mode(StrEnum):
+    """What happens to the identity of an image that arrives."""
+
+    INCOMING = "incoming"
+    COPY = "copy"
+    OFF = "off"
+
+
+class Placement(StrEnum):
+    """Where the predictions of an image are written."""
+
+    IN_PLACE = "in-place"
+    DERIVED = "derived"
+
+
+class EngineName(StrEnum):
+    """What carries out the networks' arithmetic."""
+
+    TORCH = "torch"
+    OPENVINO = "openvino"
+    OPENVINO_INT8 = "openvino-int8"
+
+
+class Section(BaseModel):
+    """One JSON object of the configuration: PascalCase keys, unknown ones refused."""
+
+    model_config = ConfigDict(
+        alias_generator=to_pascal, populate_by_name=True, extra="forbid", frozen=True
+    )
+
+
+class AuditSettings(Section):
+    """One JSON line for each object that is de-identified, free of identifiers."""
+
+    file: Path | None = Field(
+        Path("audit.jsonl"), description="The file. Relative to `Folder`; `null` writes none."
+    )
+    max_megabytes: int = Field(
+        50, ge=1, le=65536, description="Size at which the file is put aside and a new one begun."
+    )
+    files: int = Field(10, ge=1, le=1000, description="How many files that were put aside stay.")
+
+
+class QuarantineSettings(Section):
+    """What becomes of objects that cannot be made safe."""
+
+    enabled: bool = Field(
+        False,
+        description="`false` refuses them, so that the sender keeps them; `true` answers success "
+        "and keeps them encrypted in `Folder`, out of Orthanc's sight.",
+    )
+    days: float | None = Field(
+        30.0, gt=0, description="Days after which they are deleted; `null` keeps them for ever."
+    )
+
+
+class PixelSettings(Section):
+    """What is looked at under the options that clean pixel data."""
+
+    modalities: tuple[str, ...] = Field(
+        (), description="Further modalities whose images are searched for burned-in text."
+    )
+    regions: Path | None = Field(
+        None,
+        description="A JSON file with further regions that devices write text into "
+        "(docs/deidentification.md). Relative to the configuration file.",
+    )
+
+
+class DeidentifySettings(Section):
+    """De-identification by PS3.15 Annex E."""
+
+    mode: Mode = Field(
+        Mode.COPY,
+        description="`incoming` de-identifies before an image is stored; `copy` leaves the "
+        "original as it came and makes a second, de-identified study; `off` does neither.",
+    )
+    key_file: Path = Field(
+        Path("secret.key"),
+        description="The secret from which pseudonyms and UIDs are made, created with mode 0600 "
+        "at the first start. Relative to `Folder`. Keep a copy: without it the same patient "
+        "becomes somebody else.",
+    )
+    dummy_text: str = Field(
+        "**.**",
+        min_length=1,
+        max_length=16,
+        pattern=r"^[\x20-\x5b\x5d-\x7e]+$",
+        description="What replaces a text that the standard wants replaced by a dummy.",
+    )
+    options: tuple[Option, ...] = Field(
+        (),
+        description="Options of the profile (PS3.15 E.3), by the names in "
+        "docs/deidentification.md, such as `RetainLongitudinalModifiedDates`.",
+    )
+    safe_private: dict[str, tuple[str, ...]] = Field(
+        {},
+        description="Further private attributes that `RetainSafePrivate` keeps, by private "
+        'creator: `{"ACME 1.0": ["0019,xx0C"]}`.',
+    )
+    keep_words: tuple[str, ...] = Field(
+        (), description="Further words that `CleanDescriptors` leaves in free text."
+    )
+    recipients: tuple[Path, ...] = Field(
+        (),
+        description="X.509 certificates of those who may re-identify; what was changed is "
+        "encrypted for them in each object. Empty: there is no way back. Relative to the "
+        "configuration file.",
+    )
+    pixels: PixelSettings = PixelSettings()
+    quarantine: QuarantineSettings = QuarantineSettings()
+    audit: AuditSettings = AuditSettings()
+
+
+class ModelsSettings(Section):
+    """Which networks run."""
+
+    folder: Path = Field(
+        Path("models"),
+        description="The folder with one folder per model (`card.json`, `weights.safetensors`). "
+        "Relative to the configuration file.",
+    )
+    run: tuple[str, ...] | None = Field(
+        None,
+        description="Names of the models to run, in the order in which the private block shows "
+        "them; `null` runs every model in the folder.",
+    )
+
+
+class PredictionsSettings(Section):
+    """How predictions are stored."""
+
+    placement: Placement = Field(
+        Placement.IN_PLACE,
+        description="`in-place` writes them into the de-identified instance (needs Orthanc's "
+        "`OverwriteInstances`); `derived` into a new series that refers to it.",
+    )
+
+
+class LedgerSettings(Section):
+    """Where the record of what has to be read is kept."""
+
+    url: str = Field(
+        "",
+        description="An SQLAlchemy URL, such as `postgresql+psycopg://user:${PGPASSWORD}@host/db`. "
+        "Empty: SQLite in `Folder`. A runner on another machine needs PostgreSQL.",
+    )
+    node: str = Field(
+        "orthanc",
+        min_length=1,
+        max_length=64,
+        description="The name of this Orthanc in a ledger that several share.",
+    )
+    lease_seconds: float = Field(
+        120.0,
+        gt=1,
+        le=86400,
+        description="How long a runner may hold an image before it is lent again.",
+    )
+    max_attempts: int = Field(
+        5, ge=1, le=100, description="Tries before an image is given up as `failed`."
+    )
+    backoff_seconds: float = Field(
+        2.0, gt=0, le=3600, description="Wait before the second try; doubled for each further one."
+    )
+
+
+class RunnerSettings(Section):
+    """The process that reads the images."""
+
+    start: bool = Field(
+        True,
+        description="Whether Orthanc starts the runner and restarts it when it ends. With `false` "
+        "start `preread runner` yourself, on any machine that reaches Orthanc and the ledger and "
+        "has a copy of the key; beside Orthanc a small process brings the journal to a "
+        "PostgreSQL ledger.",
+    )
+    python: Path = Field(
+        Path(".venv/bin/python"),
+        description="The interpreter that runs it. Relative to the configuration file.",
+    )
+    url: str = Field(
+        "",
+        pattern=r"^(https?://.*)?$",
+        description="Where the runner reaches Orthanc. Empty: this machine's `HttpPort`.",
+    )
+    username: str = Field("", description="Orthanc user of a runner that Orthanc did not start.")
+    password: str = Field("", description="The password of that user.", repr=False)
+    engine: EngineName = Field(
+        EngineName.OPENVINO,
+        description="`torch` is the reference, `openvino` the faster equal, `openvino-int8` "
+        "faster still, with the loss that the model's card states.",
+    )
+    threads: int = Field(0, ge=0, le=1024, description="Threads for the networks; 0: all cores.")
+    batch_size: int = Field(
+        0, ge=0, le=1024, description="Images per pass of a network; 0: the engine's choice."
+    )
+    max_image_megabytes: int = Field(
+        1024, ge=1, le=65536, description="Decoded size above which an image is left unread."
+    )
+    log_file: Path = Field(
+        Path("runner.log"), description="The runner's log, JSON lines. Relative to `Folder`."
+    )
+
+
+class RestSettings(Section):
+    """The `/preread` part of Orthanc's REST API."""
+
+    wait_seconds: float = Field(
+        60.0, ge=0, le=3600, description="How long a synchronous call waits before it answers 202."
+    )
+    max_upload_megabytes: int = Field(
+        64, ge=1, le=4096, description="Largest PNG or JPEG that `POST /preread/images` takes."
+    )
+
+
+class Settings(Section):
+    """The whole ``Preread`` section."""
+
+    folder: Path = Field(
+        Path("preread"),
+        description="Where Preread keeps its key, ledger and logs. Relative to `StorageDirectory`.",
+    )
+    deidentify: DeidentifySettings = DeidentifySettings()
+    models: ModelsSettings = ModelsSettings()
+    predictions: PredictionsSettings = PredictionsSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    runner: RunnerSettings = RunnerSettings()
+    rest: RestSettings = RestSettings()
