@@ -111,10 +111,11 @@ def test_pydicom_and_dcmtk_read_and_write_what_comes_out(
     _strictly(dataset.iterall())
     dataset.save_as(buffer)
     assert dcmread(BytesIO(buffer.getvalue())) == dataset
-    for command in (
+    commands: tuple[list[str | Path], ...] = (
         ["dcmdump", "-q", "+L", done],
         ["dcmconv", "-q", _same_syntax(file), done, again],
-    ):
+    )
+    for command in commands:
         run = subprocess.run(command, capture_output=True, check=False, timeout=60)
         assert run.returncode == 0, run.stderr.decode()
         assert run.stderr == b""

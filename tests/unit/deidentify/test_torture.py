@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from pydicom import Dataset, dcmread
 
 from preread.deidentify import Deidentifier, DeidentifyOptions, Option, Secret
+from tests.unit.deidentify.sealing import person
 from tests.unit.deidentify.torture import (
     ROWS,
     Canary,
@@ -159,3 +161,20 @@ def test_what_was_measured_goes_from_a_report_and_its_references_stay() -> None:
         for each in (before, dcmread(BytesIO(cleaned)))
     ]
     assert kept[0] == kept[1]
+
+
+@pytest.mark.parametrize("options", [frozenset(), *COMBINED], ids="+".join)
+def test_what_is_done_again_stays_as_it_is(options: frozenset[Option]) -> None:
+    engine = _engine(options)
+    for file in FILES:
+        once = engine.deidentify(file.data).data
+        assert engine.deidentify(once).data == once, file.name
+
+
+def test_what_is_sealed_for_recipients_cannot_be_read(tmp_path: Path) -> None:
+    recipient = person(tmp_path, "recipient").certificate
+    engine = Deidentifier(SECRET, DeidentifyOptions(recipients=(recipient,)))
+    for file in FILES:
+        done = engine.deidentify(file.data).data
+        assert "EncryptedAttributesSequence" in dcmread(BytesIO(done)), file.name
+        assert _places(Search(file.canaries).found(done)) == []
