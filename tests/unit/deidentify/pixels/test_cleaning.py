@@ -47,10 +47,11 @@ CODECS = (RLELossless, JPEGLSLossless, JPEG2000Lossless)
 
 
 class Told:
-    """Finds one box wherever there is anything in it, once for each picture."""
+    """Finds one box in each picture that has room for it, once."""
 
     def boxes(self, values: NDArray[Any], /, *, again: bool = False) -> list[Box]:
-        return [] if again else [BOX]
+        fits = BOX.bottom <= values.shape[0] and BOX.right <= values.shape[1]
+        return [BOX] if fits and not again else []
 
 
 class Blind:
@@ -119,11 +120,12 @@ def test_black_is_the_highest_value_of_monochrome1(syntax: UID) -> None:
     check(data, cleaned(data), values.max())
 
 
-@pytest.mark.parametrize("syntax", [*NATIVE, *CODECS], ids=lambda uid: uid.name)
-@pytest.mark.parametrize("planar", [0, 1])
+# Codecs interleave colours.
+@pytest.mark.parametrize(
+    ("syntax", "planar"),
+    [*((uid, 0) for uid in (*NATIVE, *CODECS)), *((uid, 1) for uid in NATIVE)],
+)
 def test_colour(syntax: UID, planar: int) -> None:
-    if planar and syntax.is_encapsulated:
-        pytest.skip("codecs interleave colours")
     values = np.random.default_rng(4).integers(1, 255, (2, 70, 72, 3)).astype(np.uint8)
     data = file_of(values, syntax=syntax, planar=planar)
     result = cleaned(data)
