@@ -100,9 +100,7 @@ def test_nothing_is_found_that_is_not_there(vr: bytes) -> None:
     raw = [mint.make(vr, "top", (0x00100010,)) for _ in range(200)]
     noise = random.Random(7).randbytes(20_000)
     half = Search(mint.made[:100])
-    found = half.found(noise + b"\0".join(raw[100:]) + noise, is_file=False)
-    # An age has three digits, so that of two hundred there are equal ones.
-    assert vr == b"AS" or found == set()
+    assert half.found(noise + b"\0".join(raw[100:]) + noise, is_file=False) == set()
 
 
 def test_part_of_a_longer_number_is_not_taken_for_a_value() -> None:

@@ -87,7 +87,7 @@ class Mint:
 
     def __init__(self, first: int = FIRST) -> None:
         self._number = first
-        self._dates = 0
+        self._dates = self._ages = 0
         self.made: list[Canary] = []
 
     def make(
@@ -122,7 +122,7 @@ class Mint:
         year, rest = self._date() if vr in _DATED else (0, b"")
         if vr in _TOKENS:
             value = {
-                b"AS": b"9%02dY" % (number % 100),
+                b"AS": self._age() if vr == b"AS" else b"",
                 b"DA": b"%04d%s" % (year, rest),
                 b"DS": b"77%06d.5" % number,
                 b"DT": b"%04d%s1122%02d.%06d" % (year, rest, number % 60, number),
@@ -132,13 +132,25 @@ class Mint:
             }[vr]
             return value, (value,), ()
         if vr in _BINARY:
-            packed = tuple(struct.pack(order + _BINARY[vr], number) for order in "<>")
-            return packed[0], (), packed
+            code, kept, wanted = _BINARY[vr]
+            # Bits all over it, so that no tag and no length is by chance the same.
+            bits = number * 0x9E3779B97F4A7C15 & kept | wanted
+            return (
+                struct.pack("<" + code, bits),
+                (),
+                tuple(struct.pack(order + code, bits) for order in "<>"),
+            )
         if vr == b"UR":
             return b"http://kq%06dx.test" % number, (own,), ()
         if vr == b"PN":
             return word + b"^Jane", (own,), ()
         return word, (own,), ()
+
+    def _age(self) -> bytes:
+        number, unit = self._ages % 900, b"YMWD"[self._ages // 900 :][:1]
+        self._ages += 1
+        assert unit, "too many ages for one file"
+        return b"%03d%s" % (number + 100, unit)
 
     def _date(self) -> tuple[int, bytes]:
         """Return year, month and day.
@@ -155,7 +167,13 @@ class Mint:
 TEXTS: Final = frozenset((b"LO", b"LT", b"PN", b"SH", b"ST", b"UC", b"UT"))
 _TOKENS: Final = frozenset((b"AS", b"DA", b"DS", b"DT", b"IS", b"TM", b"UI"))
 _DATED: Final = frozenset((b"DA", b"DT"))
-_BINARY: Final = {b"FD": "d", b"UL": "I", b"SL": "i", b"FL": "f"}
+# How they are packed, which bits are the number's, and which make it a number of usual size.
+_BINARY: Final = {
+    b"FD": ("Q", 0xFFFFFFFFFFFFFF, 0x41 << 56),
+    b"FL": ("I", 0xFFFFFF, 0x41 << 24),
+    b"SL": ("I", 0xFFFFFF, 0x5B << 24),
+    b"UL": ("I", 0xFFFFFFFF, 0),
+}
 
 
 def _forms(raw: bytes, text: str) -> tuple[bytes, ...]:
