@@ -205,6 +205,9 @@ def test_a_quarantine_takes_what_would_be_refused(
     assert not answer.json().get("ID")
     (entry,) = pacs.get("/preread/quarantine")
     assert entry["State"] == "quarantined"
+    status = pacs.get("/preread/status")
+    assert (status["Held"], status["Quarantined"], status["Refused"]) == (0, 1, 1)
+    assert 'preread_kept_objects{state="quarantined"} 1.0' in pacs.http.get("/preread/metrics").text
     assert "repeats the SOPInstanceUID" in entry["Reason"]
     assert pacs.instances() == []
     target = tmp_path / "back.dcm"

@@ -134,6 +134,16 @@ class Quarantine:
             self._key.write(file, identity, memoryview(data).cast("B"), description)
         return identity
 
+    def count(self) -> int:
+        """Return how many entries there are, damaged ones included.
+
+        Raises
+        ------
+        QuarantineError
+            If the folder cannot be read.
+        """
+        return len(self._identities())
+
     def entries(self) -> list[Held]:
         """List what is held, the oldest first; the contents are not opened.
 
@@ -144,13 +154,16 @@ class Quarantine:
         QuarantineError
             If the folder cannot be read.
         """
-        with _errors("the folder of the quarantine cannot be read"):
-            names = os.listdir(self._folder)  # noqa: PTH208 - the names alone
-        identities = [name[: -len(_HELD)] for name in names if name.endswith(_HELD)]
-        found = [self._entry(each) for each in identities if _ID.fullmatch(each)]
+        found = [self._entry(each) for each in self._identities()]
         return sorted(
             (each for each in found if each is not None), key=lambda held: (held.time, held.id)
         )
+
+    def _identities(self) -> list[str]:
+        with _errors("the folder of the quarantine cannot be read"):
+            names = [entry.name for entry in os.scandir(self._folder)]
+        found = (name[: -len(_HELD)] for name in names if name.endswith(_HELD))
+        return [each for each in found if _ID.fullmatch(each)]
 
     def read(self, id: str) -> bytes:  # noqa: A002 - what it is called everywhere
         """Return a file that is held.

@@ -46,6 +46,8 @@ def status(context: Context) -> Answer:
         "Placement": settings.predictions.placement.value,
         "Models": list(context.catalogue.names),
         "Refused": context.journal.refused_count(),
+        "Held": context.safekeeping.held.count(),
+        "Quarantined": context.safekeeping.quarantined.count(),
         "Journal": {
             "Waiting": waiting(context),
             "Arriving": len(context.journal.arriving(0, limit=10_000)),
@@ -113,7 +115,16 @@ class _PrereadCollector(Collector):
         refused.add_metric([], context.journal.refused_count())
         queued = GaugeMetricFamily("preread_journal_events", "Events on their way to the ledger")
         queued.add_metric([], waiting(context))
-        return [jobs, refused, queued, *self._runner()]
+        return [jobs, refused, queued, self._kept(), *self._runner()]
+
+    def _kept(self) -> Metric:
+        keeping = self._context.safekeeping
+        kept = GaugeMetricFamily(
+            "preread_kept_objects", "Objects that are kept outside Orthanc", labels=["state"]
+        )
+        kept.add_metric(["waiting"], keeping.held.count())
+        kept.add_metric(["quarantined"], keeping.quarantined.count())
+        return kept
 
     def _runner(self) -> list[Metric]:
         supervisor = self._context.supervisor
