@@ -53,7 +53,8 @@ def test_tests_need_more_packages(checkout: Path) -> None:
     _program(checkout, "dpkg-query", "exit 1")
     _program(checkout, "id", "echo 1000")
     assert "postgresql" not in _setup(checkout, "demo").stderr
-    assert "dicom3tools postgresql tesseract-ocr fonts-dejavu-core" in _setup(checkout, "test").stderr
+    wanted = "dicom3tools postgresql tesseract-ocr fonts-dejavu-core"
+    assert wanted in _setup(checkout, "test").stderr
 
 
 def test_nothing_is_done_when_nothing_is_missing(checkout: Path) -> None:

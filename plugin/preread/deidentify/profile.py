@@ -49,7 +49,7 @@ class Action(IntEnum):
     ALIAS = 14
     """A title that gets a keyed name of its own."""
     MEANING = 15
-    """The meaning of a code: stays if a standard's scheme defines it."""
+    """A code or its meaning: stays if a standard's scheme defines it."""
 
 
 SEQUENCES: Final = frozenset(
@@ -94,6 +94,7 @@ _RESOLVED: Final = {
 
 CONTENT_SEQUENCE: Final = 0x0040A730
 _CODE_MEANING: Final = 0x00080104
+_CODE_VALUES: Final = (0x00080100, 0x00080119)
 _CODING_SCHEME_DESIGNATOR: Final = 0x00080102
 
 # Names and times that the table does not list: of industry, of archives, of trials long ago.
@@ -252,7 +253,8 @@ def profile_of(options: frozenset[Option] = frozenset()) -> Profile:
     content = {tag: _text(tag, action, _CODE_ATTRIBUTES) for tag, action in actions.items()}
     dummies = {tag: _text(tag, action, frozenset()) for tag, action in actions.items()}
     cleaned = {tag: _clean(tag, action, fallback) for tag, action in actions.items()}
-    content[_CODE_MEANING] = cleaned[_CODE_MEANING] = Action.MEANING
+    content |= dict.fromkeys((_CODE_MEANING, *_CODE_VALUES), Action.MEANING)
+    cleaned[_CODE_MEANING] = Action.MEANING
     content[_MEASURED_VALUE_SEQUENCE] = Action.EMPTY
     for each in (actions, content, dummies, cleaned):
         for tag in [tag for tag, action in each.items() if action is Action.REMOVE]:

@@ -58,7 +58,7 @@ WORDS: Final = {
     Action.UID: "new UID",
     Action.ITEMS: "items de-identified",
     Action.DUMMY_ITEMS: "items kept, texts and codes dummies",
-    Action.DUMMY_CONTENT: "tree kept, texts dummies",
+    Action.DUMMY_CONTENT: "tree kept, texts and codes of a site dummies",
     Action.CLEAN_ITEMS: "items kept, texts cleaned",
     Action.CLEAN: "cleaned",
     Action.SHIFT: "moved",

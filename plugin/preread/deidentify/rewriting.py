@@ -16,7 +16,7 @@ from preread.deidentify.dummies import dummy
 from preread.deidentify.private_blocks import PrivateBlocks
 from preread.deidentify.profile import SEQUENCES, VALUES, Action, Profile
 from preread.deidentify.values import Values
-from preread.deidentify.vrs import PLAIN_VRS, fits
+from preread.deidentify.vrs import NUMBERS, PLAIN_VRS, fits, is_number
 from preread.elements import (
     DEEPEST,
     IMPLICIT_LITTLE,
@@ -196,13 +196,19 @@ class Rewriting:
             changed = True
         else:
             changed = False
-        keep, remove, vrs = Action.KEEP, Action.REMOVE, PLAIN_VRS
+        keep, remove, vrs, data = Action.KEEP, Action.REMOVE, PLAIN_VRS, self._data
         parts, view = self._parts, self._view
         begin = end = length = 0  # of the stretch that stays
         for element in elements:
-            tag, vr, start, _, value_end, stop = element
+            tag, vr, start, value, value_end, stop = element
             action = actions.get(tag, remove)
-            if action is not keep or (vr and vr != vrs.get(tag)) or stop != value_end:
+            expected = vrs.get(tag)
+            if (
+                action is not keep
+                or (vr and vr != expected)
+                or stop != value_end
+                or (expected in NUMBERS and not is_number(data, value, value_end))
+            ):
                 mark = len(parts)
                 parts.append(view[begin:end])
                 written = self._element(element, action, elements, replacements, inner, depth)
@@ -272,7 +278,12 @@ class Rewriting:
             is_value = element.tag == _PIXEL_DATA and element.vr not in _HOLDS_ITEMS
             return Action.KEEP if is_value else Action.REMOVE
         if fits(element.vr, element.tag):
-            return Action.KEEP
+            if PLAIN_VRS.get(element.tag) not in NUMBERS or is_number(
+                self._data, element.value, element.value_end
+            ):
+                return Action.KEEP
+            self.lost.append((element.tag, "its value is no number"))
+            return Action.REMOVE
         self.lost.append((element.tag, "its VR is not that of the attribute"))
         return Action.REMOVE
 

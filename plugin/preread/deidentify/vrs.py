@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from preread.elements import dictionary_vr, standard_tags
@@ -12,6 +13,12 @@ PLAIN_VRS: Final = {
     tag: vr for tag in standard_tags() if len(vr := dictionary_vr(tag)) == 2 and vr not in _UNPLAIN
 }
 """The VR of each attribute that has one alone; none that can hold items or a name."""
+
+NUMBERS: Final = frozenset((b"DS", b"IS"))
+"""VRs of numbers that are written as text."""
+
+is_number: Final = re.compile(rb"[0-9+\-.eE\\ \0]*").fullmatch
+"""Tells, of data from one offset to another, whether no more than numbers can stand there."""
 
 # Writers mistake these for each other, and none of them tells more than the others could.
 _ALIKE: Final = (

@@ -160,7 +160,7 @@ def _check_items(words: str, item: Dataset) -> None:
     expected = {
         "items de-identified": (TEXT, TEXT),
         "items kept, texts and codes dummies": (b"**.**", b"**.**"),
-        "tree kept, texts dummies": (TEXT, b"**.**"),
+        "tree kept, texts and codes of a site dummies": (b"**.**", b"**.**"),
         "items kept, texts cleaned": (TEXT, CLEAN),
     }[words]
     assert (code, text) == tuple(each.strip() for each in expected)
