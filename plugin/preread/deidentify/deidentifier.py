@@ -33,7 +33,8 @@ from preread.deidentify.pixels.seal import PixelSeal
 from preread.deidentify.private_blocks import PrivateBlocks
 from preread.deidentify.profile import CODES, Action, profile_of
 from preread.deidentify.pseudonyms import Pseudonyms
-from preread.deidentify.rewriting import Part, Replacements, Rewriting
+from preread.deidentify.replacements import Replacements
+from preread.deidentify.rewriting import Part, Rewriting
 from preread.deidentify.safe_private import SafePrivate
 from preread.deidentify.secret import Secret
 from preread.deidentify.values import Keyed, Values, valid_uid

@@ -12,14 +12,13 @@ from itertools import islice
 from operator import itemgetter, lt
 from typing import Final
 
-from preread.deidentify.dummies import dummy
 from preread.deidentify.private_blocks import PrivateBlocks
 from preread.deidentify.profile import SEQUENCES, VALUES, Action, Profile
+from preread.deidentify.replacements import Replacements
 from preread.deidentify.values import Values
 from preread.deidentify.vrs import NUMBERS, PLAIN_VRS, fits, is_number
 from preread.elements import (
     DEEPEST,
-    IMPLICIT_LITTLE,
     LONG_VRS,
     MOST_ELEMENTS,
     VRS,
@@ -27,7 +26,6 @@ from preread.elements import (
     Encoding,
     Ends,
     MalformedFile,
-    dictionary_vr,
     encode_element,
     encode_header,
     items,
@@ -52,50 +50,6 @@ _TAG = itemgetter(0)
 
 class TooMuch(MalformedFile):
     """A file is nested deeper or has more items than any image; all of it is refused."""
-
-
-class Replacements:
-    """Emptied elements and dummies of one encoding, made when they are first needed.
-
-    Parameters
-    ----------
-    encoding
-        How they are written.
-    dummy_text
-        What stands in VRs that hold any text.
-
-    Attributes
-    ----------
-    implicit
-        The same for what lies in a sequence of VR UN.
-    """
-
-    def __init__(self, encoding: Encoding, dummy_text: str) -> None:
-        self.encoding = encoding
-        self.dummy_text = dummy_text
-        is_implicit = encoding == IMPLICIT_LITTLE
-        self.implicit: Replacements = (
-            self if is_implicit else Replacements(IMPLICIT_LITTLE, dummy_text)
-        )
-        self._made: dict[int, bytes] = {}
-        self._made_dummies: dict[int, bytes] = {}
-
-    def empty(self, tag: int) -> bytes:
-        """Return an attribute without a value."""
-        made = self._made.get(tag)
-        if made is None:
-            made = encode_element(tag, dictionary_vr(tag), b"", self.encoding)
-            self._made[tag] = made
-        return made
-
-    def dummy(self, tag: int) -> bytes:
-        """Return an attribute with a value that tells nothing."""
-        made = self._made_dummies.get(tag)
-        if made is None:
-            vr = dictionary_vr(tag)[:2]
-            made = encode_element(tag, vr, dummy(vr, self.dummy_text), self.encoding)
-            self._made_dummies[tag] = made
-        return made
 
 
 class Rewriting:
