@@ -273,5 +273,5 @@ def test_jpeg2000_stays_jpeg2000(pacs: Pacs) -> None:
     assert read.file_meta.TransferSyntaxUID == before.file_meta.TransferSyntaxUID
     # Its encoder left a comment in the stream, which goes; nothing is encoded anew.
     assert before.PixelData.count(b"\xff\x64") > read.PixelData.count(b"\xff\x64")
-    assert before.PixelData.endswith(read.PixelData[-200:])
+    assert before.PixelData.endswith(read.PixelData[-80:])
     assert (read.pixel_array == before.pixel_array).all()

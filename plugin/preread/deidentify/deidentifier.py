@@ -75,6 +75,7 @@ _NEEDED: Final = {
     _SOP_INSTANCE_UID: "SOPInstanceUID",
     _SOP_CLASS_UID: "SOPClassUID",
 }
+_MOST_LOST: Final = 100  # kinds of loss that are told; a file of many is told by its first ones
 _LOOKED_FOR: Final = {
     Option.CLEAN_PIXEL_DATA: Look.TEXT,
     Option.CLEAN_GRAPHICS: Look.OVERLAYS,
@@ -189,7 +190,7 @@ class Deidentifier:
             counts={code: rewriting.counts[action] for action, code in CODES.items()},
             options=done,
             look=look,
-            lost=tuple(rewriting.lost),
+            lost=tuple(list(rewriting.lost)[:_MOST_LOST]),
             sealed=ENCRYPTED_ATTRIBUTES_SEQUENCE in written,
             looked=bool(methods),
         )
@@ -231,10 +232,9 @@ class Deidentifier:
             clean_faces=Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES in chosen,
             modalities=self._options.modalities,
         )
-        if look:
-            seal = self._seal.found(header, look)
-            if seal is not None:
-                return Look.NONE, (seal,)
+        seal = self._seal.found(header, look)
+        if seal is not None:
+            return Look.NONE, (seal,)
         return look, ()
 
     def _written(
@@ -296,7 +296,9 @@ class Deidentifier:
             known=lambda: known_words(identifying_texts(header, terms)),
             character_sets=terms,
         )
-        private = PrivateBlocks(view, self._safe, self._profile.private_uids)
+        private = PrivateBlocks(
+            view, self._safe, self._profile.private_uids, self._profile.private_times
+        )
         return Rewriting(header.data, self._profile, replacements, Values(view, keyed), private)
 
     def _sealed(self, header: Header, changed: list[Element]) -> bytes:

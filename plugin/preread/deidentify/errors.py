@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from preread.elements import tag_in_words
 from preread.errors import PrereadError
 
 
@@ -17,7 +18,8 @@ class DeidentificationError(PrereadError):
     """
 
     def __init__(self, tag: int | None, reason: str) -> None:
-        where = "" if tag is None else f" ({tag >> 16:04X},{tag & 0xFFFF:04X})"
+        named = "" if tag is None else tag_in_words(tag)
+        where = f" {named}" if named else ""
         super().__init__(f"cannot be de-identified{where}: {reason}")
         self.tag = tag
         self.reason = reason

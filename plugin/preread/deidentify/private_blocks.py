@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from preread.deidentify.level import Level
 from preread.deidentify.profile import Action
 from preread.deidentify.safe_private import SafePrivate
 from preread.elements import Element
 
 _FIRST_CREATOR = 0x10
 _FIRST_ELEMENT = 0x1000
+_TIMES = (b"DA", b"DT", b"TM")
 
 
 class PrivateBlocks:
@@ -21,57 +21,56 @@ class PrivateBlocks:
         What the elements' offsets point into.
     safe
         The registry of those that are safe; None if none stays.
-    uids
-        What is done with UIDs among them.
+    uids, times
+        What is done with UIDs, and with dates and times, among them.
     """
 
-    def __init__(self, data: memoryview, safe: SafePrivate | None, uids: Action) -> None:
+    def __init__(
+        self, data: memoryview, safe: SafePrivate | None, uids: Action, times: Action
+    ) -> None:
         self._data = data
         self._safe = safe
-        self._uids = uids
+        self._special = {b"UI": uids, b"SQ": Action.ITEMS, **dict.fromkeys(_TIMES, times)}
 
-    def action(self, element: Element, level: Sequence[Element]) -> Action:
+    def action(self, element: Element, level: Level) -> Action:
         """Return what is done with an attribute of an odd group.
 
         Parameters
         ----------
         level
-            The elements around it, which hold the creators (PS3.5 section 7.8.1).
+            What is around it.
         """
         number = element.tag & 0xFFFF
-        if self._safe is None or number < _FIRST_CREATOR:
+        if self._safe is None or number < _FIRST_CREATOR or 0x100 <= number < _FIRST_ELEMENT:
             return Action.REMOVE
-        if number < 0x100:
-            return self._creator(element, level)
-        if number < _FIRST_ELEMENT:
-            return Action.REMOVE
-        reserving = element.tag & 0xFFFF0000 | number >> 8
-        for other in level:
-            if other[0] == reserving:
-                return self._listed(element, self._name(other))
-        return Action.REMOVE
-
-    def _creator(self, element: Element, level: Sequence[Element]) -> Action:
-        """Keep a creator with what it reserves, and not without."""
-        if element.vr not in (b"", b"LO"):
-            return Action.REMOVE
-        name = self._name(element)
-        first = element.tag & 0xFFFF0000 | (element.tag & 0xFF) << 8
-        kept = any(
-            first <= other[0] <= first | 0xFF and self._listed(other, name) is not Action.REMOVE
-            for other in level
-        )
+        if number >= 0x100:
+            return self._listed(element, level)
+        if level.safe_creators is None:
+            level.safe_creators = self._kept(level)
+        kept = element.tag in level.safe_creators and element.vr in (b"", b"LO")
         return Action.KEEP if kept else Action.REMOVE
 
-    def _listed(self, element: Element, creator: str) -> Action:
-        if self._safe is None:
+    def _kept(self, level: Level) -> frozenset[int]:
+        """Find the creators that have something that stays."""
+        return frozenset(
+            creator.tag
+            for element in level.elements
+            if element.tag & 0x10000
+            and element.tag & 0xFFFF >= _FIRST_ELEMENT
+            and (creator := level.creator(element.tag)) is not None
+            and self._listed(element, level) is not Action.REMOVE
+        )
+
+    def _listed(self, element: Element, level: Level) -> Action:
+        creator = level.creator(element.tag)
+        if self._safe is None or creator is None:
             return Action.REMOVE
-        vr = self._safe.vr(creator, element.tag >> 16, element.tag & 0xFF)
+        vr = self._safe.vr(self._name(creator), element.tag >> 16, element.tag & 0xFF)
         if vr is None or (vr != b"SQ" and (element.undefined or element.vr in (b"SQ", b"PN"))):
             return Action.REMOVE
-        if vr == b"UI":
-            return self._uids
-        return Action.ITEMS if vr == b"SQ" else Action.KEEP
+        # A date is one by either of the two: what is written, or what the registry says.
+        written = self._special.get(element.vr) if element.vr in _TIMES else None
+        return written or self._special.get(vr, Action.KEEP)
 
     def _name(self, element: Element) -> str:
         if element.undefined:

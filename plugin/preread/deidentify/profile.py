@@ -179,6 +179,11 @@ class Profile:
         """What is done with the UIDs in safe private attributes."""
         return Action.VALID_UID if Option.RETAIN_UIDS in self.options else Action.UID
 
+    @property
+    def private_times(self) -> Action:
+        """What is done with the dates and times in safe private attributes."""
+        return _time(self.options) or Action.REMOVE
+
     def instead(self, tag: int, action: Action) -> Action:
         """Return what is done with a value that could not be kept, moved or cleaned."""
         if action is Action.MEANING:

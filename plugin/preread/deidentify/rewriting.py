@@ -12,6 +12,7 @@ from itertools import islice
 from operator import itemgetter, lt
 from typing import Final
 
+from preread.deidentify.level import Level
 from preread.deidentify.private_blocks import PrivateBlocks
 from preread.deidentify.profile import SEQUENCES, VALUES, Action, Profile
 from preread.deidentify.replacements import Replacements
@@ -75,7 +76,7 @@ class Rewriting:
     changed
         The elements of the top level that did not stay as they were.
     lost
-        Tags of what could not be read and was removed for that, with the reason.
+        How often what could not be read was removed for that, by tag and reason.
     sealed_at
         Which part is for the Encrypted Attributes Sequence; None without one.
     """
@@ -100,7 +101,7 @@ class Rewriting:
         self._parts: list[Part] = []
         self.counts = [0] * len(Action)
         self.changed: list[Element] = []
-        self.lost: list[tuple[int, str]] = []
+        self.lost: dict[tuple[int, str], int] = {}
         self.sealed_at: int | None = None
 
     def data_set(
@@ -153,6 +154,7 @@ class Rewriting:
         keep, remove, vrs, data = Action.KEEP, Action.REMOVE, PLAIN_VRS, self._data
         parts, view = self._parts, self._view
         begin = end = length = 0  # of the stretch that stays
+        level = Level(elements)
         for element in elements:
             tag, vr, start, value, value_end, stop = element
             action = actions.get(tag, remove)
@@ -165,7 +167,7 @@ class Rewriting:
             ):
                 mark = len(parts)
                 parts.append(view[begin:end])
-                written = self._element(element, action, elements, replacements, inner, depth)
+                written = self._element(element, action, level, replacements, inner, depth)
                 if written is not None:
                     length += end - begin + written
                     begin = end = 0
@@ -187,7 +189,7 @@ class Rewriting:
         self,
         element: Element,
         action: Action,
-        level: Sequence[Element],
+        level: Level,
         replacements: Replacements,
         inner: Mapping[int, Action],
         depth: int,
@@ -226,7 +228,7 @@ class Rewriting:
         has none. All else is not what the standard means by the attribute.
         """
         if element.vr and element.vr not in VRS:
-            self.lost.append((element.tag, "its VR is not one of the standard"))
+            self._lose(element.tag, "its VR is not one of the standard")
             return Action.REMOVE
         if element.undefined:
             is_value = element.tag == _PIXEL_DATA and element.vr not in _HOLDS_ITEMS
@@ -236,16 +238,19 @@ class Rewriting:
                 self._data, element.value, element.value_end
             ):
                 return Action.KEEP
-            self.lost.append((element.tag, "its value is no number"))
+            self._lose(element.tag, "its value is no number")
             return Action.REMOVE
-        self.lost.append((element.tag, "its VR is not that of the attribute"))
+        self._lose(element.tag, "its VR is not that of the attribute")
         return Action.REMOVE
+
+    def _lose(self, tag: int, reason: str) -> None:
+        self.lost[tag, reason] = self.lost.get((tag, reason), 0) + 1
 
     def _valued(
         self,
         element: Element,
         action: Action,
-        level: Sequence[Element],
+        level: Level,
         replacements: Replacements,
     ) -> tuple[Action, Part | None]:
         """Treat a value that may stay; what cannot be treated gets the Basic Profile's action."""
@@ -317,7 +322,7 @@ class Rewriting:
         """Remove what cannot be read: it costs the element, not the file."""
         del self._parts[mark:]
         self.counts[Action.REMOVE] += 1
-        self.lost.append((element.tag, reason))
+        self._lose(element.tag, reason)
         return 0, True
 
     def _items(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Final
@@ -15,6 +15,7 @@ from pydicom.datadict import keyword_for_tag, tag_for_keyword
 
 from preread.deidentify.dates import DateShift
 from preread.deidentify.descriptors import TextCleaner
+from preread.deidentify.level import Level
 from preread.deidentify.profile import TEXT_VRS, Action
 from preread.deidentify.pseudonyms import Pseudonyms
 from preread.elements import Element, decode_text, dictionary_vr, encode_text
@@ -29,10 +30,15 @@ _SCHEME: Final = 0x00080102
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+){1,31}", flags=re.ASCII)
 _LONGEST_UID: Final = 64
 _OFFSET: Final = re.compile(r"[+-]\d{4} *", flags=re.ASCII)
+_MONTH, _DAY, _HOUR = r"(0[1-9]|1[0-2])", r"(0[1-9]|[12]\d|3[01])", r"([01]\d|2[0-3])"
+_SIXTY, _SECOND = r"[0-5]\d", r"([0-5]\d|60)"
 _TIMES: Final = {
-    b"DA": re.compile(r"\d{8}|\d{4}\.\d\d\.\d\d|", flags=re.ASCII),
-    b"TM": re.compile(r"(\d{2}(:?\d\d){0,2}(\.\d{1,6})?)?", flags=re.ASCII),
-    b"DT": re.compile(r"(\d{4}(\d\d){0,5}(\.\d{1,6})?([+-]\d{4})?)?", flags=re.ASCII),
+    b"DA": re.compile(rf"(\d{{4}}{_MONTH}{_DAY}|\d{{4}}\.{_MONTH}\.{_DAY})?", flags=re.ASCII),
+    b"TM": re.compile(rf"({_HOUR}(:?{_SIXTY}(:?{_SECOND}(\.\d{{1,6}})?)?)?)?", flags=re.ASCII),
+    b"DT": re.compile(
+        rf"(\d{{4}}({_MONTH}({_DAY}({_HOUR}({_SIXTY}({_SECOND}(\.\d{{1,6}})?)?)?)?)?)?([+-]\d{{4}})?)?",
+        flags=re.ASCII,
+    ),
 }
 _ONE_TEXT: Final = frozenset((b"LT", b"ST", b"UT"))  # a backslash does not separate values here
 
@@ -98,8 +104,6 @@ class Values:
     def __init__(self, data: memoryview, keyed: Keyed) -> None:
         self._data = data
         self._keyed = keyed
-        self._level: Sequence[Element] = ()
-        self._by_tag: Mapping[int, Element] = {}
 
     def uids(self, element: Element, *, retain: bool = False) -> bytes:
         """Return the UIDs that stand for those of an element.
@@ -118,9 +122,7 @@ class Values:
             for one in found
         ).encode("ascii")
 
-    def treated(
-        self, element: Element, action: Action, level: Sequence[Element]
-    ) -> tuple[bytes, bytes] | bool:
+    def treated(self, element: Element, action: Action, level: Level) -> tuple[bytes, bytes] | bool:
         """Return what becomes of a value.
 
         Parameters
@@ -130,7 +132,7 @@ class Values:
         action
             One of `preread.deidentify.profile.VALUES`.
         level
-            The elements around it.
+            What is around it.
 
         Returns
         -------
@@ -140,7 +142,9 @@ class Values:
         vr = element.vr or dictionary_vr(element.tag)[:2]
         if action is Action.VALID_UID and not element.undefined:
             return self._same(element, b"UI", self.uids(element, retain=True))
-        if element.undefined or vr != dictionary_vr(element.tag)[:2]:
+        expected = dictionary_vr(element.tag)[:2]
+        is_private_time = not expected and vr in _TIMES
+        if element.undefined or (vr != expected and not is_private_time):
             return False  # what it is nobody knows
         raw = self._raw(element)
         if action is Action.TIME or not raw.strip(b" \0"):
@@ -156,7 +160,8 @@ class Values:
 
     def _same(self, element: Element, vr: bytes, value: bytes) -> tuple[bytes, bytes] | bool:
         padded = value + b"\0" * (len(value) % 2)
-        return True if padded == self._raw(element) else (vr, value)
+        is_same = element.vr in (vr, b"", b"UN") and padded == self._raw(element)
+        return True if is_same else (vr, value)
 
     @staticmethod
     def _is_time(vr: bytes, raw: bytes) -> bool:
@@ -166,19 +171,14 @@ class Values:
         form = _TIMES.get(vr, _OFFSET)
         return all(form.fullmatch(value.strip(" \0")) for value in values)
 
-    def _found(self, level: Sequence[Element], tag: int) -> Element | None:
-        if level is not self._level:
-            self._level, self._by_tag = level, {element[0]: element for element in level}
-        return self._by_tag.get(tag)
-
     def _shifted(
-        self, element: Element, vr: bytes, raw: bytes, level: Sequence[Element]
+        self, element: Element, vr: bytes, raw: bytes, level: Level
     ) -> tuple[bytes, bytes] | bool:
         shift = self._keyed.shift
         if not shift.minutes or vr not in _TIMES:
             return self._is_time(vr, raw)
         values = _texts(raw)
-        partner = self._found(level, _partner(element.tag)) if vr != b"DT" else None
+        partner = level.find(_partner(element.tag)) if vr != b"DT" else None
         others = _texts(self._raw(partner)) if partner is not None else []
         if len(others) != len(values):
             others = [""] * len(values)
@@ -207,7 +207,7 @@ class Values:
         return hmac.compare_digest(self._check(value[2:10]), value[10:])
 
     def _text(
-        self, action: Action, vr: bytes, raw: bytes, level: Sequence[Element]
+        self, action: Action, vr: bytes, raw: bytes, level: Level
     ) -> tuple[bytes, bytes] | bool:
         if action is Action.MEANING and self._is_standard(level):
             return True
@@ -224,9 +224,9 @@ class Values:
             return False
         return vr, encode_text("\\".join(cleaned), terms)
 
-    def _is_standard(self, level: Sequence[Element]) -> bool:
+    def _is_standard(self, level: Level) -> bool:
         """Tell whether a standard defines a code; into theirs, sites write anything."""
-        scheme = self._found(level, _SCHEME)
+        scheme = level.find(_SCHEME)
         name = "" if scheme is None else self._raw(scheme).decode("latin-1").strip(" \0")
         return bool(name) and not name.startswith("99") and name not in _PRIVATE_SCHEMES
 
@@ -234,8 +234,8 @@ class Values:
     def _known(self) -> frozenset[str]:
         return self._keyed.known()
 
-    def _terms(self, level: Sequence[Element]) -> Terms:
-        own = self._found(level, _CHARSET)
+    def _terms(self, level: Level) -> Terms:
+        own = level.find(_CHARSET)
         if own is None:
             return self._keyed.character_sets
         return [term.strip() for term in self._raw(own).decode("latin-1").split("\\")]

@@ -5,7 +5,7 @@ pixel data. Nothing here imports pydicom's dataset classes, Orthanc, or any othe
 """
 
 from preread.elements.characters import decode_text, encode_text
-from preread.elements.dictionary import dictionary_vr, standard_tags
+from preread.elements.dictionary import dictionary_vr, standard_tags, tag_in_words
 from preread.elements.encoding import (
     BIG_ENDIAN,
     EXPLICIT,
@@ -69,4 +69,5 @@ __all__ = [
     "resource_ids",
     "scan",
     "standard_tags",
+    "tag_in_words",
 ]

@@ -40,6 +40,17 @@ def dictionary_vr(tag: int) -> bytes:
     return b""
 
 
+def tag_in_words(tag: int) -> str:
+    """Return a tag as it may be logged; empty for one that PS3.6 does not have.
+
+    Where lengths are wrong, a tag is read from within a value: its four bytes may be of a name.
+
+    >>> tag_in_words(0x00100010), tag_in_words(0x616E7972)
+    ('(0010,0010)', '')
+    """
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})" if tag in _VR_OF else ""
+
+
 def standard_tags() -> Iterator[int]:
     """Return the tags of PS3.6 that are not part of a repeating group.
 

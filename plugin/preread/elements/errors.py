@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from preread.elements.dictionary import tag_in_words
 from preread.errors import PrereadError
 
 
@@ -14,10 +15,13 @@ class MalformedFile(PrereadError):
         Where in the file.
     tag
         The element, 0xGGGGEEEE; None if it is not about one.
+    reason
+        What is wrong; no length or value that was read from the file.
     """
 
     def __init__(self, offset: int, tag: int | None, reason: str) -> None:
-        where = "" if tag is None else f" ({tag >> 16:04X},{tag & 0xFFFF:04X})"
+        named = "" if tag is None else tag_in_words(tag)
+        where = f" {named}" if named else ""
         super().__init__(f"malformed DICOM at byte {offset}{where}: {reason}")
         self.offset = offset
         self.tag = tag

@@ -157,8 +157,9 @@ def scan(
         else:
             start_of_next = value_end = value + length
             if value_end > end:
-                reason = f"claims {length} bytes where {end - value} are left"
-                raise MalformedFile(start, tag, reason)
+                # How long it claims to be is not said: where a length is wrong, another may have
+                # been read from within a value.
+                raise MalformedFile(start, tag, "it claims more bytes than are left")
         yield new(Element, (tag, vr, start, value, value_end, start_of_next))
         start = start_of_next
 
