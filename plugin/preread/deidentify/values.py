@@ -216,6 +216,8 @@ class Values:
             return False
         terms = self._terms(level)
         text = decode_text(raw, terms).rstrip(" \0")
+        if not raw.isascii():  # what its character set does not have, which parts no values
+            text = _NOT_DECODED.sub("\ufffd", text)
         values = [text] if vr in _ONE_TEXT else text.split("\\")
         cleaned = [cleaner.clean(value, self._known) for value in values]
         if cleaned == values:
@@ -228,7 +230,7 @@ class Values:
         """Tell whether a standard defines a code; into theirs, sites write anything."""
         scheme = level.find(_SCHEME)
         name = "" if scheme is None else self._raw(scheme).decode("latin-1").strip(" \0")
-        return bool(name) and not name.startswith("99") and name not in _PRIVATE_SCHEMES
+        return name in _STANDARD_SCHEMES
 
     @cached_property
     def _known(self) -> frozenset[str]:
@@ -238,11 +240,22 @@ class Values:
         own = level.find(_CHARSET)
         if own is None:
             return self._keyed.character_sets
-        return [term.strip() for term in self._raw(own).decode("latin-1").split("\\")]
+        return [term.strip(" \0") for term in self._raw(own).decode("latin-1").split("\\")]
 
 
 _ALIAS: Final = re.compile(r"AE[A-Z2-7]{14}")
-_PRIVATE_SCHEMES: Final = frozenset(("L", "LOCAL", "PRIVATE"))
+_NOT_DECODED: Final = re.compile(r"\\x[0-9a-f]{2}")
+# PS3.16 Table 8-1, without designators that every site may fill as it likes.
+_STANDARD_SCHEMES: Final = frozenset(
+    (
+        "ACR", "ASTM-sigpurpose", "BARI", "BI", "C4", "C5", "CD2", "CDT", "CVX", "DCM", "DCMUID",
+        "FMA", "HPC", "I10", "I10C", "I10P", "I11", "I9", "I9C", "I9P", "IBSI", "ICDO3",
+        "ISO3166_1", "ISO639_1", "ISO639_2", "ISO_OID", "ITIS_TSN", "LN", "MA", "MAYOASRG", "MDC",
+        "MDNS", "MGI", "MSH", "MVX", "NCIt", "NCDR", "NDC", "NEU", "NICIP", "NYUMCCG", "PATHLEX",
+        "POS", "PUBCHEM_CID", "RADLEX", "RFC3066", "RFC5646", "RO", "RXNORM", "SCPECG", "SCT",
+        "SNM3", "SNM", "SRT", "UBERON", "UCUM", "UMD", "UMLS", "UNS", "UPC", "X12DE23",
+    )
+)  # fmt: skip
 
 
 def _texts(raw: bytes) -> list[str]:

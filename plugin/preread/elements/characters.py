@@ -67,7 +67,7 @@ def decode_text(value: bytes, terms: Sequence[str], *, is_name: bool = False) ->
 
 
 def encode_text(text: str, terms: Sequence[str]) -> bytes:
-    r"""Return the bytes of a text in the first of its character sets; what that lacks is left out.
+    r"""Return the bytes of a text in the first of its character sets, blanks for what that lacks.
 
     Parameters
     ----------
@@ -79,8 +79,16 @@ def encode_text(text: str, terms: Sequence[str]) -> bytes:
     >>> encode_text("Jérôme", ["ISO_IR 192"])
     b'J\xc3\xa9r\xc3\xb4me'
     """
-    if text.isascii():
-        return text.encode("ascii")
     first = terms[0].replace("ISO 2022 IR", "ISO_IR") if terms else ""
-    codec = _CODECS.get(first, "ascii") if first else "ascii"
-    return text.encode(codec, "ignore")
+    codec = _CODECS.get(first, "latin-1")
+    try:
+        return text.encode(codec)
+    except UnicodeEncodeError:
+        return b"".join(_encoded(character, codec) for character in text)
+
+
+def _encoded(character: str, codec: str) -> bytes:
+    try:
+        return character.encode(codec)
+    except UnicodeEncodeError:
+        return b" "  # nothing at all would join what it parted

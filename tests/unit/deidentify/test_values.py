@@ -18,6 +18,7 @@ from preread.deidentify import (
     Option,
     Secret,
 )
+from preread.elements import read_header
 from tests.unit.deidentify.conftest import BIG_ENDIAN, EXPLICIT, IMPLICIT
 
 KEY = Secret(bytes(range(32)))
@@ -187,6 +188,8 @@ def test_uids_that_are_retained_are_uids(node: Any, image: Callable[..., bytes])
         (b"SCT", b"Lung", True),
         (b"99HOSP", b"Kanarienvogel", False),
         (b"L", b"Kanarienvogel", False),
+        (b"ORBIS ", b"Kanarienvogel", False),
+        (b"dcm ", b"Kanarienvogel", False),
         (b"", b"Kanarienvogel", False),
     ],
 )
@@ -377,3 +380,86 @@ def test_a_name_does_not_stay_where_a_number_should_be(
     assert back.PixelSpacing == [-1.5e-05, 2]
     assert back.SeriesNumber == 12
     assert "ExposureTime" in back
+
+
+@pytest.mark.parametrize(
+    ("charset", "raw", "cleaned"),
+    [
+        (b"", b"Smith liver\xb7lung cyst", None),
+        (b"", b"Kanarie slice 5\xb0", None),
+        (b"GB18030\0", "肺 lung Kanarie".encode("gb18030"), b"lung"),
+        (b"ISO_IR 192", b"CT Head\xe9 chest", None),
+        (b"ISO_IR 100", b"Kanarie T\xeate lung", None),
+    ],
+)
+def test_cleaning_a_text_twice_changes_nothing_in_any_character_set(
+    charset: bytes, raw: bytes, cleaned: bytes | None, node: Any, image: Callable[..., bytes]
+) -> None:
+    made = engine(Option.CLEAN_DESCRIPTORS)
+    declared = [node(0x00080005, b"CS", charset)] if charset else []
+    done = made.deidentify(image(*declared, node(0x00081030, b"LO", raw)))
+    assert b"Kanarie" not in done.data
+    assert made.deidentify(done.data).data == done.data
+    value = read_header(done.data).raw(0x00081030).rstrip()
+    assert value
+    assert value.count(b"\\") == 0
+    assert cleaned is None or value == cleaned
+
+
+def test_dates_of_safe_private_elements_move_too(node: Any, image: Callable[..., bytes]) -> None:
+    safe = {"ACME": ("0009,xx01 DA", "0009,xx02 LO")}
+    file = image(
+        node(0x00080020, b"DA", b"20200131"),
+        node(0x00090010, b"LO", b"ACME"),
+        node(0x00091001, b"DA", b"20200131"),
+        node(0x00091002, b"DA", b"20200131"),
+    )
+    moved = dcmread(
+        BytesIO(
+            engine(MODIFIED, Option.RETAIN_SAFE_PRIVATE, safe_private=safe).deidentify(file).data
+        )
+    )
+    assert moved[0x00091001].value == moved[0x00091002].value == moved.StudyDate != "20200131"
+    bare = engine(Option.RETAIN_SAFE_PRIVATE, safe_private=safe).deidentify(file).data
+    assert b"20200131" not in bare
+
+
+def test_a_uid_that_stays_has_the_vr_of_one(node: Any, image: Callable[..., bytes]) -> None:
+    made = engine(Option.RETAIN_UIDS)
+    for vr in (b"UX", b"PN", b"LO"):
+        done = made.deidentify(image(node(0x00200052, vr, b"1.9.76543.52")))
+        assert dcmread(BytesIO(done.data))[0x00200052].VR == "UI"
+        assert made.deidentify(done.data).data == done.data
+
+
+@pytest.mark.timeout(60)
+def test_a_level_of_very_many_elements_is_looked_through_once(
+    node: Any, image: Callable[..., bytes]
+) -> None:
+    """Each element looking at all the others would take hours."""
+    creators = [node(0x00290010 + each, b"LO", b"ACME 1.0") for each in range(0xF0)]
+    many = [node(0x00291000 + each, b"LO", b"x") for each in range(0xE000)]
+    item = [node(0x00080020, b"DA", b"20200131"), *creators, *many]
+    options = (MODIFIED, Option.RETAIN_SAFE_PRIVATE, Option.CLEAN_DESCRIPTORS)
+    file = image(node(0x00081140, b"SQ", items=[item, item]))
+    done = engine(*options, safe_private=SAFE).deidentify(file)
+    assert done.data.count(b"ACME 1.0") > 2
+
+
+def test_many_losses_are_told_once(node: Any, image: Callable[..., bytes]) -> None:
+    item = [node(0x00180050, b"LO", b"Kanarie")]
+    done = engine().deidentify(image(node(0x00081140, b"SQ", items=[item] * 5000)))
+    assert done.lost == ((0x00180050, "its VR is not that of the attribute"),)
+
+
+def test_what_is_wrong_is_said_without_a_byte_of_what_was_read(
+    node: Any, image: Callable[..., bytes]
+) -> None:
+    """A wrong length makes tags and lengths of what follows: bytes of a name."""
+    file = image(node(0x00100010, b"PN", b"Canary^Zebra"), syntax=IMPLICIT)
+    at = file.index(b"Canary^Zebra") - 4
+    with pytest.raises(DeidentificationError) as caught:
+        engine().deidentify(file[:at] + struct.pack("<I", 2) + file[at + 4 :])
+    assert str(caught.value) == (
+        f"cannot be de-identified: at byte {at + 6}: it claims more bytes than are left"
+    )
