@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from preread.elements import (
     DEEPEST,
     Element,
     Encoding,
+    Ends,
     Header,
     MalformedFile,
     decode_text,
@@ -34,11 +37,27 @@ _NOT_IDENTIFIERS: Final = frozenset(
         0x001021C0, 0x00102201, 0x00102203, 0x00102292, 0x00104000,
     )
 )  # fmt: skip
-_MOST: Final = 2000
+_CHARSET: Final = 0x00080005
+_PIXEL_DATA: Final = 0x7FE00010
+_MOST_NESTED: Final = 2000
+"""Of different texts. No bound holds for the top level, where the patient is."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """The elements of the data set or of an item, and what is needed to read them."""
+
+    elements: Sequence[Element]
+    encoding: Encoding
+    terms: Sequence[str]
+    depth: int
 
 
 def identifying_texts(header: Header, character_sets: Sequence[str]) -> Iterator[str]:
     """Return the names, identifiers and birth dates in a header, at any depth.
+
+    All of the top level come first; of those in sequences, which may be as many as their writer
+    likes, the first 2000, the less deep before the deeper.
 
     Parameters
     ----------
@@ -46,42 +65,87 @@ def identifying_texts(header: Header, character_sets: Sequence[str]) -> Iterator
         As it came.
     character_sets
         Of its top level.
+
+    Yields
+    ------
+    str
+        Each text once.
     """
-    found = _texts(header.data, header.all_elements, header.encoding, character_sets, 0)
-    for _, text in zip(range(_MOST), found, strict=False):
-        yield text
+    top = _Level(header.all_elements, header.encoding, character_sets, 0)
+    seen: set[str] = set()
+    for text in _texts(header.data, top):
+        if text not in seen:
+            seen.add(text)
+            yield text
+    most = len(seen) + _MOST_NESTED
+    for level in _nested(header.data, top):
+        for text in _texts(header.data, level):
+            if text not in seen:
+                if len(seen) == most:
+                    return
+                seen.add(text)
+                yield text
 
 
-def _texts(
-    data: bytes | memoryview,
-    elements: Sequence[Element],
-    encoding: Encoding,
-    terms: Sequence[str],
-    depth: int,
-) -> Iterator[str]:
-    for element in elements:
-        vr = element.vr if element.vr not in (b"", b"UN") else dictionary_vr(element.tag)
-        if vr == b"SQ":
-            if depth < DEEPEST:
-                yield from _nested(data, element, element.inner_encoding(encoding), terms, depth)
-        elif vr == b"PN" or (_identifies(element.tag) and vr in _READABLE):
+def _texts(data: bytes | memoryview, level: _Level) -> Iterator[str]:
+    """Yield what identifies in the elements of one level, without what lies deeper."""
+    for element in level.elements:
+        vr = _vr(element)
+        if vr == b"PN" or (vr in _READABLE and _identifies(element.tag)):
             raw = bytes(data[element.value : element.value_end])
-            yield decode_text(raw, terms, is_name=vr == b"PN").strip(" \0")
+            yield decode_text(raw, level.terms, is_name=vr == b"PN").strip(" \0")
 
 
-def _nested(
-    data: bytes | memoryview,
-    sequence: Element,
-    encoding: Encoding,
-    terms: Sequence[str],
-    depth: int,
-) -> Iterator[str]:
+def _nested(data: bytes | memoryview, top: _Level) -> Iterator[_Level]:
+    """Yield the items in all sequences, the less deep first."""
+    ends: Ends = {}
+    waiting = deque([top])
+    while waiting:
+        level = waiting.popleft()
+        if level.depth == DEEPEST:
+            return
+        for element in level.elements:
+            if not _has_items(element):
+                continue
+            for item in _items(data, element, level, ends):
+                yield item
+                if any(map(_has_items, item.elements)):
+                    waiting.append(item)
+
+
+def _items(
+    data: bytes | memoryview, sequence: Element, level: _Level, ends: Ends
+) -> Iterator[_Level]:
+    encoding, depth = sequence.inner_encoding(level.encoding), level.depth + 1
     try:
-        for _, start, end in items(data, sequence.value, sequence.value_end, encoding):
-            inside = list(scan(data, start, end, encoding))
-            yield from _texts(data, inside, encoding, terms, depth + 1)
+        for _, start, end in items(
+            data, sequence.value, sequence.value_end, encoding, depth=depth, ends=ends
+        ):
+            inside = list(scan(data, start, end, encoding, depth=depth, ends=ends))
+            yield _Level(inside, encoding, _terms(data, inside, level.terms), depth)
     except MalformedFile:
         return  # it will be removed as a whole
+
+
+def _terms(
+    data: bytes | memoryview, elements: Sequence[Element], outer: Sequence[str]
+) -> Sequence[str]:
+    """Return the character sets of an item: its own, or those around it (PS3.3 C.12.1.1.2)."""
+    for element in elements:
+        if element.tag == _CHARSET:
+            declared = bytes(data[element.value : element.value_end]).decode("ascii", "replace")
+            return [term.strip(" \0") for term in declared.split("\\")]
+    return outer
+
+
+def _vr(element: Element) -> bytes:
+    return element.vr if element.vr not in (b"", b"UN") else dictionary_vr(element.tag)
+
+
+def _has_items(element: Element) -> bool:
+    if element.vr in (b"", b"UN") and element.undefined:
+        return element.tag != _PIXEL_DATA
+    return _vr(element) == b"SQ"
 
 
 def _identifies(tag: int) -> bool:

@@ -37,6 +37,12 @@ something. The rules:
     has characters that are not seen.
 11. *Tidying.* Signs left hanging, brackets without counterpart and blanks in a row go, if anything
     else went. Text that is clean is returned as it is. Cleaning is repeated until nothing changes.
+12. *Spelled words.* Lone letters and digits in a row, whatever signs are between (``S M I T H``,
+    ``4-7-1-1``), go if joined they have a known word of two characters and more, or a known number
+    of four digits and more; so do four and more letters with no slash between that joined are not
+    in the vocabulary; and more than 32 of them in any case.
+13. *Length.* Of a text of more than 65,536 characters nothing is left: no description is as long,
+    and whoever sends one wants to be waited for.
 
 What the rules cannot know: a name that consists of nothing but words of the vocabulary, has no
 title, and is not in the header that it came with.

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
+from preread.deidentify.descriptors.known import composed
 from preread.deidentify.descriptors.numbers import remove_numbers
 from preread.deidentify.descriptors.runs import RUN, Run
+from preread.deidentify.descriptors.spelled import remove_spelled
 from preread.deidentify.descriptors.tidying import rebuilt
 from preread.deidentify.descriptors.titles import remove_titles
 from preread.deidentify.descriptors.vocabulary import vocabulary
 from preread.deidentify.descriptors.words import stays
 
+_LONGEST: Final = 65_536
 _MOST_PASSES: Final = 16
 _JOINING: Final = frozenset("-.'’‘^~@&\\–`´")
 _APOSTROPHES: Final = ("'", "’", "‘", "`", "´")
@@ -41,9 +43,7 @@ class TextCleaner:
 
     def __init__(self, more_words: Iterable[str] = ()) -> None:
         self._more = frozenset(
-            run
-            for word in more_words
-            for run in RUN.findall(unicodedata.normalize("NFC", word).casefold())
+            run for word in more_words for run in RUN.findall(composed(word).casefold())
         )
         self._words: frozenset[str] | None = None
 
@@ -60,14 +60,16 @@ class TextCleaner:
         Returns
         -------
         str
-            The very same object if the text is clean; never longer; empty if nothing is left.
+            The very same object if the text is clean; never longer; empty if nothing is left
+            or the text has more than 65,536 characters.
         """
+        if len(text) > _LONGEST:
+            return ""
         words = self._words
         if words is None:
             # Read at the first text, not where the hook is loaded.
             words = self._words = vocabulary().words | self._more
-        normal = text if text.isascii() else unicodedata.normalize("NFC", text)
-        cleaned = _cleaned(normal, words, known)
+        cleaned = _cleaned(composed(text), words, known)
         if cleaned is None:
             return text
         for _ in range(_MOST_PASSES):
@@ -98,6 +100,7 @@ def _cleaned(text: str, words: frozenset[str], known: frozenset[str]) -> str | N
             run.stays = False
     remove_titles(text, runs, gaps)
     remove_numbers(text, runs, gaps, known)
+    remove_spelled(runs, gaps, words, known)
     if _ADDRESS.search(text):
         _remove_addresses(text, runs)
     if all(run.stays for run in runs):

@@ -14,6 +14,7 @@ _DIGITS: Final = re.compile(r"([0-9]+)")
 _WRITTEN_OUT: Final = str.maketrans(
     {"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "æ": "ae"}
 )
+_MOST_MARKS: Final = 30
 _DATE_FORMS: Final = ("%Y", "%y", "%Y%m%d", "%y%m%d", "%d%m%Y", "%d%m%y", "%m%d%Y", "%m%d%y")
 
 
@@ -37,7 +38,7 @@ def known_words(texts: Iterable[str]) -> frozenset[str]:
     """
     known: set[str] = set()
     for text in texts:
-        folded = unicodedata.normalize("NFC", text).casefold()
+        folded = composed(text).casefold()
         for run in RUN.findall(folded):
             known.add(run)
             known.update(_DIGITS.split(run))
@@ -63,6 +64,28 @@ def is_known(word: str, known: frozenset[str]) -> bool:
     if word[-1:] == "s" and word[:-1] in known:
         return True
     return not word.isascii() and plain(word) in known
+
+
+def composed(text: str) -> str:
+    r"""Return a text in normal form C.
+
+    Of marks in a row all but the first 30 are left out, as in the Stream-Safe Text Format of
+    Unicode Standard Annex 15: they have to be sorted, and no word has as many.
+
+    >>> composed("cra\u0302ne")
+    'crâne'
+    """
+    if text.isascii():
+        return text
+    if len(text) > _MOST_MARKS:
+        safe: list[str] = []
+        marks = 0
+        for sign in text:
+            marks = marks + 1 if unicodedata.combining(sign) else 0
+            if marks <= _MOST_MARKS:
+                safe.append(sign)
+        text = "".join(safe)
+    return unicodedata.normalize("NFC", text)
 
 
 def plain(word: str) -> str:

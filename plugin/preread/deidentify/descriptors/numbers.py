@@ -21,7 +21,6 @@ _DAY_AND_MONTH: Final = re.compile(r"(?:0?[1-9]|[12][0-9]|3[01])[.,](?:0[1-9]|1[
 _DAY_MONTH: Final = re.compile(r"[0-9]{1,2}\.[0-9]{1,2}")
 _FRACTION: Final = re.compile(r"[0-9]/[0-9]|[^\W\d_]+[0-9]{1,2}/[0-9]")
 _PADDED: Final = re.compile(r"(?:^|[-–/:])0[0-9]")
-_LETTERS_BEHIND: Final = re.compile(r"[^0-9]*$")
 _UNIT_SIGNS: Final = ("%", "°", "²", "³")
 _MOST_DIGITS: Final = 6
 """Of numbers in a row. The shortest telephone numbers with an area code have seven."""
@@ -101,9 +100,9 @@ def _are_b_values(written: str) -> bool:
 
 
 def _has_unit(runs: list[Run], gaps: list[str], last: int) -> bool:
-    letters = _LETTERS_BEHIND.search(runs[last].folded)
-    if letters and letters[0]:
-        return letters[0] in vocabulary().units
+    letters = _NUMBER.split(runs[last].folded)[-1]
+    if letters:
+        return letters in vocabulary().units
     gap = gaps[last + 1]
     if gap.startswith(_UNIT_SIGNS):
         return True
