@@ -14,17 +14,19 @@ from preread.deidentify.encrypted_attributes import (
     ENCRYPTED_ATTRIBUTES_SEQUENCE,
     attributes_item,
     content_transfer_syntax,
-    is_sequence_of_envelopes,
     modified_attributes,
 )
 from preread.deidentify.envelope import Recipients
+from preread.deidentify.envelope_seal import EnvelopeSeal
 from preread.deidentify.errors import DeidentificationError
 from preread.deidentify.known import identifying_texts
 from preread.deidentify.marks import (
+    DEIDENTIFICATION_METHOD,
     MARKS,
     beginning,
     encoded_item,
     marks,
+    method,
 )
 from preread.deidentify.options import DeidentifyOptions, Option
 from preread.deidentify.pixel_data import stored_pixels
@@ -39,7 +41,6 @@ from preread.deidentify.safe_private import SafePrivate
 from preread.deidentify.secret import Secret
 from preread.deidentify.values import Keyed, Values, valid_uid
 from preread.elements import (
-    Element,
     Encoding,
     Header,
     MalformedFile,
@@ -122,6 +123,7 @@ class Deidentifier:
         self._dates = secret.derive("dates")
         self._aliases = secret.derive("titles")
         self._seal = PixelSeal(secret.derive("pixels"))
+        self._envelopes = EnvelopeSeal(secret.derive("envelopes"))
         self._profile = profile_of(chosen)
         self._edition = self._profile.edition.split(",")[0]
         self._safe = (
@@ -159,6 +161,9 @@ class Deidentifier:
     def _deidentified(self, header: Header) -> Deidentified:
         identity = self._identity(header)
         look, methods = self._look(header)
+        looked = bool(methods)
+        if identity.was_ours and (envelope := self._envelopes.found(header)) is not None:
+            methods = (*methods, envelope)
         done = frozenset(
             option
             for option in self._options.options
@@ -171,8 +176,8 @@ class Deidentifier:
         if pixels.element is not None:
             elements = elements[:-1]
         body = rewriting.data_set(elements, self._top(identity, written), written)
-        if rewriting.sealed_at is not None and not identity.was_ours:
-            body[rewriting.sealed_at] = self._sealed(header, rewriting.changed)
+        if self._recipients is not None and not identity.was_ours:
+            self._seal_originals(self._recipients, header, rewriting, body, methods)
         if pixels.element is not None:
             body += pixels.element
         parts: list[Part] = [
@@ -192,7 +197,7 @@ class Deidentifier:
             look=look,
             lost=tuple(list(rewriting.lost)[:_MOST_LOST]),
             sealed=ENCRYPTED_ATTRIBUTES_SEQUENCE in written,
-            looked=bool(methods),
+            looked=looked,
         )
 
     def _identity(self, header: Header) -> _Identity:
@@ -262,10 +267,9 @@ class Deidentifier:
         ):
             written[tag] = encode_element(tag, vr, text.encode("ascii"), encoding)
         if identity.was_ours:
-            kept = header.whole(ENCRYPTED_ATTRIBUTES_SEQUENCE)
             # The way back of the first time, for there is no other; and not what poses as one.
-            if kept and is_sequence_of_envelopes(kept, encoding):
-                written[ENCRYPTED_ATTRIBUTES_SEQUENCE] = kept
+            if self._envelopes.found(header) is not None:
+                written[ENCRYPTED_ATTRIBUTES_SEQUENCE] = header.whole(ENCRYPTED_ATTRIBUTES_SEQUENCE)
         elif self._recipients is not None:
             written[ENCRYPTED_ATTRIBUTES_SEQUENCE] = b""  # when all is known that has changed
         return written
@@ -301,22 +305,32 @@ class Deidentifier:
         )
         return Rewriting(header.data, self._profile, replacements, Values(view, keyed), private)
 
-    def _sealed(self, header: Header, changed: list[Element]) -> bytes:
-        """Return the Encrypted Attributes Sequence with all that was changed (PS3.15 E.1.1)."""
-        if self._recipients is None:
-            return b""
+    def _seal_originals(
+        self,
+        recipients: Recipients,
+        header: Header,
+        rewriting: Rewriting,
+        body: list[Part],
+        methods: tuple[str, ...],
+    ) -> None:
+        """Put all that was changed into the Encrypted Attributes Sequence (PS3.15 E.1.1)."""
         encoding, view = header.encoding, memoryview(header.data)
-        first = {element.tag: element for element in reversed(changed)}
+        first = {element.tag: element for element in reversed(rewriting.changed)}
         originals = [
             view[element.start : element.end]
             for tag, element in sorted(first.items())
             if tag >> 16 != _PIXELS and tag & 0xFFFF and element.start >= 0
         ]
-        content = self._recipients.seal(modified_attributes(originals, encoding))
-        item = encoded_item(
-            attributes_item(content, content_transfer_syntax(encoding), encoding), encoding
+        content = recipients.seal(modified_attributes(originals, encoding))
+        within = attributes_item(content, content_transfer_syntax(encoding), encoding)
+        sequence = encode_element(
+            ENCRYPTED_ATTRIBUTES_SEQUENCE, b"SQ", encoded_item(within, encoding), encoding
         )
-        return encode_element(ENCRYPTED_ATTRIBUTES_SEQUENCE, b"SQ", item, encoding)
+        seal = self._envelopes.text([content + b"\0" * (len(content) % 2)])
+        body[rewriting.places[ENCRYPTED_ATTRIBUTES_SEQUENCE]] = sequence
+        body[rewriting.places[DEIDENTIFICATION_METHOD]] = method(
+            encoding, self._edition, (*methods, seal)
+        )
 
 
 _CLEANING: Final = frozenset(

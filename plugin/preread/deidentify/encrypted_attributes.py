@@ -127,8 +127,8 @@ def attributes_item(sealed: bytes, transfer_syntax: str, encoding: Encoding) -> 
     ) + encode_element(ENCRYPTED_CONTENT, b"OB", sealed, encoding)
 
 
-def is_sequence_of_envelopes(element: bytes, encoding: Encoding) -> bool:
-    """Tell whether an Encrypted Attributes Sequence holds envelopes and nothing else.
+def envelopes(element: bytes, encoding: Encoding) -> list[bytes] | None:
+    """Return the Encrypted Contents in an Encrypted Attributes Sequence, padding included.
 
     Parameters
     ----------
@@ -136,23 +136,32 @@ def is_sequence_of_envelopes(element: bytes, encoding: Encoding) -> bool:
         The whole element.
     encoding
         How it is written.
+
+    Returns
+    -------
+    list of bytes or None
+        None if there is anything but envelopes in it.
     """
     try:
         sequence = read_element(element, 0, len(element), encoding)
-        within = list(items(element, sequence.value, sequence.value_end, encoding))
-        return bool(within) and all(
-            _is_envelope(element, list(scan(element, start, end, encoding)))
+        within = items(element, sequence.value, sequence.value_end, encoding)
+        found = [
+            _envelope(element, list(scan(element, start, end, encoding)))
             for _, start, end in within
-        )
+        ]
     except MalformedFile:
-        return False
+        return None
+    contents = [content for content in found if content]
+    return contents if len(contents) == len(found) else None
 
 
-def _is_envelope(data: bytes, elements: list[Element]) -> bool:
+def _envelope(data: bytes, elements: list[Element]) -> bytes:
+    """Return the content of an item, empty if it is no envelope."""
     if [element.tag for element in elements] != [
         ENCRYPTED_CONTENT_TRANSFER_SYNTAX_UID,
         ENCRYPTED_CONTENT,
     ]:
-        return False
+        return b""
     syntax, content = (data[element.value : element.value_end] for element in elements)
-    return syntax.rstrip(b"\0").decode("latin-1") in _SYNTAXES and _ENVELOPED_DATA in content[:20]
+    is_one = _ENVELOPED_DATA in content[:20]
+    return content if is_one and syntax.rstrip(b"\0").decode("latin-1") in _SYNTAXES else b""

@@ -44,7 +44,6 @@ def marks(
         Further values of DeidentificationMethod.
     """
     applied = frozenset(options)
-    methods = (f"Preread, Basic Profile, PS3.15 E {edition}", *more_methods)
     codes = [BASIC_PROFILE, *sorted((option.code, option.meaning) for option in applied)]
     if Option.RETAIN_LONGITUDINAL_FULL_DATES in applied:
         times = b"UNMODIFIED"
@@ -54,14 +53,22 @@ def marks(
         times = b"REMOVED"
     values = {
         PATIENT_IDENTITY_REMOVED: (b"CS", b"YES"),
-        DEIDENTIFICATION_METHOD: (b"LO", "\\".join(methods).encode("ascii")),
         DEIDENTIFICATION_METHOD_CODE_SEQUENCE: (
             b"SQ",
             b"".join(_code(encoding, *code) for code in codes),
         ),
         LONGITUDINAL_TEMPORAL_INFORMATION_MODIFIED: (b"CS", times),
     }
-    return {tag: encode_element(tag, vr, value, encoding) for tag, (vr, value) in values.items()}
+    found = {tag: encode_element(tag, vr, value, encoding) for tag, (vr, value) in values.items()}
+    found[DEIDENTIFICATION_METHOD] = method(encoding, edition, more_methods)
+    return found
+
+
+def method(encoding: Encoding, edition: str, more_methods: Iterable[str] = ()) -> bytes:
+    """Return De-identification Method (0012,0063), encoded; see `marks`."""
+    methods = (f"Preread, Basic Profile, PS3.15 E {edition}", *more_methods)
+    value = "\\".join(methods).encode("ascii")
+    return encode_element(DEIDENTIFICATION_METHOD, b"LO", value, encoding)
 
 
 def _code(encoding: Encoding, value: str, meaning: str) -> bytes:

@@ -44,7 +44,6 @@ _ITEM: Final = (0xFFFE, 0xE000)
 _ITEM_END: Final = (0xFFFE, 0xE00D, 0)
 _SEQUENCE_END: Final = (0xFFFE, 0xE0DD, 0)
 _HOLDS_ITEMS: Final = frozenset((b"SQ", b"UN", b""))
-_ENCRYPTED: Final = 0x04000500
 _NEW: Final = -1
 _TAG = itemgetter(0)
 
@@ -77,8 +76,8 @@ class Rewriting:
         The elements of the top level that did not stay as they were.
     lost
         How often what could not be read was removed for that, by tag and reason.
-    sealed_at
-        Which part is for the Encrypted Attributes Sequence; None without one.
+    places
+        Which part each attribute is that was written anew, by tag.
     """
 
     def __init__(
@@ -102,7 +101,7 @@ class Rewriting:
         self.counts = [0] * len(Action)
         self.changed: list[Element] = []
         self.lost: dict[tuple[int, str], int] = {}
-        self.sealed_at: int | None = None
+        self.places: dict[int, int] = {}
 
     def data_set(
         self,
@@ -215,8 +214,8 @@ class Rewriting:
             return None
         if replaced is None:
             replaced = self._replaced(element, action, replacements)
-        if depth == 0 and element.tag == _ENCRYPTED:
-            self.sealed_at = len(self._parts)
+        if action is Action.SET:
+            self.places[element.tag] = len(self._parts)
         self._parts.append(replaced)
         self.counts[action] += 1
         return len(replaced)
