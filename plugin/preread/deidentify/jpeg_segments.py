@@ -6,7 +6,8 @@ goes, but for what decoding needs; entropy-coded data are neither decoded nor co
 Looked into: JPEG (baseline, extended, lossless, progressive), JPEG-LS, JPEG 2000 with Part 2,
 HTJ2K, JPEG XL, and whatever begins like one of them under another transfer syntax. Not looked
 into: RLE and deflated frames, which have no place for metadata, and the user data and SEI messages
-of MPEG-2, H.264 and HEVC, for which `is_video` is there to be asked. JPIP has no pixel data.
+of MPEG-2, H.264 and HEVC, for which `is_video` is there to be asked; of those what lies between
+the fragments goes. JPIP has no pixel data.
 """
 
 from __future__ import annotations
@@ -26,14 +27,20 @@ from preread.deidentify.codestreams import (
     is_padding,
     walk,
 )
-from preread.elements import Element, Encoding, MalformedFile, encode_header, items
+from preread.deidentify.fragments import (
+    Fragment,
+    Stripped,
+    enclosed,
+    fragments_of,
+    is_enclosed,
+    pointed_at,
+    tidied,
+)
+from preread.elements import Element, MalformedFile
 
-_EXPLICIT: Final = Encoding(implicit=False, little=True)
 _PIXEL_DATA: Final = 0x7FE00010
-_UNDEFINED: Final = 0xFFFFFFFF
 _LONGEST_FRAGMENT: Final = 0xFFFFFFFE
 _ITEM: Final = b"\xfe\xff\x00\xe0"
-_SEQUENCE_END: Final = b"\xfe\xff\xdd\xe0\0\0\0\0"
 
 _JPEG: Final = "1.2.840.10008.1.2.4."
 _VIDEO: Final = frozenset(_JPEG + str(number) for number in range(100, 109))
@@ -44,32 +51,10 @@ _OF_PICTURES: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Stripped:
-    """Pixel data without what was attached to its frames.
-
-    Attributes
-    ----------
-    parts
-        The whole element in pieces, from its header to its delimiter; slices of the input where
-        nothing changed.
-    offsets, lengths
-        Values of ExtendedOffsetTable and ExtendedOffsetTableLengths (bytes, padding left out),
-        where the file had them; else None.
-    removed
-        How many segments, boxes and ends of frames went or became shorter.
-    """
-
-    parts: list[bytes | memoryview]
-    offsets: list[int] | None
-    lengths: list[int] | None
-    removed: int
-
-
-@dataclass(frozen=True, slots=True)
 class _Frame:
     """One frame: the offsets of its fragments' tags, contents and ends, and what was found."""
 
-    fragments: list[tuple[int, int, int]]
+    fragments: list[Fragment]
     walk: Walk
     has_rest: bool  # behind its end, and not padding
 
@@ -93,6 +78,7 @@ def strip_segments(
     transfer_syntax: str,
     *,
     extended_offsets: Sequence[int] | None = None,
+    extended_lengths: Sequence[int] | None = None,
     number_of_frames: int = 1,
 ) -> Stripped | None:
     """Take out of encapsulated pixel data what pixels do not need.
@@ -100,7 +86,8 @@ def strip_segments(
     Kept are JFIF's APP0 (14 bytes, no thumbnail), Adobe's APP14 (12 bytes) and the colour transform
     of JPEG-LS in APP8 ('mrfx', 5 bytes), all before the first scan only; of a JP2 file only the
     codestream. A frame that changes becomes a single fragment; the others keep theirs. A Basic
-    Offset Table that does not point to frames is emptied, which the standard allows.
+    Offset Table that does not point to frames is emptied, which the standard allows. Of what is
+    not looked into the tables and the delimiter are held to the fragments all the same.
 
     Parameters
     ----------
@@ -110,8 +97,8 @@ def strip_segments(
         PixelData of undefined length in it.
     transfer_syntax
         The UID.
-    extended_offsets
-        Values of ExtendedOffsetTable, if the file has one.
+    extended_offsets, extended_lengths
+        Values of ExtendedOffsetTable and ExtendedOffsetTableLengths, if the file has them.
     number_of_frames
         What NumberOfFrames says.
 
@@ -125,38 +112,51 @@ def strip_segments(
     preread.elements.MalformedFile
         If a frame cannot be walked over, so that nobody can say what is in it.
     """
-    if is_video(transfer_syntax):
-        return None
     view = memoryview(data)
-    found = list(items(data, element.value, element.value_end, _EXPLICIT))
-    if not found or (len(found) == 1 and found[0][1] == found[0][2]):
-        return None  # no pixels
+    found = fragments_of(data, element)
+    if not _has_pictures(view, found, transfer_syntax):
+        extended = None if extended_offsets is None else (extended_offsets, extended_lengths)
+        return tidied(view, element, found, transfer_syntax, number_of_frames, extended)
     table, *fragments = found
-    if transfer_syntax not in _OF_PICTURES and not any(
-        bytes(view[start:end][:8]).startswith(BEGINNINGS) for _, start, end in found
-    ):
-        return None
     frames = [_walked(view, group) for group in _grouped(view, fragments)]
     _check_count(frames, number_of_frames, extended_offsets, element)
     starts = [frame.fragments[0][0] - table[2] for frame in frames]
-    basic = _frames_pointed_at(view[table[1] : table[2]], starts)
-    is_sound = basic is not None and bytes(view[element.value_end :][4:8]) == bytes(4)
-    if extended_offsets is not None and list(extended_offsets) != starts:
+    basic = pointed_at(view[table[1] : table[2]], starts)
+    is_sound = basic is not None and is_enclosed(view, element)
+    if extended_offsets is not None and (
+        list(extended_offsets) != starts or not _are_lengths(extended_lengths, frames)
+    ):
         is_sound = False
     if is_sound and not any(frame.changes for frame in frames):
         return None
     return _written(view, element, frames, basic or [], has_extended=extended_offsets is not None)
 
 
-def _grouped(
-    view: memoryview, fragments: list[tuple[int, int, int]]
-) -> list[list[tuple[int, int, int]]]:
+def _has_pictures(view: memoryview, found: list[Fragment], transfer_syntax: str) -> bool:
+    if len(found) < 2 or is_video(transfer_syntax):
+        return False
+    return transfer_syntax in _OF_PICTURES or any(
+        bytes(view[start:end][:8]).startswith(BEGINNINGS) for _, start, end in found
+    )
+
+
+def _are_lengths(lengths: Sequence[int] | None, frames: list[_Frame]) -> bool:
+    """Tell whether ExtendedOffsetTableLengths has those of the frames, with padding or without."""
+    if lengths is None or len(lengths) != len(frames):
+        return False
+    return all(
+        frame.walk.end <= length <= sum(end - start for _, start, end in frame.fragments)
+        for length, frame in zip(lengths, frames, strict=True)
+    )
+
+
+def _grouped(view: memoryview, fragments: list[Fragment]) -> list[list[Fragment]]:
     """Give each frame its fragments: a frame begins where a fragment begins with a picture.
 
     Offset tables are not asked, because many are wrong. A marker for the beginning cannot stand
     within entropy-coded data; where metadata imitate one, the walk over the frame before fails.
     """
-    groups: list[list[tuple[int, int, int]]] = []
+    groups: list[list[Fragment]] = []
     for fragment in fragments:
         beginning = bytes(view[fragment[1] : fragment[2]][:8])
         if beginning.startswith(BEGINNINGS) or not groups:
@@ -165,7 +165,7 @@ def _grouped(
     return groups
 
 
-def _walked(view: memoryview, fragments: list[tuple[int, int, int]]) -> _Frame:
+def _walked(view: memoryview, fragments: list[Fragment]) -> _Frame:
     _, start, end = fragments[0]
     frame: bytes | memoryview = view[start:end]
     if len(fragments) > 1:
@@ -187,16 +187,6 @@ def _check_count(
     if offsets is not None and len(offsets) != len(frames):
         reason = "not as many frames as ExtendedOffsetTable has values"
         raise MalformedFile(element.start, element.tag, reason)
-
-
-def _frames_pointed_at(table: memoryview, starts: list[int]) -> list[int] | None:
-    """Return the frames that a Basic Offset Table points at, None if it points elsewhere."""
-    if len(table) % 4:
-        return None
-    index_of = {start: index for index, start in enumerate(starts)}
-    pointed = [index_of.get(offset) for (offset,) in struct.iter_unpack("<I", table)]
-    found = [index for index in pointed if index is not None]
-    return found if len(found) == len(pointed) and found == sorted(set(found)) else None
 
 
 def _written(
@@ -221,15 +211,8 @@ def _written(
         lengths.append(length)
         position += sum(map(len, body))
     pointers = [offsets[index] for index in basic]
-    if any(pointer > _UNDEFINED for pointer in pointers):
-        pointers = []
-    vr = element.vr if element.vr in (b"", b"OW", b"UN") else b"OB"
-    encoding = Encoding(implicit=not vr, little=True)
-    beginning = encode_header(element.tag, vr, _UNDEFINED, encoding) + struct.pack(
-        f"<4sI{len(pointers)}I", _ITEM, 4 * len(pointers), *pointers
-    )
     return Stripped(
-        parts=[beginning, *(part for body in bodies for part in body), _SEQUENCE_END],
+        parts=enclosed(element.vr, pointers, [part for body in bodies for part in body]),
         offsets=offsets if has_extended else None,
         lengths=lengths if has_extended else None,
         removed=sum(frame.walk.removed + frame.has_rest for frame in frames),

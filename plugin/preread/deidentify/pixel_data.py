@@ -1,7 +1,8 @@
 """What of a patient may lie within pixel data without being a picture.
 
 Encapsulated JPEG carries application segments and comments; overlays of old devices lie in the
-bits of a pixel cell that the pixel does not use. Both go without a picture being decoded.
+bits of a pixel cell that the pixel does not use; behind the last frame, and where offset tables
+are to be, there may be anything. All of it goes without a picture being decoded.
 """
 
 from __future__ import annotations
@@ -12,17 +13,39 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from preread.deidentify.jpeg_segments import strip_segments
-from preread.elements import Element, Header, MalformedFile, encode_element
+from preread.elements import (
+    BIG_ENDIAN,
+    EXPLICIT,
+    IMPLICIT,
+    Element,
+    Header,
+    MalformedFile,
+    encode_element,
+    encode_header,
+)
+from preread.elements.encoding import DEFLATED
 
 _EXTENDED_OFFSET_TABLE: Final = 0x7FE00001
 _EXTENDED_OFFSET_TABLE_LENGTHS: Final = 0x7FE00002
+_EXTENDED: Final = (_EXTENDED_OFFSET_TABLE, _EXTENDED_OFFSET_TABLE_LENGTHS)
 _PIXEL_DATA: Final = 0x7FE00010
+_SAMPLES_PER_PIXEL: Final = 0x00280002
+_PHOTOMETRIC_INTERPRETATION: Final = 0x00280004
 _NUMBER_OF_FRAMES: Final = 0x00280008
+_ROWS: Final = 0x00280010
+_COLUMNS: Final = 0x00280011
 _BITS_ALLOCATED: Final = 0x00280100
 _BITS_STORED: Final = 0x00280101
 _HIGH_BIT: Final = 0x00280102
 _OVERLAY_BIT_POSITION: Final = 0x60000102
 _OVERLAY_DATA: Final = 0x60003000
+_PIXEL_MODULE: Final = (_ROWS, _COLUMNS, _SAMPLES_PER_PIXEL, _BITS_ALLOCATED)
+_STANDARD: Final = "1.2.840.10008."
+_PAPYRUS: Final = "1.2.840.10008.1.20"
+_NATIVE: Final = frozenset((IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN, _PAPYRUS))
+"""The transfer syntaxes of the standard, retired ones too, whose pixels have a defined length."""
+_VRS: Final = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"UN", b""))
+_NUMBERS: Final = frozenset((b"DS", b"IS", b"SL", b"SS", b"UL", b"US"))
 _CHUNK: Final = 2**20  # bytes that are masked at once
 
 
@@ -51,77 +74,149 @@ def stored_pixels(header: Header) -> Stored:
     Raises
     ------
     MalformedFile
-        If encapsulated JPEG cannot be walked over: what is in it nobody knows.
+        If it is not stored as its transfer syntax says, or encapsulated JPEG cannot be walked
+        over: what is in it nobody knows.
     """
     element = header.all_elements[-1]
     if element.tag != _PIXEL_DATA:
-        return Stored()
+        return Stored(written=_without_tables(header))
     if element.undefined:
         return _stripped(header, element)
-    return _masked(header, element)
+    if _is_encapsulated(header.TransferSyntaxUID) and element.value != element.value_end:
+        reason = "encapsulated pixel data must have an undefined length (PS3.5 A.4)"
+        raise MalformedFile(element.start, element.tag, reason)
+    return _native(header, element)
+
+
+def _is_encapsulated(transfer_syntax: str) -> bool:
+    """Tell whether pixels must be encapsulated; of private syntaxes nobody can."""
+    return transfer_syntax.startswith(_STANDARD) and transfer_syntax not in _NATIVE
+
+
+def _without_tables(header: Header) -> dict[int, bytes]:
+    """Remove Extended Offset Tables, for there is nothing that they could point at."""
+    return {tag: b"" for tag in _EXTENDED if tag in header}
 
 
 def _stripped(header: Header, element: Element) -> Stored:
-    offsets = _longs(header.raw(_EXTENDED_OFFSET_TABLE))
+    if header.encoding.implicit or not header.encoding.little:
+        reason = "encapsulated pixel data need Explicit VR Little Endian (PS3.5 A.4)"
+        raise MalformedFile(element.start, element.tag, reason)
+    if element.vr not in (b"OB", b"OW", b"UN"):
+        raise MalformedFile(element.start, element.tag, "expected the VR of pixel data, OB")
+    offsets, lengths = (_longs(header.raw(tag)) for tag in _EXTENDED)
     stripped = strip_segments(
         header.data,
         element,
         header.TransferSyntaxUID,
-        extended_offsets=offsets or None,
+        extended_offsets=offsets,
+        extended_lengths=lengths,
         number_of_frames=header.number(_NUMBER_OF_FRAMES) or 1,
     )
     if stripped is None:
-        return Stored()
-    written = {}
-    for tag, values in (
-        (_EXTENDED_OFFSET_TABLE, stripped.offsets),
-        (_EXTENDED_OFFSET_TABLE_LENGTHS, stripped.lengths),
-    ):
-        if values is not None and tag in header:
+        return Stored(written={} if offsets else _without_tables(header))
+    written = _without_tables(header)
+    for tag, values in zip(_EXTENDED, (stripped.offsets, stripped.lengths), strict=True):
+        if values is not None:
             packed = struct.pack(f"<{len(values)}Q", *values)
             written[tag] = encode_element(tag, b"OV", packed, header.encoding)
     return Stored(tuple(stripped.parts), written, stripped.removed)
 
 
-def _longs(raw: bytes) -> list[int]:
-    return list(struct.unpack(f"<{len(raw) // 8}Q", raw[: len(raw) // 8 * 8]))
+def _longs(raw: bytes) -> list[int] | None:
+    """Return the values of an Extended Offset Table, None if it is none."""
+    if not raw or len(raw) % 8:
+        return None
+    return list(struct.unpack(f"<{len(raw) // 8}Q", raw))
 
 
-def _masked(header: Header, element: Element) -> Stored:
-    """Clear the bits outside a pixel's own where overlays say that they lie there (PS3.3 C.9.2)."""
-    bits = header.number(_BITS_ALLOCATED) or 0
-    stored = header.number(_BITS_STORED) or bits
-    high = header.number(_HIGH_BIT)
+def _native(header: Header, element: Element) -> Stored:
+    """Cut what lies behind the last frame, and clear what overlays left in the pixel cells."""
+    written = _without_tables(header)
+    if element.vr not in _VRS:
+        return Stored(written=written)  # it does not stay
+    length = element.value_end - element.value
+    size = _native_size(header, length)
+    mask = _mask(header, element)
+    if size == length and mask is None:
+        return Stored(written=written)
+    view = memoryview(header.data)
+    end = element.value + size
+    beginning: bytes | memoryview = view[element.start : element.value]
+    if size != length:
+        beginning = encode_header(element.tag, element.vr, size, header.encoding)
+    if mask is None:
+        return Stored((beginning, view[element.value : end]), written)
+    return Stored((beginning, *_cleared(view, element.value, end, mask)), written)
+
+
+def _native_size(header: Header, length: int) -> int:
+    """Return how many bytes of native pixel data are frames and padding, all if nobody can tell.
+
+    PS3.5 section 8.1.1, PS3.3 C.7.6.3.1.2 for colours of which half are left out.
+    """
+    rows, columns, samples, bits = (_number(header, tag) or 0 for tag in _PIXEL_MODULE)
+    frames = header.number(_NUMBER_OF_FRAMES) if _NUMBER_OF_FRAMES in header else 1
+    if not frames or min(rows, columns, samples, frames) < 1 or bits not in (1, 8, 16, 32, 64):
+        return length
+    full = _even((rows * columns * samples * bits * frames + 7) // 8)
+    sizes = [full]
+    if bits == 1:
+        # Some writers begin each frame with a byte of its own.
+        sizes.append(_even((rows * columns * samples + 7) // 8 * frames))
+    elif samples == 3 and header.text(_PHOTOMETRIC_INTERPRETATION).endswith("_422"):
+        # Some say so of what has all its colours.
+        sizes.insert(0, _even(rows * (columns + columns % 2) * 2 * bits // 8 * frames))
+    return length if length in sizes or length < sizes[0] else sizes[0]
+
+
+def _even(size: int) -> int:
+    return size + size % 2
+
+
+def _number(header: Header, tag: int) -> int | None:
+    """Return a number of VR US or SS, though its writer may not have known the VR."""
+    if header.encoding.implicit or header.whole(tag)[4:6] in _NUMBERS:
+        return header.number(tag)
+    raw = header.raw(tag)
+    # UN of a defined length is in the byte order of the data set (PS3.5 section 6.2.2).
+    return int(struct.unpack_from(header.encoding.order + "H", raw)[0]) if len(raw) > 1 else None
+
+
+def _mask(header: Header, element: Element) -> bytes | None:
+    """Return the bits of a pixel's own if overlays say that they lie in others (PS3.3 C.9.2)."""
+    positions = _embedded(header)
+    if not positions:
+        return None
+    bits = _number(header, _BITS_ALLOCATED) or 0
+    stored = _number(header, _BITS_STORED) or bits
+    high = _number(header, _HIGH_BIT)
     high = stored - 1 if high is None else high
-    if bits not in (8, 16, 32) or not _has_embedded(header, range(high - stored + 1, high + 1)):
-        return Stored()
+    own = range(high - stored + 1, high + 1)
+    if bits not in (8, 16, 32) or all(position in own for position in positions):
+        return None
     if stored >= bits or high >= bits or high - stored < -1:
         raise MalformedFile(element.start, _OVERLAY_BIT_POSITION, "overlay bits within a pixel's")
     cell = ((1 << stored) - 1) << (high - stored + 1)
-    width = bits // 8
-    if element.vr == b"OB" or header.encoding.little:
-        mask = cell.to_bytes(width, "little")
-    else:
-        mask = cell.to_bytes(width, "big")
-    view = memoryview(header.data)
-    return Stored((view[element.start : element.value], *_cleared(view, element, mask)))
+    is_little = element.vr == b"OB" or header.encoding.little
+    return cell.to_bytes(bits // 8, "little" if is_little else "big")
 
 
-def _cleared(view: memoryview, element: Element, mask: bytes) -> Iterable[bytes]:
+def _cleared(view: memoryview, begin: int, end: int, mask: bytes) -> Iterable[bytes]:
     whole = mask * (_CHUNK // len(mask))
-    for start in range(element.value, element.value_end, _CHUNK):
-        piece = view[start : min(start + _CHUNK, element.value_end)]
+    for start in range(begin, end, _CHUNK):
+        piece = view[start : min(start + _CHUNK, end)]
         size = len(piece)
         number = int.from_bytes(piece, "little") & int.from_bytes(whole[:size], "little")
         yield number.to_bytes(size, "little")
 
 
-def _has_embedded(header: Header, own: range) -> bool:
-    for group in range(0, 0x20, 2):
-        position = _OVERLAY_BIT_POSITION | group << 16
-        if position not in header or (_OVERLAY_DATA | group << 16) in header:
-            continue
-        number = header.number(position)
-        if number is not None and number not in own:
-            return True
-    return False
+def _embedded(header: Header) -> list[int]:
+    """Return the bits in which overlays lie that have no data of their own."""
+    found = []
+    for tag in range(_OVERLAY_BIT_POSITION, _OVERLAY_BIT_POSITION + 0x200000, 0x20000):
+        if tag in header and not header.raw(tag - _OVERLAY_BIT_POSITION + _OVERLAY_DATA):
+            number = _number(header, tag)
+            if number is not None:
+                found.append(number)
+    return found

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from pydicom.encaps import generate_frames, get_frame
 
-from preread.deidentify.jpeg_segments import Stripped, is_video, strip_segments
+from preread.deidentify.fragments import Stripped
+from preread.deidentify.jpeg_segments import is_video, strip_segments
 from preread.elements import Element, Encoding, MalformedFile, read_element, read_header
 from tests.unit.deidentify.jpeg_planting import (
     PLANTED,
@@ -252,8 +253,14 @@ def test_extended_offsets(piece: int | None) -> None:
     tables = tuple(struct.pack("<3Q", *values) for values in (stripped.offsets, stripped.lengths))
     found = frames_in(new, 3, extended_offsets=tables)
     assert found == frames
-    again = strip(new, extended_offsets=stripped.offsets, number_of_frames=3)
-    assert again is None
+    sound: dict[str, Any] = {"extended_offsets": stripped.offsets, "number_of_frames": 3}
+    assert strip(new, extended_lengths=stripped.lengths, **sound) is None
+    padded = [length + length % 2 for length in stripped.lengths]
+    assert strip(new, extended_lengths=padded, **sound) is None
+    for wrong in (None, stripped.lengths[:2], [0x59544E414C50] * 3):
+        again = strip(new, extended_lengths=wrong, **sound)
+        assert again is not None
+        assert (again.offsets, again.lengths) == (stripped.offsets, stripped.lengths)
     with pytest.raises(MalformedFile, match="ExtendedOffsetTable"):
         strip(data, extended_offsets=offsets[:2], number_of_frames=3)
 

@@ -1,0 +1,192 @@
+"""The frame around encapsulated pixel data: offset tables, fragments, the delimiter (PS3.5 A.4).
+
+Each of them has room for bytes that no decoder asks for. What is kept points at fragments that
+are there, or is zero.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from preread.elements import Element, Encoding, MalformedFile, encode_header, items
+
+Fragment = tuple[int, int, int]
+"""Offsets of a fragment's tag, of its content and behind it."""
+
+_EXPLICIT: Final = Encoding(implicit=False, little=True)
+_PIXEL_DATA: Final = 0x7FE00010
+_UNDEFINED: Final = 0xFFFFFFFF
+_ITEM: Final = b"\xfe\xff\x00\xe0"
+_SEQUENCE_END: Final = b"\xfe\xff\xdd\xe0\0\0\0\0"
+_ONE_FOR_EACH_FRAME: Final = frozenset(
+    ("1.2.840.10008.1.2.5", "1.2.840.10008.1.2.1.98", "1.2.840.10008.1.2.8.1")
+)
+"""RLE, Encapsulated Uncompressed and Deflated Image Frame: a frame is a fragment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stripped:
+    """Pixel data without what was attached to its frames.
+
+    Attributes
+    ----------
+    parts
+        The whole element in pieces, from its header to its delimiter; slices of the input where
+        nothing changed.
+    offsets, lengths
+        Values of ExtendedOffsetTable and ExtendedOffsetTableLengths (bytes, padding left out)
+        that stand for the new element; None if it goes without.
+    removed
+        How many segments, boxes and ends of frames went or became shorter.
+    """
+
+    parts: list[bytes | memoryview]
+    offsets: list[int] | None
+    lengths: list[int] | None
+    removed: int
+
+
+def fragments_of(data: bytes | memoryview, element: Element) -> list[Fragment]:
+    """Return the items of encapsulated pixel data, the Basic Offset Table first.
+
+    Raises
+    ------
+    MalformedFile
+        If there is anything but items, or one without a length.
+    """
+    found = list(items(data, element.value, element.value_end, _EXPLICIT))
+    position = element.value
+    for start, _, end in found:
+        if start != position:
+            raise MalformedFile(position, _PIXEL_DATA, "a fragment of undefined length")
+        position = end
+    if position != element.value_end:
+        raise MalformedFile(position, _PIXEL_DATA, "a fragment of undefined length")
+    return found
+
+
+def is_enclosed(view: memoryview, element: Element) -> bool:
+    """Tell whether header and delimiter of encapsulated pixel data are as they are to be.
+
+    Parameters
+    ----------
+    view
+        The file (or the data set).
+    element
+        PixelData of undefined length in it.
+    """
+    return (
+        element.vr in (b"OB", b"OW")
+        and not any(view[element.start + 6 : element.start + 8])
+        and bytes(view[element.value_end : element.end]) == _SEQUENCE_END
+    )
+
+
+def pointed_at(table: memoryview, starts: Sequence[int]) -> list[int] | None:
+    """Return which of `starts` a Basic Offset Table points at, None if it points elsewhere."""
+    if len(table) % 4:
+        return None
+    index_of = {start: index for index, start in enumerate(starts)}
+    pointed = [index_of.get(offset) for (offset,) in struct.iter_unpack("<I", table)]
+    found = [index for index in pointed if index is not None]
+    return found if len(found) == len(pointed) and found == sorted(set(found)) else None
+
+
+def enclosed(
+    vr: bytes, pointers: Sequence[int], bodies: Sequence[bytes | memoryview]
+) -> list[bytes | memoryview]:
+    """Return PixelData of undefined length in pieces.
+
+    Parameters
+    ----------
+    vr
+        Of the element that it stands for; what is not OW becomes OB.
+    pointers
+        Values of the Basic Offset Table; it stays empty where one is too large for it.
+    bodies
+        The fragments with their item tags.
+    """
+    if any(pointer > _UNDEFINED for pointer in pointers):
+        pointers = []
+    header = encode_header(_PIXEL_DATA, vr if vr == b"OW" else b"OB", _UNDEFINED, _EXPLICIT)
+    table = struct.pack(f"<4sI{len(pointers)}I", _ITEM, 4 * len(pointers), *pointers)
+    return [header + table, *bodies, _SEQUENCE_END]
+
+
+def tidied(
+    view: memoryview,
+    element: Element,
+    found: Sequence[Fragment],
+    transfer_syntax: str,
+    number_of_frames: int,
+    extended: tuple[Sequence[int], Sequence[int] | None] | None,
+) -> Stripped | None:
+    """Return encapsulated pixel data whose fragments stay as they are, without what lies between.
+
+    A Basic Offset Table that does not point at fragments is emptied; an Extended Offset Table
+    that does not tell where each fragment begins and how long it is goes.
+
+    Parameters
+    ----------
+    view
+        The file (or the data set).
+    element
+        PixelData of undefined length in it.
+    found
+        What `fragments_of` returned of it.
+    transfer_syntax
+        The UID.
+    number_of_frames
+        What NumberOfFrames says.
+    extended
+        Values of ExtendedOffsetTable and of ExtendedOffsetTableLengths, if the file has them.
+
+    Returns
+    -------
+    Stripped or None
+        None if all stays as it is.
+
+    Raises
+    ------
+    MalformedFile
+        If there are more fragments than frames where each frame is one.
+    """
+    if not found:
+        is_sound = extended is None and is_enclosed(view, element)
+        return None if is_sound else _whole(enclosed(element.vr, [], []))
+    table, *fragments = found
+    if transfer_syntax in _ONE_FOR_EACH_FRAME and len(fragments) > number_of_frames:
+        reason = "more fragments than frames, of which each is a single one"
+        raise MalformedFile(element.start, element.tag, reason)
+    starts = [start - table[2] for start, _, _ in fragments]
+    basic = pointed_at(view[table[1] : table[2]], starts)
+    is_sound = basic is not None and is_enclosed(view, element)
+    is_told = extended is None or _tells(extended, starts, fragments)
+    if is_sound and is_told:
+        return None
+    if is_sound:
+        return _whole([view[element.start : element.end]])
+    pointers = [starts[index] for index in basic or ()]
+    parts = enclosed(element.vr, pointers, [view[table[2] : element.value_end]])
+    if extended is None or not is_told:
+        return _whole(parts)
+    return Stripped(parts, list(extended[0]), list(extended[1] or ()), 0)
+
+
+def _whole(parts: list[bytes | memoryview]) -> Stripped:
+    return Stripped(parts, offsets=None, lengths=None, removed=0)
+
+
+def _tells(
+    extended: tuple[Sequence[int], Sequence[int] | None],
+    starts: Sequence[int],
+    fragments: Sequence[Fragment],
+) -> bool:
+    offsets, lengths = extended
+    if lengths is None or list(offsets) != starts or len(lengths) != len(fragments):
+        return False
+    pairs = zip(lengths, fragments, strict=True)
+    return all(end - start - length in (0, 1) for length, (_, start, end) in pairs)
