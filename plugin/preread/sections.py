@@ -67,7 +67,11 @@ class QuarantineSettings(Section):
         "and keeps them encrypted in `Folder`, out of Orthanc's sight.",
     )
     days: float | None = Field(
-        30.0, gt=0, description="Days after which they are deleted; `null` keeps them for ever."
+        30.0,
+        gt=0,
+        description="Days after which they are deleted; `null` keeps them for ever. "
+        "What was held for a look at its pixels and could not be cleaned is kept until somebody "
+        "deletes it.",
     )
 
 

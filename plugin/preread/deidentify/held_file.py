@@ -28,14 +28,14 @@ from preread.errors import PrereadError
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-_MARK: Final = b"preread held 1\r\n"
+_MARK: Final = b"preread held 2\r\n"
 _KEY_LENGTH: Final = 32
 _FINGERPRINT: Final = 8
 _SALT: Final = 32
 _TAG: Final = 16
 _CHUNK: Final = 2**20
 _START: Final = struct.Struct(f">{len(_MARK)}s{_FINGERPRINT}s{_SALT}sI")
-_LONGEST_DESCRIPTION: Final = 2**16
+_LONGEST_DESCRIPTION: Final = 2**18
 
 # What a part is, in the last byte of its nonce; the bytes before count the chunks.
 _DESCRIPTION: Final = 0
@@ -46,6 +46,10 @@ _NOTE: Final = 3
 
 class QuarantineError(PrereadError):
     """A file cannot be held, or what is held cannot be read; the message says why."""
+
+
+class DamagedError(QuarantineError):
+    """What is held can never be read as it is: damaged, or sealed with another key."""
 
 
 class HeldFileKey:
@@ -84,17 +88,23 @@ class HeldFileKey:
         data
             The content, bytes.
         description
-            What `describe` returns; 64 KiB at most once it is JSON.
+            What `describe` returns; 256 KiB at most once it is JSON.
 
         Raises
         ------
         OSError
             As the file does.
+        QuarantineError
+            If the description is longer.
         """
         salt = secrets.token_bytes(_SALT)
         cipher = self._cipher(salt)
         text = json.dumps(description | {"size": data.nbytes}).encode()
         sealed = _sealed(cipher, text, identity, 0, _DESCRIPTION)
+        if len(sealed) > _LONGEST_DESCRIPTION:
+            raise QuarantineError(
+                f"a file cannot be held: its description exceeds {_LONGEST_DESCRIPTION} bytes"
+            )
         file.write(_START.pack(_MARK, self._fingerprint, salt, len(sealed)) + sealed)
         count = _chunks(data.nbytes)
         for number in range(count):
@@ -121,7 +131,7 @@ class HeldFileKey:
 
         Raises
         ------
-        QuarantineError
+        DamagedError
             If it is damaged, of another length than it should be, or sealed with another key.
         """
         _, described = self._described(file, identity)
@@ -135,7 +145,7 @@ class HeldFileKey:
 
         Raises
         ------
-        QuarantineError
+        DamagedError
             If anything in it is not as it was written, or it is sealed with another key.
         """
         cipher, described = self._described(file, identity)
@@ -158,7 +168,7 @@ class HeldFileKey:
 
         Raises
         ------
-        QuarantineError
+        DamagedError
             If it is damaged or sealed with another key.
         """
         cipher = self._cipher(sealed[:_SALT])
@@ -174,7 +184,7 @@ class HeldFileKey:
         if mark != _MARK or length > _LONGEST_DESCRIPTION:
             raise _damaged(identity)
         if not hmac.compare_digest(fingerprint, self._fingerprint):
-            raise QuarantineError(f"{identity}: held under another key; configure that again")
+            raise DamagedError(f"{identity}: held under another key; configure that again")
         cipher = self._cipher(salt)
         # Authentic, and so of the form in which it was written.
         found = json.loads(_unsealed(cipher, file.read(length), identity, 0, _DESCRIPTION))
@@ -191,8 +201,8 @@ class HeldFileKey:
         return AESGCM(self._derived(b"file\0" + salt))
 
 
-def _damaged(identity: str) -> QuarantineError:
-    return QuarantineError(f"{identity}: damaged; put it back from its copy, or delete it")
+def _damaged(identity: str) -> DamagedError:
+    return DamagedError(f"{identity}: damaged; put it back from its copy, or delete it")
 
 
 def _chunks(size: int) -> int:

@@ -24,9 +24,9 @@ from typing import Any, BinaryIO, Final
 
 import structlog
 
-from preread.deidentify.held_file import HeldFileKey, QuarantineError
+from preread.deidentify.held_file import DamagedError, HeldFileKey, QuarantineError
 
-__all__ = ["Held", "Quarantine", "QuarantineError"]
+__all__ = ["DamagedError", "Held", "Quarantine", "QuarantineError"]
 
 _log = structlog.get_logger(__name__)
 
@@ -61,6 +61,12 @@ class Held:
         How often something was tried with it in vain.
     last_failure
         Why the last time.
+    look
+        What must be looked at in its pixels before it may be stored, such as ``TEXT|FACE``; its
+        header is de-identified then. Empty: it is an original, as it came.
+    arrival
+        What was decided for it from the header that it came with, as its owner writes that down.
+        Empty: nothing was.
     """
 
     id: str
@@ -71,6 +77,8 @@ class Held:
     damage: str = ""
     tries: int = 0
     last_failure: str = ""
+    look: str = ""
+    arrival: str = ""
 
 
 class Quarantine:
@@ -86,7 +94,7 @@ class Quarantine:
         32 bytes, such as ``Secret.derive("quarantine")``. What is held under another key cannot be
         read.
     retention_days
-        After which `purge` removes an entry; None keeps for ever.
+        After which `purge` removes an original; None keeps for ever.
 
     Raises
     ------
@@ -102,7 +110,15 @@ class Quarantine:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._clear_left_overs(datetime.now(UTC))
 
-    def put(self, data: bytes | memoryview, *, reason: str, origin: str) -> str:
+    def put(
+        self,
+        data: bytes | memoryview,
+        *,
+        reason: str,
+        origin: str,
+        look: str = "",
+        arrival: str = "",
+    ) -> str:
         """Hold a file; when this returns it is on the disk.
 
         Parameters
@@ -113,6 +129,8 @@ class Quarantine:
             Why; nothing that identifies. Cut to 1000 characters, as is `origin`.
         origin
             How it came.
+        look, arrival
+            As in `Held`; kept whole.
 
         Returns
         -------
@@ -129,6 +147,8 @@ class Quarantine:
             "time": datetime.now(UTC).isoformat(),
             "reason": reason[:_LONGEST_TEXT],
             "origin": origin[:_LONGEST_TEXT],
+            "look": look,
+            "arrival": arrival,
         }
         with _errors("a file cannot be held"), self._written(identity, _HELD) as file:
             self._key.write(file, identity, memoryview(data).cast("B"), description)
@@ -170,8 +190,10 @@ class Quarantine:
 
         Raises
         ------
+        DamagedError
+            If it is damaged, was tampered with, or is held under another key.
         QuarantineError
-            If there is none, it is damaged, was tampered with, or is held under another key.
+            If there is none, or the disk fails.
         """
         path = self._path(id)
         with _errors(f"{id}: cannot be read"), _opened(path) as file:
@@ -203,22 +225,28 @@ class Quarantine:
         with _errors(f"{id}: its failure cannot be noted"), self._lock():
             path.stat()
             tries = self._note(id)[0] + (not same)
-            note = self._key.seal_note(id, {"tries": tries, "reason": reason[:_LONGEST_TEXT]})
-            with self._written(id, _NOTE) as file:
-                file.write(note)
+            self._write_note(id, tries, reason)
         return tries
 
-    def forget_failures(self, id: str) -> None:  # noqa: A002
-        """Take back the notes: what failed was not the entry's fault.
+    def take_back(self, id: str, reason: str) -> None:  # noqa: A002
+        """Count one try fewer: what failed the last time was not the entry's fault.
+
+        Parameters
+        ----------
+        id
+            The entry.
+        reason
+            What failed; shown as its last failure.
 
         Raises
         ------
         QuarantineError
-            If the notes cannot be removed.
+            If there is no such entry, or the note cannot be written.
         """
         path = self._path(id)
-        with _errors(f"{id}: its failures cannot be taken back"), self._lock():
-            path.with_suffix(_NOTE).unlink(missing_ok=True)
+        with _errors(f"{id}: its failure cannot be taken back"), self._lock():
+            path.stat()
+            self._write_note(id, max(0, self._note(id)[0] - 1), reason)
 
     def delete(self, id: str) -> None:  # noqa: A002
         """Remove an entry for good; that it is gone already is no error.
@@ -235,9 +263,10 @@ class Quarantine:
             self._flush_folder()
 
     def purge(self, now: datetime) -> int:
-        """Remove what is older than the retention, and what a crash left half written.
+        """Remove originals older than the retention, and what a crash left half written.
 
-        A damaged entry stays: when it was put there is not known.
+        What waited for a look at its pixels stays until somebody deletes it: its sender was told
+        that it is taken. A damaged entry stays too: when it was put there is not known.
 
         Parameters
         ----------
@@ -259,7 +288,11 @@ class Quarantine:
         if self._retention is None:
             return 0
         latest = now - self._retention
-        old = [held for held in self.entries() if not held.damage and held.time < latest]
+        old = [
+            held
+            for held in self.entries()
+            if not held.damage and not held.look and held.time < latest
+        ]
         for held in old:
             self.delete(held.id)
         if old:
@@ -333,6 +366,8 @@ class Quarantine:
             size=described["size"],
             tries=tries,
             last_failure=last,
+            look=described["look"],
+            arrival=described["arrival"],
         )
 
     def _described(self, path: Path, identity: str, length: int) -> dict[str, Any]:
@@ -350,6 +385,11 @@ class Quarantine:
             _log.warning("quarantine.note-unreadable", id=identity)
             return 0, ""
         return note["tries"], note["reason"]
+
+    def _write_note(self, identity: str, tries: int, reason: str) -> None:
+        note = self._key.seal_note(identity, {"tries": tries, "reason": reason[:_LONGEST_TEXT]})
+        with self._written(identity, _NOTE) as file:
+            file.write(note)
 
     def _clear_left_overs(self, now: datetime) -> None:
         """Remove what was half written when a process was killed; nobody was told that it is held.

@@ -16,7 +16,6 @@ from preread.errors import SettingsError
 from preread.hooks import log
 from preread.hooks.announcements import Announcements
 from preread.hooks.changes import Changes, DeleteFilter, StoredInstance
-from preread.hooks.choices import HeldChoices
 from preread.hooks.context import Context
 from preread.hooks.deletions import Deletions
 from preread.hooks.failures import Failures
@@ -26,6 +25,7 @@ from preread.hooks.routes import router
 from preread.hooks.safekeeping import Safekeeping
 from preread.hooks.supervisor import Supervisor
 from preread.ledger.arrival import Arrival
+from preread.ledger.choices import HeldChoices
 from preread.ledger.journal import Journal
 from preread.models.catalogue import Catalogue
 from preread.settings import Mode, Site, needed_of, site_from
@@ -106,7 +106,7 @@ def _safekeeping(site: Site, secret: Secret) -> Safekeeping:
     quarantined = Quarantine(site.quarantine_folder, key, retention_days=settings.quarantine.days)
     return Safekeeping(
         held=Quarantine(site.held_folder, key),
-        choices=HeldChoices(site.held_folder / "choices"),
+        choices=HeldChoices.within(site.held_folder),
         quarantined=quarantined,
         takes_unsafe=settings.quarantine.enabled,
         trail=trail_of(site),

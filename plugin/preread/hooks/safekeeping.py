@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from preread.deidentify import Deidentified
 from preread.deidentify.audit import AuditError
-from preread.deidentify.quarantine import Quarantine, QuarantineError
+from preread.deidentify.quarantine import Held, Quarantine, QuarantineError
 from preread.deidentify.trail import Trail
 from preread.hooks import log
-from preread.hooks.choices import HeldChoices
 from preread.ledger.arrival import Arrival
+from preread.ledger.choices import HeldChoices
 
 _PREAMBLE_END = 132
+_AGAIN = "again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Safekeeping:
     quarantined
         For objects that cannot be made safe.
     choices
-        What was decided for those that are held.
+        What was decided for those that come back with clean pixels.
     takes_unsafe
         Whether those go there as they arrive, and are not refused.
     trail
@@ -47,8 +48,30 @@ class Safekeeping:
         QuarantineError
             If it cannot be kept; then it must be refused.
         """
-        self.choices.remember(arrival)
-        self.held.put(done.data, reason=held_for(done), origin=sender)
+        look = held_for(done)
+        self.held.put(done.data, reason=look, origin=sender, look=look, arrival=arrival.to_json())
+
+    def retry(self, entry: Held) -> str:
+        """Let what is quarantined be tried once more; return its id among what is held.
+
+        What waited for a look at its pixels waits for the same look again. An original takes the
+        whole way of what arrives.
+
+        Raises
+        ------
+        QuarantineError
+            If it cannot be read or held; it stays where it is.
+        """
+        data = self.quarantined.read(entry.id)
+        held = self.held.put(
+            data,
+            reason=entry.look or _AGAIN,
+            origin=entry.origin,
+            look=entry.look,
+            arrival=entry.arrival,
+        )
+        self.quarantined.delete(entry.id)
+        return held
 
     def quarantine(self, data: bytes, error: BaseException, sender: str) -> str:
         """Keep what cannot be made safe; return its id, empty if it must be refused.

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from preread.deidentify.quarantine import Held, QuarantineError
+from preread.deidentify.quarantine import DamagedError, Held, Quarantine, QuarantineError
 from preread.hooks.context import Context
 from preread.hooks.rest import Answer, Request, RestError
-from preread.runner.holding import AGAIN
 
 
 def quarantine(context: Context, _request: Request) -> Answer:
@@ -34,37 +33,60 @@ def delete(context: Context, request: Request) -> Answer:
     Raises
     ------
     RestError
-        404, if there is no such entry in the quarantine.
+        404, if there is no such entry; 409, if it is sound and waits: it will be stored.
     """
-    entry = _entry(context, request)
-    context.safekeeping.quarantined.delete(entry.id)
+    wanted, keeping = request.groups[0], context.safekeeping
+    try:
+        if _found(keeping.quarantined, wanted) is not None:
+            keeping.quarantined.delete(wanted)
+            return Answer({})
+        if _found(keeping.held, wanted) is None:
+            raise _nowhere()
+        if not _is_damaged(keeping.held, wanted):
+            raise RestError(409, "it waits for a look at its pixels, and can be read; let it wait")
+        keeping.held.delete(wanted)
+    except QuarantineError as error:
+        raise RestError(500, str(error)) from None
     return Answer({})
 
 
 def retry(context: Context, request: Request) -> Answer:
-    """Answer ``POST /preread/quarantine/{id}/retry``: it takes the way of what arrives once more.
+    """Answer ``POST /preread/quarantine/{id}/retry``: it is tried once more.
+
+    What waited for a look at its pixels waits for it again; an original takes the way of what
+    arrives.
 
     Raises
     ------
     RestError
         404, if there is no such entry in the quarantine; 409, if it cannot be read.
     """
-    entry, keeping = _entry(context, request), context.safekeeping
+    keeping = context.safekeeping
     try:
-        data = keeping.quarantined.read(entry.id)
-        held = keeping.held.put(data, reason=AGAIN, origin=entry.origin)
-        keeping.quarantined.delete(entry.id)
+        entry = _found(keeping.quarantined, request.groups[0])
+        if entry is None:
+            raise _nowhere()
+        held = keeping.retry(entry)
     except QuarantineError as error:
         raise RestError(409, str(error)) from None
     return Answer({"ID": held}, status=202)
 
 
-def _entry(context: Context, request: Request) -> Held:
-    wanted = request.groups[0]
-    for entry in context.safekeeping.quarantined.entries():
-        if entry.id == wanted:
-            return entry
-    raise RestError(404, "no such entry; GET /preread/quarantine lists them")
+def _found(folder: Quarantine, wanted: str) -> Held | None:
+    return next((entry for entry in folder.entries() if entry.id == wanted), None)
+
+
+def _is_damaged(folder: Quarantine, identity: str) -> bool:
+    """Tell whether an entry can never be read; the list knows its description only."""
+    try:
+        folder.read(identity)
+    except DamagedError:
+        return True
+    return False
+
+
+def _nowhere() -> RestError:
+    return RestError(404, "no such entry; GET /preread/quarantine lists them")
 
 
 def _told(entry: Held, state: str) -> dict[str, Any]:
@@ -74,6 +96,7 @@ def _told(entry: Held, state: str) -> dict[str, Any]:
         "Time": entry.time.isoformat(),
         "Origin": entry.origin,
         "Reason": entry.damage or entry.reason,
+        "Look": entry.look,
         "Size": entry.size,
         "Tries": entry.tries,
         "LastFailure": entry.last_failure,

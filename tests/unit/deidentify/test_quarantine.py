@@ -189,6 +189,37 @@ def test_purge_removes_the_old_and_never_the_damaged(folder: Path) -> None:
     assert not (folder / f"{sound}.note").exists()
 
 
+def test_what_waited_for_a_look_is_never_purged(folder: Path) -> None:
+    quarantine = Quarantine(folder, KEY, retention_days=2)
+    original = put(quarantine)
+    looked = quarantine.put(b"x", reason="r", origin="o", look="TEXT", arrival='{"a": 1}')
+    assert quarantine.purge(datetime.now(UTC) + timedelta(days=999)) == 1
+    (held,) = Quarantine(folder, KEY).entries()
+    assert (held.id, held.look, held.arrival) == (looked, "TEXT", '{"a": 1}')
+    with pytest.raises(QuarantineError, match="not there"):
+        quarantine.read(original)
+
+
+def test_a_description_that_nobody_could_read_again_is_not_written(
+    quarantine: Quarantine, folder: Path
+) -> None:
+    identity = quarantine.put(b"x", reason="r", origin="o", arrival="x" * 200_000)
+    assert quarantine.entries()[0].arrival == "x" * 200_000
+    with pytest.raises(QuarantineError, match="description"):
+        quarantine.put(b"x", reason="r", origin="o", arrival="x" * 300_000)
+    assert [path.name for path in folder.iterdir()] == [f"{identity}.held"]
+
+
+def test_a_try_is_taken_back(quarantine: Quarantine) -> None:
+    identity = put(quarantine)
+    quarantine.note_failure(identity, "no decoder")
+    quarantine.note_failure(identity, "ended")
+    for left in (1, 0, 0):
+        quarantine.take_back(identity, "out of reach")
+        (held,) = quarantine.entries()
+        assert (held.tries, held.last_failure) == (left, "out of reach")
+
+
 def test_what_a_crash_left_goes_after_a_day(quarantine: Quarantine, folder: Path) -> None:
     identity = put(quarantine)
     left = folder / f".{'0' * 32}.00000000.part"

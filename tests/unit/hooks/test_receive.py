@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +17,13 @@ from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from preread.deidentify import Deidentifier, DeidentifyOptions, Option, Secret
+from preread.deidentify import (
+    DeidentificationError,
+    Deidentifier,
+    DeidentifyOptions,
+    Option,
+    Secret,
+)
 from preread.deidentify.audit import AuditError, AuditLog
 from preread.deidentify.pixels.policy import Look
 from preread.deidentify.pixels.seal import PixelSeal, sealed_values
@@ -27,9 +33,14 @@ from preread.elements import read_header, resource_ids
 from preread.hooks.announcements import Announcements
 from preread.hooks.deletions import Deletions
 from preread.hooks.inflight import InFlight
+from preread.ledger.choices import HeldChoices
 from preread.ledger.journal import Journal
 from preread.models.catalogue import Catalogue
+from preread.runner.holding import Holding
+from preread.runner.meter import Meter
+from preread.runner.pacs import PacsFailedError, Refused, Stored, StoreOutcome, Superseded
 from preread.settings import Mode
+from tests.unit.runner.archive import Archive
 
 KEY = b"k" * 32
 
@@ -49,7 +60,6 @@ class Node:
         changes = importlib.import_module("preread.hooks.changes")
         failures = importlib.import_module("preread.hooks.failures")
         safekeeping = importlib.import_module("preread.hooks.safekeeping")
-        choices = importlib.import_module("preread.hooks.choices")
         self.orthanc = orthanc
         self.journal = Journal(folder / "journal.sqlite")
         self.memory = receive.Memory(
@@ -58,7 +68,7 @@ class Node:
         self.failures = failures.Failures(self.journal)
         self.keeping = safekeeping.Safekeeping(
             held=Quarantine(folder / "held", KEY),
-            choices=choices.HeldChoices(folder / "choices"),
+            choices=HeldChoices.within(folder / "held"),
             quarantined=Quarantine(folder / "quarantine", KEY),
             takes_unsafe=takes_unsafe,
             trail=Trail(AuditLog(folder / "audit.jsonl", source="test"), "Basic"),
@@ -275,7 +285,7 @@ def test_an_image_whose_pixels_must_be_looked_at_is_held(
     action, data = node.arrive(capture)
     assert (action, data) == (node.orthanc.ReceivedInstanceAction.DISCARD, None)
     (entry,) = node.keeping.held.entries()
-    assert (entry.reason, entry.origin) == ("TEXT", "C-STORE")
+    assert (entry.reason, entry.look, entry.origin) == ("TEXT", "TEXT", "C-STORE")
     held = node.keeping.held.read(entry.id)
     assert b"CompressedSamples" in capture
     assert b"CompressedSamples" not in held
@@ -285,34 +295,238 @@ def test_an_image_whose_pixels_must_be_looked_at_is_held(
     )
 
 
+def with_clean_pixels(held: bytes, look: Look) -> bytes:
+    """Seal what is held, as the cleaner does."""
+    seal = PixelSeal(Secret(b"s" * 32).derive("pixels"))
+    dataset = dcmread(BytesIO(held))
+    dataset.DeidentificationMethod = [
+        dataset.DeidentificationMethod,
+        seal.text(sealed_values(read_header(held)), look),
+    ]
+    output = BytesIO()
+    dataset.save_as(output)
+    return output.getvalue()
+
+
+class Cleaner:
+    """Seals, or cannot."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.failure = failure
+        self.looks: list[Look] = []
+
+    def clean(self, data: bytes, look: Look) -> SimpleNamespace:
+        self.looks.append(look)
+        if self.failure is not None:
+            raise self.failure
+        return SimpleNamespace(data=with_clean_pixels(data, look))
+
+
+class Hooked(Archive):
+    """An Orthanc that asks the hook of a node, and then may fail."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__()
+        self.node = node
+        self.failing = False
+        self.given: list[bytes | None] = []
+
+    def store(self, data: bytes) -> StoreOutcome:
+        origin = self.node.orthanc.InstanceOrigin.REST_API
+        action, given = self.node.receive(data, origin)
+        self.given.append(given)
+        if action == self.node.orthanc.ReceivedInstanceAction.DISCARD:
+            return Superseded()
+        assert given is not None
+        if given.startswith(b"Preread refused"):
+            return Refused("Bad file format")
+        if self.failing:
+            raise PacsFailedError("POST /instances: Orthanc answers HTTP 500")
+        self.node.journal.stored(instance_of(given))
+        return Stored(instance_of(given))
+
+    def body_parts(self) -> list[tuple[str, ...]]:
+        """Return what is known of what was stored, in its order."""
+        events = self.node.journal.events_after(0)
+        return [event.arrival.body_parts for event in events if event.arrival is not None]
+
+
+class Runner:
+    """What looks at the pixels for a node."""
+
+    def __init__(self, node: Node) -> None:
+        self.pacs, self.cleaner = Hooked(node), Cleaner()
+        self.now = 0.0
+        self.holding = Holding(
+            node.keeping.held,
+            node.keeping.quarantined,
+            node.keeping.choices,
+            self.pacs,
+            lambda: self.cleaner,
+            Meter(),
+            lambda: self.now,
+        )
+
+    def work(self) -> None:
+        self.now += 1000.0
+        self.holding.work()
+
+
+@pytest.fixture
+def thorax(capture: bytes) -> bytes:
+    """A capture whose body part only a description tells, that is gone a moment later."""
+    dataset = dcmread(BytesIO(capture))
+    dataset.StudyDescription = "CT thorax of Mrs CompressedSamples"
+    output = BytesIO()
+    dataset.save_as(output)
+    return output.getvalue()
+
+
 def test_what_was_chosen_for_a_held_image_holds_when_it_is_stored(
-    orthanc: ModuleType, tmp_path: Path, capture: bytes
+    orthanc: ModuleType, tmp_path: Path, thorax: bytes
 ) -> None:
     node = Node(orthanc, tmp_path, Mode.INCOMING, LOOKING)
-    dataset = dcmread(BytesIO(capture))
-    dataset.StudyDescription = "CT thorax of Mrs CompressedSamples"  # gone a moment later
+    runner = Runner(node)
+    node.arrive(thorax)
+    node.arrive(thorax)  # its sender sends it twice
+    runner.work()
+    assert node.keeping.held.count() == 0
+    (first, second) = runner.pacs.body_parts()
+    assert first == second != ()
+    assert not list((tmp_path / "held" / "choices").iterdir())
+
+
+def test_what_was_chosen_holds_if_orthanc_fails_after_the_hook(
+    orthanc: ModuleType, tmp_path: Path, thorax: bytes
+) -> None:
+    node = Node(orthanc, tmp_path, Mode.INCOMING, LOOKING)
+    runner = Runner(node)
+    node.arrive(thorax)
+    runner.pacs.failing = True
+    runner.work()
+    runner.pacs.failing = False
+    runner.work()
+    (body_parts,) = runner.pacs.body_parts()
+    assert body_parts
+    assert len(runner.pacs.given) == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "description"),
+    [
+        (Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES, {"StudyDescription": "CT Head"}),
+        (Option.CLEAN_PIXEL_DATA, {"SeriesDescription": "Dose Report"}),
+    ],
+)
+def test_a_retry_looks_again_at_what_only_its_original_header_told_to(
+    orthanc: ModuleType, tmp_path: Path, ct: bytes, option: Option, description: dict[str, str]
+) -> None:
+    node = Node(orthanc, tmp_path, Mode.INCOMING, DeidentifyOptions(options=frozenset((option,))))
+    runner = Runner(node)
+    dataset = dcmread(BytesIO(ct))
+    dataset.BurnedInAnnotation = "NO"
+    for keyword, value in description.items():
+        setattr(dataset, keyword, value)
     output = BytesIO()
     dataset.save_as(output)
     node.arrive(output.getvalue())
+    (held,) = node.keeping.held.entries()
+    runner.cleaner.failure = DeidentificationError(None, "it cannot be removed")
+    for _ in range(2):
+        runner.work()
+        (given_up,) = node.keeping.quarantined.entries()
+        assert (given_up.look, given_up.arrival) == (held.look, held.arrival)
+        node.keeping.retry(given_up)
+        assert node.keeping.quarantined.count() == 0
+    assert not runner.pacs.given  # nothing whose look is due was handed to Orthanc
+    runner.cleaner.failure = None
+    runner.work()
+    assert len(runner.cleaner.looks) == 3
+    assert len(set(runner.cleaner.looks)) == 1
+    (stored,) = runner.pacs.given
+    assert stored is not None
+    assert node.keeping.held.count() == node.keeping.quarantined.count() == 0
+
+
+def test_an_original_takes_the_whole_way_at_a_retry(
+    orthanc: ModuleType, tmp_path: Path, ct: bytes
+) -> None:
+    node = Node(orthanc, tmp_path, Mode.INCOMING)
+    runner = Runner(node)
+    node.keeping.quarantined.put(ct, reason="a defect since mended", origin="C-STORE")
+    (entry,) = node.keeping.quarantined.entries()
+    node.keeping.retry(entry)
+    runner.work()
+    assert runner.cleaner.looks == []
+    (stored,) = runner.pacs.given
+    assert stored is not None
+    assert b"CompressedSamples" not in stored
+
+
+class Views:
+    """The API of what a node keeps."""
+
+    def __init__(self, node: Node) -> None:
+        self.views = importlib.import_module("preread.hooks.views_quarantine")
+        self.rest = importlib.import_module("preread.hooks.rest")
+        self.context = SimpleNamespace(safekeeping=node.keeping)
+
+    def call(self, name: str, identity: str = "") -> int:
+        request = SimpleNamespace(groups=(identity,))
+        try:
+            return int(getattr(self.views, name)(self.context, request).status)
+        except self.rest.RestError as error:
+            return int(error.status)
+
+
+@pytest.mark.parametrize("at", [0, 100, -100])
+def test_of_what_waits_only_the_damaged_can_be_deleted(
+    orthanc: ModuleType, tmp_path: Path, capture: bytes, at: int
+) -> None:
+    node = Node(orthanc, tmp_path, Mode.INCOMING, LOOKING)
+    views = Views(node)
+    node.arrive(capture)
     (entry,) = node.keeping.held.entries()
-    held = dcmread(BytesIO(node.keeping.held.read(entry.id)))
-    seal = PixelSeal(Secret(b"s" * 32).derive("pixels"))
-    header = read_header(node.keeping.held.read(entry.id))
-    held.DeidentificationMethod = [
-        held.DeidentificationMethod,
-        seal.text(sealed_values(header), Look.TEXT),
-    ]
-    output = BytesIO()
-    held.save_as(output)
-    action, data = node.receive(output.getvalue(), node.orthanc.InstanceOrigin.REST_API)
-    assert action == node.orthanc.ReceivedInstanceAction.MODIFY
-    assert data is not None
-    (arriving,) = node.journal.arriving(0)
-    assert arriving.instance == instance_of(data)
-    node.journal.stored(arriving.instance)
-    (event,) = node.journal.events_after(0)
-    assert event.arrival is not None
-    assert event.arrival.body_parts
+    assert views.call("delete", entry.id) == 409
+    path = tmp_path / "held" / f"{entry.id}.held"
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(bytes(content))
+    assert views.call("delete", entry.id) == 200
+    assert views.call("delete", entry.id) == 404
+    assert node.keeping.held.count() == 0
+
+
+def test_a_disk_that_fails_makes_nothing_damaged(
+    orthanc: ModuleType, tmp_path: Path, capture: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = Node(orthanc, tmp_path, Mode.INCOMING, LOOKING)
+    node.arrive(capture)
+    (entry,) = node.keeping.held.entries()
+
+    def failing(_: str) -> bytes:
+        raise QuarantineError("cannot be read: Input/output error")
+
+    monkeypatch.setattr(node.keeping.held, "read", failing)
+    assert Views(node).call("delete", entry.id) == 500
+    assert node.keeping.held.count() == 1
+
+
+def test_the_api_retries_and_deletes_what_is_quarantined(
+    orthanc: ModuleType, tmp_path: Path, ct: bytes
+) -> None:
+    node = Node(orthanc, tmp_path, Mode.INCOMING, takes_unsafe=True)
+    views = Views(node)
+    node.arrive(ct[:3000])
+    (entry,) = node.keeping.quarantined.entries()
+    assert views.call("retry", entry.id) == 202
+    assert views.call("retry", entry.id) == 404
+    (held,) = node.keeping.held.entries()
+    assert (held.look, held.origin) == ("", "C-STORE")
+    Runner(node).work()  # quarantined anew by the hook
+    (entry,) = node.keeping.quarantined.entries()
+    assert views.call("delete", entry.id) == 200
+    assert views.call("delete", entry.id) == 404
 
 
 def test_what_cannot_be_held_is_refused(
