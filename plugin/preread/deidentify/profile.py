@@ -140,6 +140,11 @@ _REFERENCED_STUDY_SEQUENCE: Final = 0x00081110
 """X/Z: optional in the General Study module, where an empty one is invalid, so that it goes; of
 type 2 where a request refers to a study, deeper down, so that it is emptied there."""
 
+_PIXELS: Final = dict.fromkeys(
+    (0x7FE00001, 0x7FE00002, 0x7FE00003, 0x7FE00008, 0x7FE00009, 0x7FE00010), Action.KEEP
+)
+"""Pixel data and its offsets, which stay at the top level alone."""
+
 _DATES: Final = (Option.RETAIN_LONGITUDINAL_FULL_DATES, Option.RETAIN_LONGITUDINAL_MODIFIED_DATES)
 
 
@@ -204,7 +209,7 @@ class Profile:
         key = "" if types is None else SOPClassUID
         found = self._tops.get(key)
         if found is None:
-            found = dict(self.actions)
+            found = {**self.actions, **_PIXELS}
             if Option.RETAIN_UIDS not in self.options:
                 found.pop(_REFERENCED_STUDY_SEQUENCE, None)
             if types is not None:
@@ -261,6 +266,8 @@ def profile_of(options: frozenset[Option] = frozenset()) -> Profile:
     content |= dict.fromkeys((_CODE_MEANING, *_CODE_VALUES), Action.MEANING)
     cleaned[_CODE_MEANING] = Action.MEANING
     content[_MEASURED_VALUE_SEQUENCE] = Action.EMPTY
+    for tag in _PIXELS:  # within a sequence nobody looks at them
+        actions[tag] = content[tag] = dummies[tag] = cleaned[tag] = Action.REMOVE
     for each in (actions, content, dummies, cleaned):
         for tag in [tag for tag, action in each.items() if action is Action.REMOVE]:
             del each[tag]  # as good as unknown, and the mappings stay small

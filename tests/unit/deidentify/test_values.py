@@ -463,3 +463,13 @@ def test_what_is_wrong_is_said_without_a_byte_of_what_was_read(
     assert str(caught.value) == (
         f"cannot be de-identified: at byte {at + 6}: it claims more bytes than are left"
     )
+
+
+@pytest.mark.parametrize("tag", [0x7FE00008, 0x7FE00009, 0x7FE00010])
+def test_pixel_data_within_a_sequence_goes(
+    tag: int, node: Any, image: Callable[..., bytes]
+) -> None:
+    inside = [node(0x00081155, b"UI", b"1.9.7"), node(tag, b"OB", b"Kanarienvogel ")]
+    done = engine().deidentify(image(node(0x00081140, b"SQ", items=[inside])))
+    assert b"Kanarie" not in done.data
+    assert dcmread(BytesIO(done.data)).ReferencedImageSequence[0].ReferencedSOPInstanceUID
