@@ -69,7 +69,7 @@ def whole_hook(folder: Path) -> Callable[[bytes], object]:
     receive = importlib.import_module("preread.hooks.receive")
     failures = importlib.import_module("preread.hooks.failures")
     safekeeping = importlib.import_module("preread.hooks.safekeeping")
-    choices = importlib.import_module("preread.hooks.choices")
+    choices = importlib.import_module("preread.ledger.choices")
     journal = Journal(folder / "journal.sqlite")
     receiver = receive.Receiver(
         mode=Mode.INCOMING,

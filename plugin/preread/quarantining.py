@@ -51,7 +51,7 @@ def retry_quarantined(
     username: Username = "",
     password: Password = "",
 ) -> None:
-    """Send objects the way of what arrives once more."""
+    """Have objects looked at, and sent the way of what arrives, once more."""
     place = Orthanc.of(config, url, username, password)
     try_again(place, "/preread/quarantine/{}/retry", ids)
 
