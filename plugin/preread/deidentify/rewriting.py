@@ -44,6 +44,7 @@ _ITEM: Final = (0xFFFE, 0xE000)
 _ITEM_END: Final = (0xFFFE, 0xE00D, 0)
 _SEQUENCE_END: Final = (0xFFFE, 0xE0DD, 0)
 _HOLDS_ITEMS: Final = frozenset((b"SQ", b"UN", b""))
+_NOTHING: Final = bytes(4)
 _NEW: Final = -1
 _TAG = itemgetter(0)
 
@@ -355,6 +356,7 @@ class Rewriting:
                 parts[item_place] = item(*_ITEM, _UNDEFINED)
                 parts.append(item(*_ITEM_END))
                 length, position = length + 16 + written, inside_end + 8
+                differs = differs or data[position - 4 : position] != _NOTHING
             else:
                 parts[item_place] = item(*_ITEM, written)
                 length, position = length + 8 + written, inside_end
@@ -363,6 +365,8 @@ class Rewriting:
             header = encode_header(tag, vr, _UNDEFINED, outer)
             parts.append(item(*_SEQUENCE_END))
             length += 8
+            # The length of a delimiter means nothing, and has room for four letters.
+            differs = differs or data[value_end + 4 : value_end + 8] != _NOTHING
         else:
             header = encode_header(tag, vr, length, outer)
         parts[place] = header

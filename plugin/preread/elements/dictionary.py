@@ -48,7 +48,8 @@ def tag_in_words(tag: int) -> str:
     >>> tag_in_words(0x00100010), tag_in_words(0x616E7972)
     ('(0010,0010)', '')
     """
-    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})" if tag in _VR_OF else ""
+    is_graphic = tag >> 24 in (0x50, 0x60) and tag & 0xFFFF and dictionary_vr(tag)
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})" if tag in _VR_OF or is_graphic else ""
 
 
 def standard_tags() -> Iterator[int]:

@@ -473,3 +473,22 @@ def test_pixel_data_within_a_sequence_goes(
     done = engine().deidentify(image(node(0x00081140, b"SQ", items=[inside])))
     assert b"Kanarie" not in done.data
     assert dcmread(BytesIO(done.data)).ReferencedImageSequence[0].ReferencedSOPInstanceUID
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG_ENDIAN])
+def test_the_length_of_a_delimiter_holds_no_letters(
+    syntax: str, node: Any, image: Callable[..., bytes]
+) -> None:
+    code = [node(0x00080100, b"SH", b"T-28000 ")]
+    file = image(
+        node(0x00082218, b"SQ", items=[code, code], undefined=True, item_undefined=True),
+        syntax=syntax,
+    )
+    order = ">" if syntax == BIG_ENDIAN else "<"
+    for number, count in ((0xE00D, 2), (0xE0DD, 1)):
+        end = struct.pack(order + "HHI", 0xFFFE, number, 0)
+        assert file.count(end) == count
+        told = file.replace(end, end[:4] + b"Jane")
+        done = engine().deidentify(told)
+        assert b"Jane" not in done.data
+        assert done.data == engine().deidentify(file).data
