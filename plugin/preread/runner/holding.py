@@ -115,6 +115,7 @@ class Holding:
         self._back_off = BackOff(clock)
         self._failing: dict[str, str] = {}  # of Orthanc's, since it last stored one; reasons by id
         self._told: set[str] = set()
+        self._latest: dict[str, datetime] = {}  # when what is stored came, by instance
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="hold", daemon=True)
 
@@ -193,6 +194,12 @@ class Holding:
             self._give_up(entry, data, entry.last_failure)
             return None
         instance = self._lay_down_choice(entry)
+        if instance and entry.time < self._latest.get(instance, entry.time):
+            # Put off, it was overtaken: a later sending of the same object is stored already.
+            self._held.delete(entry.id)
+            self._choices.forget(instance)
+            _log.info("overtaken", entry=entry.id, instance=instance)
+            return None
         # Before, not after: what ends this process would otherwise be tried for ever.
         self._held.note_failure(entry.id, "the process that looked at it ended")
         try:
@@ -216,6 +223,8 @@ class Holding:
         if instance:
             self._choices.forget(instance)
         if isinstance(outcome, Stored):
+            if instance:
+                self._latest[instance] = entry.time
             _log.info("cleaned and stored", entry=entry.id, instance=outcome.instance)
         return outcome
 
@@ -243,6 +252,8 @@ class Holding:
         """Forget what was noted of entries that are gone."""
         self._back_off.keep(there)
         self._told &= there
+        if not there:
+            self._latest.clear()
         self._failing = {each: why for each, why in self._failing.items() if each in there}
 
     def _put_off(self, identity: str, reason: str) -> None:

@@ -325,6 +325,20 @@ def test_the_choice_lies_there_for_each_of_two_sendings(place: Place) -> None:
     assert place.choices.recall(first.instance) is None
 
 
+def test_an_older_sending_that_was_put_off_does_not_win(place: Place) -> None:
+    arrival = arrival_of("a")
+    place.hold(b"older", arrival)
+    place.node.fails_for = {b"older clean"}
+    place.holding.work()
+    place.hold(b"newer", arrival)
+    place.hold(b"other", arrival_of("b"))
+    place.holding.work()
+    place.node.fails_for = set()
+    place.pass_later()
+    assert place.node.taken == [b"newer clean", b"other clean"]
+    assert place.held.entries() == place.quarantined.entries() == []
+
+
 def test_the_choice_outlasts_failures_and_kills(place: Place) -> None:
     arrival = arrival_of("a")
     place.hold(b"image", arrival)
