@@ -165,7 +165,7 @@ class Holding:
             if entry.damage:
                 self._tell_once(entry.id, f"{entry.id}: {entry.damage}")
                 continue
-            if self._back_off.waits(entry.id):
+            if self._back_off.waits(entry.id) or self._is_overtaken(entry):
                 continue
             try:
                 outcome = self._one(entry)
@@ -182,6 +182,15 @@ class Holding:
                 blamed |= self._blame(but=entry.id)
         return ""
 
+    def _is_overtaken(self, entry: Held) -> bool:
+        """Drop what was put off while a later sending of the same object was stored."""
+        arrival = arrival_of(entry)
+        if arrival is None or entry.time >= self._latest.get(arrival.instance, entry.time):
+            return False
+        self._held.delete(entry.id)
+        _log.info("overtaken", entry=entry.id, instance=arrival.instance)
+        return True
+
     def _one(self, entry: Held) -> StoreOutcome | None:
         """Take one object; return what Orthanc made of it, None if it was not handed over."""
         try:
@@ -194,12 +203,6 @@ class Holding:
             self._give_up(entry, data, entry.last_failure)
             return None
         instance = self._lay_down_choice(entry)
-        if instance and entry.time < self._latest.get(instance, entry.time):
-            # Put off, it was overtaken: a later sending of the same object is stored already.
-            self._held.delete(entry.id)
-            self._choices.forget(instance)
-            _log.info("overtaken", entry=entry.id, instance=instance)
-            return None
         # Before, not after: what ends this process would otherwise be tried for ever.
         self._held.note_failure(entry.id, "the process that looked at it ended")
         try:
