@@ -18,6 +18,8 @@ from preread.deidentify import (
     Option,
     Secret,
 )
+from preread.deidentify.pixels.policy import Look
+from preread.deidentify.pixels.seal import PixelSeal
 from preread.elements import read_header
 from tests.unit.deidentify.conftest import BIG_ENDIAN, EXPLICIT, IMPLICIT
 
@@ -492,3 +494,24 @@ def test_the_length_of_a_delimiter_holds_no_letters(
         done = engine().deidentify(told)
         assert b"Jane" not in done.data
         assert done.data == engine().deidentify(file).data
+
+
+@pytest.mark.parametrize("option", [Option.CLEAN_PIXEL_DATA, Option.CLEAN_DESCRIPTORS])
+def test_a_seal_stays_though_the_header_asks_for_no_look_any_more(
+    option: Option, node: Any, image: Callable[..., bytes]
+) -> None:
+    """Cleaned, an image says that nothing is burned in: the look that was had must not be lost."""
+    seal = PixelSeal(KEY.derive("pixels")).text([b"\1\2\3\4"], Look.TEXT)
+    forged = seal[:-1] + ("0" if seal[-1] != "0" else "1")
+    for text, holds in ((seal, True), (forged, False)):
+        file = image(
+            node(0x00080008, b"CS", b"ORIGINAL\\PRIMARY\\AXIAL"),
+            node(0x00120063, b"LO", b"somebody\\" + text.encode()),
+            node(0x00280301, b"CS", b"NO"),
+        )
+        done = engine(option).deidentify(file)
+        assert done.look is Look.NONE
+        assert done.looked == holds
+        methods = dcmread(BytesIO(done.data)).DeidentificationMethod
+        assert (text in methods) == holds
+        assert "somebody" not in methods
