@@ -127,6 +127,66 @@ class Applicability(Part):
         return tuple(dict.fromkeys(codes))
 
 
+class BackboneFacts(Part):
+    """The part of a network that several models share: everything but the last layer.
+
+    Attributes
+    ----------
+    File
+        Relative to the folder of models, such as ``backbones/MobileNetV2.safetensors``.
+    SHA256
+        Of that file.
+    Precision
+        In which its weights are kept. ``int8``: convolution kernels as whole numbers with one
+        scale for each output channel, everything else in float32.
+    """
+
+    File: str = Field(pattern=r"^backbones/[A-Za-z0-9][A-Za-z0-9._-]{0,95}\.safetensors$")
+    SHA256: Digest
+    Precision: Literal["float16", "float32", "int8"]
+
+
+class CalibrationFacts(Part):
+    """The temperature by which logits are divided (Guo and others, 2017), and what it changed.
+
+    Attributes
+    ----------
+    Temperature
+        1 changes nothing; above 1 makes the model less sure.
+    Images
+        Of the validation part, on which it was found.
+    LogLossBefore, LogLossAfter, ECEBefore, ECEAfter
+        On those images; the expected calibration error is in 0..1.
+    """
+
+    Temperature: Annotated[float, Field(ge=0.05, le=20)]
+    Images: Count
+    LogLossBefore: float
+    LogLossAfter: float
+    ECEBefore: Fraction
+    ECEAfter: Fraction
+
+
+class OutOfDistributionFacts(Part):
+    """How an image unlike the training data is told.
+
+    Attributes
+    ----------
+    Method
+        What the score is.
+    Threshold
+        The score above which an image is given no class.
+    HeldOutImages, HeldOutShare
+        The images that set the threshold, which training did not fit on, and the share of them
+        that lies below it.
+    """
+
+    Method: Text
+    Threshold: Annotated[float, Field(gt=0)]
+    HeldOutImages: Count
+    HeldOutShare: Fraction
+
+
 class ClassMetrics(Part):
     """How one class came out."""
 
@@ -162,7 +222,19 @@ class SplitMetrics(Part):
     ConfusionMatrix
         Rows are the true classes, columns the predicted ones, in the card's order.
     BestEpoch
-        Which epoch's weights were measured, counted from 1.
+        Which epoch's weights were measured, counted from 1; None where no one epoch was chosen,
+        or several runs were measured.
+    Runs
+        How many networks were fitted, each on a split of its own. Of several, figures are the
+        mean, and counts and the matrix are sums.
+    Spread
+        Standard deviation over the runs, by the name of the figure; empty for one run.
+    Intervals
+        Bounds of the 95 % bootstrap interval, by the name of the figure; empty for several runs.
+    ROCAUC
+        Area under the receiver's curve, each class against the others, mean over the classes.
+    ECE
+        Expected calibration error over 15 bins, after the card's temperature.
     """
 
     Split: Literal["grouped", "random"]
@@ -178,7 +250,31 @@ class SplitMetrics(Part):
     LogLossReduction: float
     Classes: dict[str, ClassMetrics]
     ConfusionMatrix: tuple[tuple[Count, ...], ...]
-    BestEpoch: Count
+    BestEpoch: Count | None = None
+    Runs: Annotated[int, Field(ge=1)] = 1
+    Spread: dict[str, float] = Field(default_factory=dict)
+    Intervals: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    ROCAUC: Fraction | None = None
+    ECE: Fraction | None = None
+
+
+class TeacherFacts(Part):
+    """The network whose answers another one learnt from.
+
+    Attributes
+    ----------
+    Name
+        Of its model folder.
+    WeightsSHA256
+        Of its backbone, or of its weights when it has none of its own.
+    SplitSHA256
+        Of the split that it was trained on: the same as this model's, so that it has seen no
+        image that this model is measured on.
+    """
+
+    Name: Text
+    WeightsSHA256: Digest
+    SplitSHA256: Digest
 
 
 class TrainingFacts(Part):
@@ -186,6 +282,15 @@ class TrainingFacts(Part):
 
     Attributes
     ----------
+    Transfer
+        ``feature-extraction``: only the last layer was fitted; ``fine-tuning``: the others too.
+    Teacher
+        Whose answers it learnt from besides the labels, if anybody's.
+    GrownFrom
+        The shallower network whose layers it began with, if it did.
+    SplitSHA256
+        Of ``split.csv`` in the model's folder or, for a shared backbone, beside the backbone:
+        which image (by the SHA-256 of its pixels) was for what.
     InitialWeights
         Where they started from, with licence; ``random`` when from nothing.
     InitialWeightsSHA256
@@ -212,9 +317,13 @@ class TrainingFacts(Part):
     Command: Text
     Device: Text
     Seconds: float
-    Precision: Literal["float16", "float32"]
+    Precision: Literal["float16", "float32", "int8"]
     LargestRoundingDifference: Fraction
     Versions: dict[str, str]
+    Transfer: Literal["feature-extraction", "fine-tuning"] = "fine-tuning"
+    Teacher: TeacherFacts | None = None
+    GrownFrom: TeacherFacts | None = None
+    SplitSHA256: Digest | None = None
 
 
 class QuantizationFacts(Part):
@@ -257,7 +366,10 @@ class ModelCard(Part):
     Metrics
         One entry for each split that was measured.
     WeightsSHA256
-        Of ``weights.safetensors`` beside the card.
+        Of ``weights.safetensors`` beside the card: the whole network or, with a backbone, its last
+        layer, and what tells images that are unlike the training data.
+    Backbone
+        The rest of the network, where several models share it.
 
     Raises
     ------
@@ -279,6 +391,9 @@ class ModelCard(Part):
     Attribution: Text
     AppliesTo: Applicability
     WeightsSHA256: Digest
+    Backbone: BackboneFacts | None = None
+    Calibration: CalibrationFacts | None = None
+    OutOfDistribution: OutOfDistributionFacts | None = None
     Training: TrainingFacts
     Quantization: QuantizationFacts | None = None
 
