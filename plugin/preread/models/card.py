@@ -9,16 +9,56 @@ from __future__ import annotations
 import datetime as dt
 import re
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from preread.errors import PrereadError
 from preread.imaging import preprocessing
-from preread.models.anatomy import code_of
+from preread.models.card_facts import (
+    Applicability,
+    BackboneFacts,
+    CalibrationFacts,
+    ClassMetrics,
+    DatasetFacts,
+    Digest,
+    Label,
+    OutOfDistributionFacts,
+    Part,
+    QuantizationFacts,
+    SplitMetrics,
+    TeacherFacts,
+    Text,
+    TrainingFacts,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+__all__ = [
+    "CARD",
+    "INTENDED_USE",
+    "LARGEST_CARD",
+    "LARGEST_WEIGHTS",
+    "SMALLEST_SIDE",
+    "WEIGHTS",
+    "Applicability",
+    "ArchitectureName",
+    "BackboneFacts",
+    "CalibrationFacts",
+    "ClassMetrics",
+    "DatasetFacts",
+    "InvalidModelError",
+    "ModelCard",
+    "OutOfDistributionFacts",
+    "QuantizationFacts",
+    "SplitMetrics",
+    "TeacherFacts",
+    "TrainingFacts",
+    "card_text",
+    "parse_card",
+    "read_card",
+]
 
 LARGEST_CARD: Final = 1024 * 1024
 """Bytes; a card is a few kilobytes."""
@@ -49,306 +89,6 @@ SMALLEST_SIDE: Final = {
     ArchitectureName.RESNET50_V2: 32,
 }
 """Pixels: below this a network has nothing left to pool."""
-
-# A name goes into the private block as "{ Name : ... }", where a brace or colon would end it.
-Label = Annotated[
-    str, Field(min_length=1, max_length=40, pattern=r"^[^\s{}:\\]([^{}:\\\r\n\t]*[^\s{}:\\])?$")
-]
-Text = Annotated[str, Field(min_length=1, max_length=4000)]
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
-
-
-class Part(BaseModel):
-    """One JSON object of a card: unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DatasetFacts(Part):
-    """What the model was trained on.
-
-    Attributes
-    ----------
-    Name
-        As it is to stand in the private block.
-    License, Attribution, Source
-        Of the data, not of the weights.
-    Images
-        Files, and how many of them differ by SHA-256 of their pixels.
-    """
-
-    Name: Label
-    License: Text
-    Attribution: Text
-    Source: str = Field("", max_length=4000)
-    Images: Count
-    UniqueImages: Count
-    ImagesPerClass: dict[str, Count]
-
-
-class Applicability(Part):
-    """The images that the model may be given.
-
-    Attributes
-    ----------
-    Modality
-        Defined terms of PS3.3 C.7.3.1.1.1.
-    BodyPartExamined
-        Names, defined terms or codes of PS3.16 CID 4031; they are kept as SNOMED CT codes. A part
-        comprises those that lie within it. Empty: any.
-    AcceptsMissingBodyPart
-        Whether an image is read that names no body part anywhere.
-    SamplesPerPixel, PhotometricInterpretation
-        Empty: any.
-    ExcludedImageTypes
-        Values of Image Type (0008,0008) that rule an image out, such as LOCALIZER.
-    """
-
-    Modality: tuple[Annotated[str, Field(pattern=r"^[A-Z0-9_ ]{1,16}$")], ...] = Field(min_length=1)
-    BodyPartExamined: tuple[str, ...] = ()
-    AcceptsMissingBodyPart: bool = False
-    SamplesPerPixel: tuple[Literal[1, 3], ...] = ()
-    PhotometricInterpretation: tuple[Annotated[str, Field(pattern=r"^[A-Z0-9_ ]{1,16}$")], ...] = ()
-    ExcludedImageTypes: tuple[Annotated[str, Field(pattern=r"^[A-Z0-9_ ]{1,16}$")], ...] = ()
-
-    @field_validator("BodyPartExamined")
-    @classmethod
-    def _coded(cls, terms: tuple[str, ...]) -> tuple[str, ...]:
-        codes = []
-        for term in terms:
-            code = code_of(term)
-            if code is None:
-                raise ValueError(
-                    f"{term[:40]!r} is no body part of PS3.16 CID 4031 that is known here"
-                )
-            codes.append(code)
-        return tuple(dict.fromkeys(codes))
-
-
-class BackboneFacts(Part):
-    """The part of a network that several models share: everything but the last layer.
-
-    Attributes
-    ----------
-    File
-        Relative to the folder of models, such as ``backbones/MobileNetV2.safetensors``.
-    SHA256
-        Of that file.
-    Precision
-        In which its weights are kept. ``int8``: convolution kernels as whole numbers with one
-        scale for each output channel, everything else in float32.
-    """
-
-    File: str = Field(pattern=r"^backbones/[A-Za-z0-9][A-Za-z0-9._-]{0,95}\.safetensors$")
-    SHA256: Digest
-    Precision: Literal["float16", "float32", "int8"]
-
-
-class CalibrationFacts(Part):
-    """The temperature by which logits are divided (Guo and others, 2017), and what it changed.
-
-    Attributes
-    ----------
-    Temperature
-        1 changes nothing; above 1 makes the model less sure.
-    Images
-        Of the validation part, on which it was found.
-    LogLossBefore, LogLossAfter, ECEBefore, ECEAfter
-        On those images; the expected calibration error is in 0..1.
-    """
-
-    Temperature: Annotated[float, Field(ge=0.05, le=20)]
-    Images: Count
-    LogLossBefore: float
-    LogLossAfter: float
-    ECEBefore: Fraction
-    ECEAfter: Fraction
-
-
-class OutOfDistributionFacts(Part):
-    """How an image unlike the training data is told.
-
-    Attributes
-    ----------
-    Method
-        What the score is.
-    Threshold
-        The score above which an image is given no class.
-    HeldOutImages, HeldOutShare
-        The images that set the threshold, which training did not fit on, and the share of them
-        that lies below it.
-    """
-
-    Method: Text
-    Threshold: Annotated[float, Field(gt=0)]
-    HeldOutImages: Count
-    HeldOutShare: Fraction
-
-
-class ClassMetrics(Part):
-    """How one class came out."""
-
-    Images: Count
-    Recall: Fraction | None
-    Precision: Fraction | None
-
-
-class SplitMetrics(Part):
-    """What was measured on the test part of one split, which training did not see.
-
-    Attributes
-    ----------
-    Split
-        How the images were divided: ``grouped`` keeps images that look alike on one side,
-        ``random`` does not and flatters.
-    Seed
-        Of the split.
-    TrainingImages, ValidationImages, TestImages
-        How many images each part had.
-    Groups
-        How many groups of look-alikes there were; None for a random split.
-    ShippedWeights
-        Whether these figures are of the very weights beside the card.
-    MicroAccuracy, MacroAccuracy
-        Share of images, and mean of the classes' recalls.
-    LogLoss
-        Mean cross-entropy in nats.
-    LogLossReduction
-        1 - LogLoss / the log-loss of always answering the test part's class frequencies.
-    Classes
-        By name.
-    ConfusionMatrix
-        Rows are the true classes, columns the predicted ones, in the card's order.
-    BestEpoch
-        Which epoch's weights were measured, counted from 1; None where no one epoch was chosen,
-        or several runs were measured.
-    Runs
-        How many networks were fitted, each on a split of its own. Of several, figures are the
-        mean, and counts and the matrix are sums.
-    Spread
-        Standard deviation over the runs, by the name of the figure; empty for one run.
-    Intervals
-        Bounds of the 95 % bootstrap interval, by the name of the figure; empty for several runs.
-    ROCAUC
-        Area under the receiver's curve, each class against the others, mean over the classes.
-    ECE
-        Expected calibration error over 15 bins, after the card's temperature.
-    """
-
-    Split: Literal["grouped", "random"]
-    Seed: int
-    TrainingImages: Count
-    ValidationImages: Count
-    TestImages: Count
-    Groups: Count | None
-    ShippedWeights: bool
-    MicroAccuracy: Fraction
-    MacroAccuracy: Fraction
-    LogLoss: float
-    LogLossReduction: float
-    Classes: dict[str, ClassMetrics]
-    ConfusionMatrix: tuple[tuple[Count, ...], ...]
-    BestEpoch: Count | None = None
-    Runs: Annotated[int, Field(ge=1)] = 1
-    Spread: dict[str, float] = Field(default_factory=dict)
-    Intervals: dict[str, tuple[float, float]] = Field(default_factory=dict)
-    ROCAUC: Fraction | None = None
-    ECE: Fraction | None = None
-
-
-class TeacherFacts(Part):
-    """The network whose answers another one learnt from.
-
-    Attributes
-    ----------
-    Name
-        Of its model folder.
-    WeightsSHA256
-        Of its backbone, or of its weights when it has none of its own.
-    SplitSHA256
-        Of the split that it was trained on: the same as this model's, so that it has seen no
-        image that this model is measured on.
-    """
-
-    Name: Text
-    WeightsSHA256: Digest
-    SplitSHA256: Digest
-
-
-class TrainingFacts(Part):
-    """How the weights came about.
-
-    Attributes
-    ----------
-    Transfer
-        ``feature-extraction``: only the last layer was fitted; ``fine-tuning``: the others too.
-    Teacher
-        Whose answers it learnt from besides the labels, if anybody's.
-    GrownFrom
-        The shallower network whose layers it began with, if it did.
-    SplitSHA256
-        Of ``split.csv`` in the model's folder or, for a shared backbone, beside the backbone:
-        which image (by the SHA-256 of its pixels) was for what.
-    InitialWeights
-        Where they started from, with licence; ``random`` when from nothing.
-    InitialWeightsSHA256
-        Of that file; None when from nothing.
-    Command
-        The command line, without the paths of the machine it ran on.
-    Seconds
-        Time that the epochs took.
-    Precision
-        In which the weights are kept, and with
-    LargestRoundingDifference
-        the largest difference of a probability on the test part that this made.
-    """
-
-    InitialWeights: Text
-    InitialWeightsSHA256: Digest | None
-    Epochs: Count
-    BatchSize: Count
-    LearningRate: float
-    Optimizer: Text
-    ClassBalance: Text
-    Augmentation: Text
-    Seed: int
-    Command: Text
-    Device: Text
-    Seconds: float
-    Precision: Literal["float16", "float32", "int8"]
-    LargestRoundingDifference: Fraction
-    Versions: dict[str, str]
-    Transfer: Literal["feature-extraction", "fine-tuning"] = "fine-tuning"
-    Teacher: TeacherFacts | None = None
-    GrownFrom: TeacherFacts | None = None
-    SplitSHA256: Digest | None = None
-
-
-class QuantizationFacts(Part):
-    """The 8-bit copy of the network and what it costs.
-
-    Attributes
-    ----------
-    ModelSHA256, WeightsSHA256
-        Of ``int8.xml`` and ``int8.bin`` beside the card.
-    CalibrationImages
-        How many images of the training part set the ranges.
-    TestImages, MicroAccuracy, AccuracyLoss, LogLoss, LargestDifference
-        On the test part of the split of the shipped weights; the loss is in points of 0..1
-        against float32, and the difference is of a probability.
-    """
-
-    Method: Text
-    ModelSHA256: Digest
-    WeightsSHA256: Digest
-    CalibrationImages: Count
-    TestImages: Count
-    MicroAccuracy: Fraction
-    AccuracyLoss: Annotated[float, Field(ge=-1, le=1)]
-    LogLoss: float
-    LargestDifference: Fraction
 
 
 class ModelCard(Part):
