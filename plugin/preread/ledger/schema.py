@@ -9,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     DateTime,
     Dialect,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -48,6 +49,7 @@ _NUMBER = BigInteger().with_variant(Integer, "sqlite")
 _OPEN = text("state IN ('pending', 'running')")
 # Written out also where it is asked: a bound parameter would not match a partial index.
 PENDING = text("state = 'pending'")
+STORED = text("map_instance <> ''")
 
 
 class Base(DeclarativeBase):
@@ -63,6 +65,7 @@ class Base(DeclarativeBase):
     )
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as a plain attribute
         int: BigInteger,
+        float: Double,
         str: Text,
         datetime: UtcDateTime,
         list[str]: JSON,
@@ -182,3 +185,57 @@ class OutcomeRow(Base):
     classes: Mapped[list[str]]
     probabilities: Mapped[list[float]]
     frames: Mapped[list[list[float]]]
+
+
+class ExplanationRow(Base):
+    """One class of one model in one frame of an instance, and where its map is stored."""
+
+    __tablename__ = "explanation"
+
+    id: Mapped[int] = mapped_column(_NUMBER, primary_key=True)
+    node: Mapped[str]
+    instance_id: Mapped[int] = mapped_column(ForeignKey("instance.id"))
+    generation: Mapped[int]
+    model: Mapped[str]
+    label: Mapped[str]
+    frame: Mapped[int]
+    probability: Mapped[float]
+    asked: Mapped[bool]
+    state: Mapped[str]
+    reason: Mapped[str]
+    attempts: Mapped[int]
+    interruptions: Mapped[int]
+    owner: Mapped[str]
+    reservation: Mapped[int]
+    not_before: Mapped[datetime]
+    lease_until: Mapped[datetime | None]
+    created: Mapped[datetime]
+    updated: Mapped[datetime]
+    # Where the map is; empty while there is none.
+    map_instance: Mapped[str]
+    SOPInstanceUID: Mapped[str] = mapped_column("sop_instance_uid")
+    SeriesInstanceUID: Mapped[str] = mapped_column("series_instance_uid")
+    StudyInstanceUID: Mapped[str] = mapped_column("study_instance_uid")
+
+    __table_args__ = (
+        UniqueConstraint(
+            "instance_id", "model", "label", "frame", name="uq_explanation_instance_id_model"
+        ),
+        Index(None, "node", "state"),
+        Index(
+            "ix_explanation_queue",
+            "node",
+            "interruptions",
+            "asked",
+            "id",
+            sqlite_where=PENDING,
+            postgresql_where=PENDING,
+        ),
+        Index(
+            "ix_explanation_stored",
+            "node",
+            "instance_id",
+            sqlite_where=STORED,
+            postgresql_where=STORED,
+        ),
+    )

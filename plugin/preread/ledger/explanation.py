@@ -1,0 +1,111 @@
+"""What the ledger hands out where somebody wants to know what a network looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class ExplanationState(StrEnum):
+    """Where an explanation stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    SUPERSEDED = "superseded"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something is still to come of it."""
+        return self in (ExplanationState.PENDING, ExplanationState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be explained of an image.
+
+    Attributes
+    ----------
+    model
+        Name of its folder.
+    label
+        The class.
+    frame
+        From 0.
+    probability
+        What the model gave the class in that frame, 0..1.
+    """
+
+    model: str
+    label: str
+    frame: int
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class MapIdentity:
+    """Where a map is stored: Orthanc's id of it, and its UIDs."""
+
+    instance: str
+    SOPInstanceUID: str
+    SeriesInstanceUID: str
+    StudyInstanceUID: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One class of one model in one frame of an image, to be shown as a map.
+
+    Attributes
+    ----------
+    id
+        The ledger's number of it.
+    instance
+        Orthanc's id of the image.
+    generation
+        That of the image whose pixels are explained.
+    wanted
+        What is explained.
+    asked
+        Whether somebody asked for it; else a threshold did.
+    reason
+        Why it failed or was superseded, or why the last try failed.
+    map
+        Where the picture is stored; None until it is.
+    owner, reservation
+        They tell an answer of the present holder from that of a former one.
+    """
+
+    id: int
+    instance: str
+    generation: int
+    wanted: Wanted
+    asked: bool
+    state: ExplanationState
+    reason: str
+    attempts: int
+    map: MapIdentity | None
+    owner: str
+    reservation: int
+    updated: datetime
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as Orthanc's API would show it."""
+        place = self.map
+        return {
+            "ID": None if place is None else place.instance,
+            "State": self.state.value,
+            "Reason": self.reason,
+            "Model": self.wanted.model,
+            "Class": self.wanted.label,
+            "Probability": self.wanted.probability,
+            "Frame": self.wanted.frame,
+            "SOPInstanceUID": None if place is None else place.SOPInstanceUID,
+            "SeriesInstanceUID": None if place is None else place.SeriesInstanceUID,
+            "StudyInstanceUID": None if place is None else place.StudyInstanceUID,
+            "Asked": self.asked,
+            "Updated": self.updated.isoformat(),
+        }
