@@ -1,0 +1,243 @@
+"""Images prepared for a network, with what they show in one set of classes or several."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from preread.imaging import prepare
+from preread.training.errors import TrainingError
+from preread.training.image_files import digest_of, thumbnail_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from preread.imaging import Frame, Preprocessing
+
+MOST_MEMORY: Final = 16 * 1024**3
+"""Bytes of prepared images that are held."""
+ONLY_SET: Final = "class"
+"""Name of the set that a folder of class folders is."""
+NOT_IN_SET: Final = -1
+"""Label of an image that a set does not hold."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelSet:
+    """Classes, and which of them each image of a data set shows.
+
+    Attributes
+    ----------
+    name
+        Short, such as ``IQ-OTHNCCD``.
+    classes
+        Names, in the order of the labels.
+    labels
+        (N,) int64; -1 where the image is not in this set.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return int((self.labels != NOT_IN_SET).sum())
+
+    def counts(self) -> dict[str, int]:
+        """Images of each class."""
+        found = np.bincount(self.labels[self.labels != NOT_IN_SET], minlength=len(self.classes))
+        return {name: int(count) for name, count in zip(self.classes, found, strict=True)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DataSet:
+    """Images with their classes, prepared for a network.
+
+    Attributes
+    ----------
+    sets
+        One or more; every image is in one of them at least.
+    files
+        Path of each image under the data set's folder, with the frame's number behind ``#`` where
+        a file has several.
+    digests
+        SHA-256 of each image's decoded pixels.
+    images
+        One float32 (C, H, W) each, as `preread.imaging.prepare` gives it; C is 1 where all
+        channels are the same.
+    thumbnails
+        (N, 48 * 48) float32: mean 0, length 1 (all 0 for an image of one value).
+    duplicates
+        How many images were left out because their pixels were there already.
+    patients
+        What tells each image's patient from others; empty where unknown.
+    parts
+        ``training``, ``validation`` or ``test`` for each image, where the data came with a split.
+    groups
+        Number of each image's group, where the data came with groups.
+    """
+
+    sets: tuple[LabelSet, ...]
+    files: tuple[str, ...]
+    digests: tuple[str, ...]
+    images: tuple[NDArray[np.float32], ...]
+    thumbnails: NDArray[np.float32]
+    duplicates: int
+    patients: tuple[str, ...]
+    parts: tuple[str, ...] | None = None
+    groups: tuple[int, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Classes of the first set."""
+        return self.sets[0].classes
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Labels of the first set, (N,) int64."""
+        return self.sets[0].labels
+
+    def counts(self) -> dict[str, int]:
+        """Images of each class of the first set."""
+        return self.sets[0].counts()
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What is known of an image before it is decoded.
+
+    Attributes
+    ----------
+    file
+        As in `DataSet.files`.
+    labels
+        One for each set, -1 where the image is not in it.
+    patient, part, group
+        As in `DataSet`, for this image.
+    """
+
+    file: str
+    labels: tuple[int, ...]
+    patient: str = ""
+    part: str = ""
+    group: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Row:
+    file: str
+    labels: tuple[int, ...]
+    patient: str
+    part: str
+    group: int
+    digest: str
+    image: NDArray[np.float32]
+    thumbnail: NDArray[np.float32]
+
+
+class Gathering:
+    """A data set in the making, to which one image is added after the other.
+
+    Parameters
+    ----------
+    name
+        What errors call it.
+    preprocessing
+        Of the network.
+    sets
+        Names of the sets, with the classes of each.
+    keep_duplicates
+        Whether images whose pixels are there already are taken again. If not, what a second one
+        tells (a label in another set, the patient) goes to the first.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        preprocessing: Preprocessing,
+        sets: Mapping[str, tuple[str, ...]],
+        *,
+        keep_duplicates: bool,
+    ) -> None:
+        self._name, self._preprocessing, self._sets = name, preprocessing, sets
+        self._keep_duplicates = keep_duplicates
+        self._rows: list[_Row] = []
+        # Of each digest: the row that has it first, and the label in each set that any has.
+        self._known: dict[str, tuple[_Row, list[int]]] = {}
+        self._memory = self._duplicates = 0
+
+    def add(self, listed: Listed, frame: Frame) -> str:
+        """Take an image in; give the SHA-256 of its pixels.
+
+        Raises
+        ------
+        TrainingError
+            If the same pixels are there in another class of a set, or memory is used up.
+        """
+        digest = digest_of(frame)
+        if digest in self._known:
+            first, labels = self._known[digest]
+            self._check_same(listed, first.file, labels)
+            labels[:] = [max(pair) for pair in zip(labels, listed.labels, strict=True)]
+            if not self._keep_duplicates:
+                self._duplicates += 1
+                first.labels = tuple(labels)
+                first.patient = first.patient or listed.patient
+                return digest
+        image = _compact(prepare(frame, self._preprocessing))
+        self._memory += image.nbytes
+        if self._memory > MOST_MEMORY:
+            raise TrainingError(f"{self._name}: more images than memory is set aside for")
+        row = _Row(
+            file=listed.file,
+            labels=listed.labels,
+            patient=listed.patient,
+            part=listed.part,
+            group=listed.group,
+            digest=digest,
+            image=image,
+            thumbnail=thumbnail_of(frame),
+        )
+        self._rows.append(row)
+        self._known.setdefault(digest, (row, list(row.labels)))
+        return digest
+
+    def data_set(self, *, with_parts: bool = False, with_groups: bool = False) -> DataSet:
+        """Give what was gathered, with the parts and groups that were listed if so asked."""
+        rows = self._rows
+        labels = np.array([row.labels for row in rows], dtype=np.int64)
+        return DataSet(
+            sets=tuple(
+                LabelSet(name, classes, np.ascontiguousarray(labels[:, column]))
+                for column, (name, classes) in enumerate(self._sets.items())
+            ),
+            files=tuple(row.file for row in rows),
+            digests=tuple(row.digest for row in rows),
+            images=tuple(row.image for row in rows),
+            thumbnails=np.stack([row.thumbnail for row in rows]),
+            duplicates=self._duplicates,
+            patients=tuple(row.patient for row in rows),
+            parts=tuple(row.part for row in rows) if with_parts else None,
+            groups=tuple(row.group for row in rows) if with_groups else None,
+        )
+
+    def _check_same(self, listed: Listed, first: str, labels: list[int]) -> None:
+        for name, one, other in zip(self._sets, listed.labels, labels, strict=True):
+            if NOT_IN_SET not in (one, other) and one != other:
+                where = "" if name == ONLY_SET else f" of {name}"
+                raise TrainingError(
+                    f"{listed.file} and {first}: the same pixels in two classes{where}; "
+                    "remove them from one or both"
+                )
+
+
+def _compact(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    same = all(np.array_equal(image[0], channel) for channel in image[1:])
+    return image[:1].copy() if same else image
