@@ -1,4 +1,4 @@
-"""The four networks of the ensemble, built for any number of classes.
+"""The four networks of the ensemble, whole for any number of classes, or without the last layer.
 
 torch is imported when a network is built, not when this module is.
 
@@ -6,6 +6,9 @@ InceptionV3 (Szegedy and others, 2016) and MobileNetV2 (Sandler and others, 2018
 torchvision's; ResNet50V2 and ResNet101V2, with pre-activation (He and others, "Identity mappings
 in deep residual networks", 2016), are timm's. Their state dictionaries keep the names that those
 libraries use, so that a weights file of theirs loads but for its last layer.
+
+Each is a backbone, which ends in the features that pooling leaves of an image, and a last layer
+that is linear in them. Several models may share a backbone.
 """
 
 from __future__ import annotations
@@ -24,6 +27,35 @@ HEADS: Final = {
     ArchitectureName.RESNET50_V2: "head.fc",
 }
 """The last layer, whose shape depends on the number of classes."""
+
+_WIDTHS: Final = {
+    ArchitectureName.INCEPTION_V3: 2048,
+    ArchitectureName.MOBILENET_V2: 1280,
+    ArchitectureName.RESNET101_V2: 2048,
+    ArchitectureName.RESNET50_V2: 2048,
+}
+# timm's pre-activation networks end in a convolution of 1 by 1 pixels.
+_CONVOLUTIONS: Final = {ArchitectureName.RESNET101_V2, ArchitectureName.RESNET50_V2}
+
+
+def features_width(architecture: ArchitectureName) -> int:
+    """Give the number of features that a backbone makes of an image."""
+    return _WIDTHS[architecture]
+
+
+def head_shapes(architecture: ArchitectureName, classes: int) -> dict[str, tuple[int, ...]]:
+    """Give the names and shapes of the last layer's weights, without building anything."""
+    pixels = (1, 1) if architecture in _CONVOLUTIONS else ()
+    name = HEADS[architecture]
+    return {
+        f"{name}.weight": (classes, features_width(architecture), *pixels),
+        f"{name}.bias": (classes,),
+    }
+
+
+def is_of_head(name: str, architecture: ArchitectureName) -> bool:
+    """Tell whether a weight of that name belongs to the last layer."""
+    return name.startswith(f"{HEADS[architecture]}.")
 
 
 def build(architecture: ArchitectureName, classes: int) -> nn.Module:
@@ -58,6 +90,31 @@ def build(architecture: ArchitectureName, classes: int) -> nn.Module:
     return network
 
 
+def build_backbone(architecture: ArchitectureName) -> nn.Module:
+    """Build a network without its last layer, with random weights, in training mode.
+
+    Returns
+    -------
+    torch.nn.Module
+        Takes float32 (N, 3, H, W), gives float32 (N, `features_width`). In training mode the
+        features have passed the network's own dropout.
+    """
+    return without_head(build(architecture, 1), architecture)
+
+
+def without_head(network: nn.Module, architecture: ArchitectureName) -> nn.Module:
+    """Take the last layer off a network, in place, and return the network.
+
+    Its other weights keep their names. What it gives then are features (N, `features_width`),
+    and the last layer's weight, as a matrix, times these plus its bias are the logits.
+    """
+    from torch import nn  # noqa: PLC0415 - as above
+
+    parent, _, name = HEADS[architecture].rpartition(".")
+    setattr(network.get_submodule(parent), name, nn.Identity())
+    return network
+
+
 def _resnet_v2(name: str, classes: int) -> nn.Module:
     import timm  # noqa: PLC0415 - as above
 
@@ -71,6 +128,11 @@ def blueprint(architecture: ArchitectureName, classes: int) -> nn.Module:
 
     with torch.device("meta"):
         return build(architecture, classes)
+
+
+def backbone_blueprint(architecture: ArchitectureName) -> nn.Module:
+    """Build a network without its last layer whose weights take no memory; see `blueprint`."""
+    return without_head(blueprint(architecture, 1), architecture)
 
 
 def shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:

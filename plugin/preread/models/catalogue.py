@@ -129,8 +129,20 @@ class Model:
 
     @property
     def weights(self) -> Path:
-        """The file of its weights."""
+        """The file of its weights: the whole network or, with a backbone, what is its own."""
         return self.folder / WEIGHTS
+
+    @property
+    def backbone(self) -> Path:
+        """The file of its backbone; that of its weights when it shares none."""
+        shared = self.card.Backbone
+        return self.weights if shared is None else self.folder.parent / shared.File
+
+    @property
+    def backbone_sha256(self) -> str:
+        """SHA-256 of that file: models of which it is the same run the same backbone."""
+        shared = self.card.Backbone
+        return self.card.WeightsSHA256 if shared is None else shared.SHA256
 
 
 def facts_of(header: ImageHeader, known_body_parts: Sequence[str] = ()) -> ImageFacts:

@@ -1,4 +1,10 @@
-"""Weights in safetensors files: written, verified and read. Nothing is ever unpickled."""
+"""Weights in safetensors files: written, verified and read. Nothing is ever unpickled.
+
+A file holds a whole network, or a backbone that several models share, or what a model has besides
+one: its last layer. Tensors named ``novelty.*`` belong to no network; they tell images unlike the
+training data. A tensor of 8-bit whole numbers has a companion ``<name>.scale`` of float32, one
+number for each output channel (the first axis), by which it is multiplied when it is read.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +12,17 @@ import hashlib
 import math
 import os
 import secrets
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
-from preread.models.architectures import HEADS, blueprint, shapes
+from preread.models.architectures import blueprint, is_of_head, shapes
 from preread.models.card import LARGEST_WEIGHTS, InvalidModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -24,11 +30,37 @@ if TYPE_CHECKING:
 
     from preread.models.card import ArchitectureName
 
+Precision = Literal["float16", "float32", "int8"]
+Arrays = dict[str, "NDArray[Any]"]
+
 LARGEST_INT8: Final = 512 * 1024**2
 """Bytes of an 8-bit copy."""
+NOVELTY: Final = "novelty."
+"""How the names of tensors begin that belong to no network."""
+SCALE: Final = ".scale"
+"""What the name of an 8-bit tensor's companion ends in."""
 
 _HEADER_ROOM: Final = 4 * 1024**2  # bytes; names and offsets of a thousand tensors take 0.2 MB
+NOVELTY_ROOM: Final = 32 * 1024**2
+"""Bytes that ``novelty.*`` may take in a file."""
 _HALF_LARGEST: Final = float(np.finfo(np.float16).max)
+_INT8_LARGEST: Final = 127
+
+
+class Parts(NamedTuple):
+    """What a file of weights holds, set apart.
+
+    Attributes
+    ----------
+    backbone, head
+        The last layer and all that is before it, by the names of the state dictionary.
+    novelty
+        What belongs to no network.
+    """
+
+    backbone: Arrays
+    head: Arrays
+    novelty: Arrays
 
 
 def sha256_of(data: bytes) -> str:
@@ -46,30 +78,89 @@ def write_atomically(path: Path, data: bytes) -> None:
         beside.unlink(missing_ok=True)
 
 
-def weights_bytes(network: nn.Module, *, half: bool) -> bytes:
-    """Give a network's weights as the bytes of a safetensors file.
+def split_state(network: nn.Module, architecture: ArchitectureName) -> tuple[Arrays, Arrays]:
+    """Take a whole network's weights apart, as float32.
+
+    Returns
+    -------
+    tuple of dict
+        Those of the backbone and those of the last layer, without the counters of batch
+        normalisation.
+    """
+    parts = split_arrays(_state_of(network), architecture)
+    return parts.backbone, parts.head
+
+
+def split_arrays(arrays: Mapping[str, NDArray[Any]], architecture: ArchitectureName) -> Parts:
+    """Set apart what a file holds, by its names."""
+    parts = Parts({}, {}, {})
+    for name, array in arrays.items():
+        if name.startswith(NOVELTY):
+            parts.novelty[name] = array
+        elif is_of_head(name, architecture):
+            parts.head[name] = array
+        else:
+            parts.backbone[name] = array
+    return parts
+
+
+def weights_bytes(
+    weights: nn.Module | Mapping[str, NDArray[Any]],
+    precision: Precision = "float32",
+    *,
+    half: bool | None = None,
+) -> bytes:
+    """Give weights as the bytes of a safetensors file.
 
     Parameters
     ----------
-    network
-        Whose state dictionary is written, without the counters of batch normalisation.
+    weights
+        A network, whose state dictionary is written without the counters of batch normalisation;
+        or arrays by name. Those named ``novelty.*`` keep their own number type.
+    precision
+        ``int8``: tensors of two dimensions or more as whole numbers from -127 to 127 with a scale
+        for each output channel, the others in float32.
     half
-        float16 instead of float32.
+        The old way to say float16 or float32.
 
     Raises
     ------
     InvalidModelError
         If a weight is not finite, or too large for float16.
     """
-    arrays: dict[str, NDArray[Any]] = {}
-    for name, tensor in network.state_dict().items():
-        if name.endswith("num_batches_tracked"):
-            continue
-        array = tensor.detach().cpu().numpy()
-        if not np.isfinite(array).all() or (half and np.abs(array).max() > _HALF_LARGEST):
+    if half is not None:
+        precision = "float16" if half else "float32"
+    arrays: Arrays = {}
+    given = weights if isinstance(weights, Mapping) else _state_of(weights)
+    for name, array in given.items():
+        most = _HALF_LARGEST if precision == "float16" else math.inf
+        if not np.isfinite(array).all() or np.abs(array).max(initial=0) > most:
             raise InvalidModelError(f"weights: {name} is not finite or too large for the file")
-        arrays[name] = np.ascontiguousarray(array, dtype=np.float16 if half else np.float32)
+        if name.startswith(NOVELTY):
+            arrays[name] = np.ascontiguousarray(array)
+        elif precision == "int8" and array.ndim >= 2:
+            arrays[name], arrays[name + SCALE] = _quantised(array)
+        else:
+            kind = np.float16 if precision == "float16" else np.float32
+            arrays[name] = np.ascontiguousarray(array, dtype=kind)
     return safetensors.numpy.save(arrays, metadata={"format": "pt"})
+
+
+def _state_of(network: nn.Module) -> Arrays:
+    return {
+        name: np.asarray(tensor.detach().cpu().numpy(), dtype=np.float32)
+        for name, tensor in network.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+
+
+def _quantised(array: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Round a tensor to whole numbers; no weight moves by more than half its channel's scale."""
+    channels = array.reshape(len(array), -1).astype(np.float64)
+    scale = (np.abs(channels).max(axis=1) / _INT8_LARGEST).astype(np.float32)
+    scale[scale == 0] = 1  # a channel of zeros
+    whole = np.rint(channels / scale[:, np.newaxis]).clip(-_INT8_LARGEST, _INT8_LARGEST)
+    return np.ascontiguousarray(whole.astype(np.int8).reshape(array.shape)), scale
 
 
 def read_weights(path: Path, sha256: str, most: int = LARGEST_WEIGHTS) -> bytes:
@@ -89,7 +180,14 @@ def read_weights(path: Path, sha256: str, most: int = LARGEST_WEIGHTS) -> bytes:
     InvalidModelError
         If it cannot be read, is larger, or is not what the card says.
     """
-    name = f"{path.parent.name}/{path.name}"
+    name = name_of(path)
+    data = _bounded(path, name, most)
+    if sha256_of(data) != sha256:
+        raise InvalidModelError(f"{name}: its SHA-256 is not the one on the card; restore the file")
+    return data
+
+
+def _bounded(path: Path, name: str, most: int) -> bytes:
     try:
         with path.open("rb") as file:
             data = file.read(most + 1)
@@ -97,29 +195,58 @@ def read_weights(path: Path, sha256: str, most: int = LARGEST_WEIGHTS) -> bytes:
         raise InvalidModelError(f"{name}: cannot be read ({error.strerror})") from None
     if len(data) > most:
         raise InvalidModelError(f"{name}: larger than the {most} bytes its network can have")
-    if sha256_of(data) != sha256:
-        raise InvalidModelError(f"{name}: its SHA-256 is not the one on the card; restore the file")
     return data
 
 
-def parse_weights(data: bytes, name: str) -> dict[str, NDArray[Any]]:
+def name_of(path: Path) -> str:
+    """Give what a file is called in errors: its name and its folder's."""
+    return f"{path.parent.name}/{path.name}"
+
+
+def parse_weights(data: bytes, name: str) -> Arrays:
     """Take apart the bytes of a safetensors file.
+
+    Returns
+    -------
+    dict of str to ndarray
+        float16 or float32, as in the file; what it holds in 8 bits becomes float32.
 
     Raises
     ------
     InvalidModelError
-        If it is none, or holds another number type than float16 or float32.
+        If it is none, holds another number type than float16, float32 or int8, or an 8-bit tensor
+        without a fitting scale.
     """
     try:
-        arrays: dict[str, NDArray[Any]] = safetensors.numpy.load(data)
+        arrays: Arrays = safetensors.numpy.load(data)
     except (safetensors.SafetensorError, KeyError, ValueError) as error:
         raise InvalidModelError(
             f"{name}: not a safetensors file ({type(error).__name__})"
         ) from None
     for key, array in arrays.items():
-        if array.dtype not in (np.float16, np.float32):
-            raise InvalidModelError(f"{name}: {key[:80]!r}: expected float16 or float32")
+        if array.dtype not in (np.float16, np.float32, np.int8):
+            raise InvalidModelError(f"{name}: {key[:80]!r}: expected float16, float32 or int8")
+    for key in [key for key, array in arrays.items() if array.dtype == np.int8]:
+        arrays[key] = _dequantised(
+            arrays[key], arrays.pop(key + SCALE, None), f"{name}: {key[:80]}"
+        )
     return arrays
+
+
+def _dequantised(
+    whole: NDArray[np.int8], scale: NDArray[Any] | None, name: str
+) -> NDArray[np.float32]:
+    if scale is None:
+        raise InvalidModelError(f"{name}: 8-bit numbers without their {SCALE}")
+    if scale.dtype != np.float32 or whole.ndim < 2 or scale.shape != whole.shape[:1]:
+        raise InvalidModelError(
+            f"{name}{SCALE}: {scale.dtype} of shape {scale.shape}, expected float32 of shape "
+            f"{whole.shape[:1]} for a tensor of two dimensions or more"
+        )
+    if not (np.isfinite(scale).all() and (scale > 0).all()):
+        raise InvalidModelError(f"{name}{SCALE}: expected finite numbers above 0")
+    real: NDArray[np.float32] = whole * scale.reshape(-1, *[1] * (whole.ndim - 1))
+    return real
 
 
 def largest_file(expected: Mapping[str, tuple[int, ...]]) -> int:
@@ -127,17 +254,40 @@ def largest_file(expected: Mapping[str, tuple[int, ...]]) -> int:
     return 4 * sum(map(math.prod, expected.values())) + _HEADER_ROOM
 
 
+def check_fit(
+    arrays: Mapping[str, NDArray[Any]], expected: Mapping[str, tuple[int, ...]], name: str
+) -> None:
+    """Check that arrays are the weights of a network.
+
+    Raises
+    ------
+    InvalidModelError
+        If one is missing, strange, of another shape, or holds numbers that are not finite.
+    """
+    missing, strange = expected.keys() - arrays.keys(), arrays.keys() - expected.keys()
+    if missing:
+        raise InvalidModelError(f"{name}: {min(missing)} is missing ({len(missing)} in all)")
+    if strange:
+        raise InvalidModelError(f"{name}: {min(strange)[:80]!r} is no weight of this network")
+    for key, shape in expected.items():
+        if arrays[key].shape != shape:
+            raise InvalidModelError(f"{name}: {key}: shape {arrays[key].shape}, expected {shape}")
+        if not np.isfinite(arrays[key]).all():
+            raise InvalidModelError(f"{name}: {key}: holds numbers that are not finite")
+
+
 def load_network(
     path: Path, sha256: str, architecture: ArchitectureName, classes: int
 ) -> nn.Module:
-    """Build a network and give it verified weights, for use.
+    """Build a network and give it the verified weights of a complete file, for use.
 
     Sizes are known before anything of them is allocated: from the architecture, not the file.
+    A model that shares its backbone is loaded by `preread.models.loading.load_whole`.
 
     Parameters
     ----------
     path, sha256
-        The file and what the card says of it.
+        The file and what the card says of it. What it holds for telling unlike images is left.
     architecture, classes
         What to build.
 
@@ -153,16 +303,25 @@ def load_network(
     """
     network = blueprint(architecture, classes)
     expected = shapes(network)
-    data = read_weights(path, sha256, largest_file(expected))
-    name = f"{path.parent.name}/{path.name}"
-    arrays = parse_weights(data, name)
-    _check_fit(arrays, expected, name)
-    _fill(network, arrays)
-    return network.eval()
+    data = read_weights(path, sha256, largest_file(expected) + NOVELTY_ROOM)
+    name = name_of(path)
+    parts = split_arrays(parse_weights(data, name), architecture)
+    arrays = parts.backbone | parts.head
+    check_fit(arrays, expected, name)
+    return fill(network, arrays).eval()
 
 
 def load_pretrained(network: nn.Module, path: Path, architecture: ArchitectureName) -> str:
     """Give a network the weights of one trained for other classes; its last layer is kept.
+
+    Parameters
+    ----------
+    network
+        In place.
+    path
+        A complete network of any number of classes, or a backbone alone.
+    architecture
+        Of both.
 
     Returns
     -------
@@ -175,44 +334,18 @@ def load_pretrained(network: nn.Module, path: Path, architecture: ArchitectureNa
         If the file cannot be read or does not fit the network.
     """
     expected = {
-        key: shape
-        for key, shape in shapes(network).items()
-        if not key.startswith(HEADS[architecture])
+        key: shape for key, shape in shapes(network).items() if not is_of_head(key, architecture)
     }
     most = largest_file(expected) + 256 * 1024**2  # the last layer of other classes
-    try:
-        with path.open("rb") as file:
-            data = file.read(most + 1)
-    except OSError as error:
-        raise InvalidModelError(f"{path.name}: cannot be read ({error.strerror})") from None
-    if len(data) > most:
-        raise InvalidModelError(f"{path.name}: larger than the {most} bytes its network can have")
-    arrays = {
-        key: array
-        for key, array in parse_weights(data, path.name).items()
-        if not key.startswith(HEADS[architecture])
-    }
-    _check_fit(arrays, expected, path.name)
-    _fill(network, arrays)
+    data = _bounded(path, path.name, most)
+    arrays = split_arrays(parse_weights(data, path.name), architecture).backbone
+    check_fit(arrays, expected, path.name)
+    fill(network, arrays)
     return sha256_of(data)
 
 
-def _check_fit(
-    arrays: Mapping[str, NDArray[Any]], expected: Mapping[str, tuple[int, ...]], name: str
-) -> None:
-    missing, strange = expected.keys() - arrays.keys(), arrays.keys() - expected.keys()
-    if missing:
-        raise InvalidModelError(f"{name}: {min(missing)} is missing ({len(missing)} in all)")
-    if strange:
-        raise InvalidModelError(f"{name}: {min(strange)[:80]!r} is no weight of this network")
-    for key, shape in expected.items():
-        if arrays[key].shape != shape:
-            raise InvalidModelError(f"{name}: {key}: shape {arrays[key].shape}, expected {shape}")
-        if not np.isfinite(arrays[key]).all():
-            raise InvalidModelError(f"{name}: {key}: holds numbers that are not finite")
-
-
-def _fill(network: nn.Module, arrays: Mapping[str, NDArray[Any]]) -> None:
+def fill(network: nn.Module, arrays: Mapping[str, NDArray[Any]]) -> nn.Module:
+    """Give a network weights that fit it, in float32, in place; return it."""
     import torch  # noqa: PLC0415 - torch takes seconds; a process that runs without it may import this
 
     state = network.state_dict()
@@ -222,3 +355,4 @@ def _fill(network: nn.Module, arrays: Mapping[str, NDArray[Any]]) -> None:
         elif tensor.is_meta:
             state[key] = torch.zeros(tensor.shape, dtype=tensor.dtype)
     network.load_state_dict(state, assign=True)
+    return network

@@ -90,7 +90,7 @@ def test_another_last_layer_is_left_as_it_was(tmp_path: Path) -> None:
             r"w\.safetensors: features\.0\.0\.weight: shape \(1,\), expected \(32, 3, 3, 3\)",
         ),
         ("nan", r"w\.safetensors: features\.0\.0\.weight: holds numbers that are not finite"),
-        ("type", r"w\.safetensors: 'features\.0\.0\.weight': expected float16 or float32"),
+        ("type", r"w\.safetensors: 'features\.0\.0\.weight': expected float16, float32 or int8"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(change: str, message: str, tmp_path: Path) -> None:
