@@ -196,6 +196,22 @@ def train(context: typer.Context) -> None:
 
 
 @app.command(context_settings=_DELEGATED)
+def split(context: typer.Context) -> None:
+    """Divide images into training, validation and test; see `preread split --help`."""
+    from preread.training import split_command  # noqa: PLC0415 - not needed for help
+
+    _delegate(context, split_command.split)
+
+
+@app.command("paper-sets", context_settings=_DELEGATED)
+def paper_sets(context: typer.Context) -> None:
+    """List the seed paper's data sets; see `preread paper-sets --help`."""
+    from preread.training import paper_sets as command  # noqa: PLC0415 - not needed for help
+
+    _delegate(context, command.paper_sets)
+
+
+@app.command(context_settings=_DELEGATED)
 def deidentify(context: typer.Context) -> None:
     """De-identify a folder of DICOM files; see `preread deidentify --help`."""
     from preread.deidentify import command  # noqa: PLC0415 - not needed for help

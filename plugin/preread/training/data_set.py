@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -24,6 +25,17 @@ ONLY_SET: Final = "class"
 """Name of the set that a folder of class folders is."""
 NOT_IN_SET: Final = -1
 """Label of an image that a set does not hold."""
+
+
+class Contradictions(StrEnum):
+    """What becomes of images whose pixels are the same and that are in two classes of a set."""
+
+    REFUSE = "refuse"
+    """The data set is refused."""
+    KEEP = "keep"
+    """Each stays in the class that it is listed in."""
+    DROP = "drop"
+    """They are taken out of that set."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +85,8 @@ class DataSet:
         (N, 48 * 48) float32: mean 0, length 1 (all 0 for an image of one value).
     duplicates
         How many images were left out because their pixels were there already.
+    contradictions
+        How many images have pixels that are in two classes of a set.
     patients
         What tells each image's patient from others; empty where unknown.
     parts
@@ -87,6 +101,7 @@ class DataSet:
     images: tuple[NDArray[np.float32], ...]
     thumbnails: NDArray[np.float32]
     duplicates: int
+    contradictions: int
     patients: tuple[str, ...]
     parts: tuple[str, ...] | None = None
     groups: tuple[int, ...] | None = None
@@ -133,13 +148,22 @@ class Listed:
 @dataclass(slots=True, eq=False)
 class _Row:
     file: str
-    labels: tuple[int, ...]
+    labels: list[int]
     patient: str
     part: str
     group: int
     digest: str
     image: NDArray[np.float32]
     thumbnail: NDArray[np.float32]
+
+    def take_in(self, other: _Row) -> bool:
+        """Take what a row of the same pixels tells besides; false if the two contradict."""
+        pairs = list(zip(self.labels, other.labels, strict=True))
+        if any(NOT_IN_SET not in pair and pair[0] != pair[1] for pair in pairs):
+            return False
+        self.labels = [max(pair) for pair in pairs]
+        self.patient = self.patient or other.patient
+        return True
 
 
 class Gathering:
@@ -156,6 +180,8 @@ class Gathering:
     keep_duplicates
         Whether images whose pixels are there already are taken again. If not, what a second one
         tells (a label in another set, the patient) goes to the first.
+    contradictions
+        What becomes of images whose pixels are in two classes of a set.
     """
 
     def __init__(
@@ -165,13 +191,13 @@ class Gathering:
         sets: Mapping[str, tuple[str, ...]],
         *,
         keep_duplicates: bool,
+        contradictions: Contradictions,
     ) -> None:
         self._name, self._preprocessing, self._sets = name, preprocessing, sets
-        self._keep_duplicates = keep_duplicates
-        self._rows: list[_Row] = []
-        # Of each digest: the row that has it first, and the label in each set that any has.
-        self._known: dict[str, tuple[_Row, list[int]]] = {}
-        self._memory = self._duplicates = 0
+        self._keep_duplicates, self._contradictions = keep_duplicates, contradictions
+        self._rows: dict[str, list[_Row]] = {}
+        self._order: list[_Row] = []
+        self._memory = 0
 
     def add(self, listed: Listed, frame: Frame) -> str:
         """Take an image in; give the SHA-256 of its pixels.
@@ -179,63 +205,102 @@ class Gathering:
         Raises
         ------
         TrainingError
-            If the same pixels are there in another class of a set, or memory is used up.
+            If memory is used up.
         """
         digest = digest_of(frame)
-        if digest in self._known:
-            first, labels = self._known[digest]
-            self._check_same(listed, first.file, labels)
-            labels[:] = [max(pair) for pair in zip(labels, listed.labels, strict=True)]
-            if not self._keep_duplicates:
-                self._duplicates += 1
-                first.labels = tuple(labels)
-                first.patient = first.patient or listed.patient
-                return digest
-        image = _compact(prepare(frame, self._preprocessing))
-        self._memory += image.nbytes
-        if self._memory > MOST_MEMORY:
-            raise TrainingError(f"{self._name}: more images than memory is set aside for")
+        known = self._rows.setdefault(digest, [])
+        if known:
+            # The same pixels: what was made of them is shared.
+            image, thumbnail = known[0].image, known[0].thumbnail
+        else:
+            image, thumbnail = _compact(prepare(frame, self._preprocessing)), thumbnail_of(frame)
+            self._memory += image.nbytes
+            if self._memory > MOST_MEMORY:
+                raise TrainingError(f"{self._name}: more images than memory is set aside for")
         row = _Row(
             file=listed.file,
-            labels=listed.labels,
+            labels=list(listed.labels),
             patient=listed.patient,
             part=listed.part,
             group=listed.group,
             digest=digest,
             image=image,
-            thumbnail=thumbnail_of(frame),
+            thumbnail=thumbnail,
         )
-        self._rows.append(row)
-        self._known.setdefault(digest, (row, list(row.labels)))
+        known.append(row)
+        self._order.append(row)
         return digest
 
     def data_set(self, *, with_parts: bool = False, with_groups: bool = False) -> DataSet:
-        """Give what was gathered, with the parts and groups that were listed if so asked."""
-        rows = self._rows
-        labels = np.array([row.labels for row in rows], dtype=np.int64)
+        """Give what was gathered, with the parts and groups that were listed if so asked.
+
+        Raises
+        ------
+        TrainingError
+            If pixels are in two classes of a set and that is refused, or a class has no image
+            left.
+        """
+        contradictions = sum(map(self._resolve, self._rows.values()))
+        rows = [row for row in self._order if set(row.labels) != {NOT_IN_SET}]
+        count = len(rows)
+        if not self._keep_duplicates:
+            kept = {id(row) for same in self._rows.values() for row in _merged(same)}
+            rows = [row for row in rows if id(row) in kept]
+        sets = []
+        for column, (name, classes) in enumerate(self._sets.items()):
+            labels = np.array([row.labels[column] for row in rows], dtype=np.int64)
+            sets.append(LabelSet(name, classes, labels))
+            for label, images in sets[-1].counts().items():
+                if not images:
+                    raise TrainingError(f"{self._name}: class {label} of {name}: no image of it")
         return DataSet(
-            sets=tuple(
-                LabelSet(name, classes, np.ascontiguousarray(labels[:, column]))
-                for column, (name, classes) in enumerate(self._sets.items())
-            ),
+            sets=tuple(sets),
             files=tuple(row.file for row in rows),
             digests=tuple(row.digest for row in rows),
             images=tuple(row.image for row in rows),
             thumbnails=np.stack([row.thumbnail for row in rows]),
-            duplicates=self._duplicates,
+            duplicates=count - len(rows),
+            contradictions=contradictions,
             patients=tuple(row.patient for row in rows),
             parts=tuple(row.part for row in rows) if with_parts else None,
             groups=tuple(row.group for row in rows) if with_groups else None,
         )
 
-    def _check_same(self, listed: Listed, first: str, labels: list[int]) -> None:
-        for name, one, other in zip(self._sets, listed.labels, labels, strict=True):
-            if NOT_IN_SET not in (one, other) and one != other:
-                where = "" if name == ONLY_SET else f" of {name}"
-                raise TrainingError(
-                    f"{listed.file} and {first}: the same pixels in two classes{where}; "
-                    "remove them from one or both"
-                )
+    def _resolve(self, same: list[_Row]) -> int:
+        """Do with rows of the same pixels as was asked; count those that contradict."""
+        found: set[int] = set()
+        for column in range(len(self._sets)):
+            labels = {row.labels[column] for row in same} - {NOT_IN_SET}
+            if len(labels) < 2:
+                continue
+            found |= {index for index, row in enumerate(same) if row.labels[column] != NOT_IN_SET}
+            if self._contradictions is Contradictions.REFUSE:
+                self._refuse(same, column)
+            if self._contradictions is Contradictions.DROP:
+                for row in same:
+                    row.labels[column] = NOT_IN_SET
+        return len(found)
+
+    def _refuse(self, same: list[_Row], column: int) -> None:
+        name = list(self._sets)[column]
+        first = next(row for row in same if row.labels[column] != NOT_IN_SET)
+        other = next(
+            row for row in same if row.labels[column] not in (NOT_IN_SET, first.labels[column])
+        )
+        where = "" if name == ONLY_SET else f" of {name}"
+        raise TrainingError(
+            f"{other.file} and {first.file}: the same pixels in two classes{where}; remove them "
+            "from one or both, or see `preread split --contradictions`"
+        )
+
+
+def _merged(same: list[_Row]) -> list[_Row]:
+    """Give the rows that stay of those with the same pixels: one, if none contradicts it."""
+    kept: list[_Row] = []
+    for row in same:
+        if set(row.labels) != {NOT_IN_SET} and not any(other.take_in(row) for other in kept):
+            kept.append(row)
+    return kept
 
 
 def _compact(image: NDArray[np.float32]) -> NDArray[np.float32]:

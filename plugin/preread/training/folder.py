@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from preread.training.data_set import ONLY_SET, DataSet, Gathering, Listed
+from preread.training.data_set import ONLY_SET, Contradictions, DataSet, Gathering, Listed
 from preread.training.errors import TrainingError
 from preread.training.image_files import ImageFile
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from preread.imaging import Preprocessing
 
-__all__ = ["DataSet", "read_folder"]
+__all__ = ["DataSet", "files_below", "read_folder"]
 
 
 def read_folder(
@@ -24,6 +24,7 @@ def read_folder(
     progress: Callable[[int, int], None] = lambda _done, _all: None,
     *,
     keep_duplicates: bool = False,
+    contradictions: Contradictions = Contradictions.REFUSE,
 ) -> DataSet:
     """Read a folder that has one folder of images for each class.
 
@@ -40,6 +41,8 @@ def read_folder(
         Called with files done and files in all.
     keep_duplicates
         Whether images whose pixels are the same are taken each time, not once.
+    contradictions
+        What becomes of images whose pixels are in two classes.
 
     Returns
     -------
@@ -50,17 +53,21 @@ def read_folder(
     ------
     TrainingError
         If there are fewer than two classes, one is empty, a file is no image, or the same pixels
-        are in two classes.
+        are in two classes and that is refused.
     """
     places = _class_folders(folder, names)
     listed = [
-        (label, path) for label, place in enumerate(places.values()) for path in _files(place)
+        (label, path) for label, place in enumerate(places.values()) for path in files_below(place)
     ]
     for label, name in enumerate(places):
         if not any(number == label for number, _ in listed):
             raise TrainingError(f"{folder.name}/{places[name].name}: no images in it")
     gathering = Gathering(
-        folder.name, preprocessing, {ONLY_SET: tuple(places)}, keep_duplicates=keep_duplicates
+        folder.name,
+        preprocessing,
+        {ONLY_SET: tuple(places)},
+        keep_duplicates=keep_duplicates,
+        contradictions=contradictions,
     )
     for done, (label, path) in enumerate(listed, start=1):
         shown = f"{path.relative_to(folder)}"
@@ -93,7 +100,8 @@ def _class_folders(folder: Path, names: Mapping[str, str]) -> dict[str, Path]:
     return {names[name]: found[name] for name in names}
 
 
-def _files(place: Path) -> Iterator[Path]:
+def files_below(place: Path) -> Iterator[Path]:
+    """List the files of a folder at any depth, sorted, hidden ones left out."""
     for path in sorted(place.rglob("*")):
         if path.is_file() and not any(
             part.startswith(".") for part in path.relative_to(place).parts

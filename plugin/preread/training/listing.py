@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from preread.training.data_set import NOT_IN_SET, DataSet, Gathering, Listed
+from preread.training.data_set import NOT_IN_SET, Contradictions, DataSet, Gathering, Listed
 from preread.training.errors import TrainingError
 from preread.training.image_files import ImageFile
 
@@ -68,6 +68,7 @@ def read_listing(
     progress: Callable[[int, int], None] = lambda _done, _all: None,
     *,
     keep_duplicates: bool = False,
+    contradictions: Contradictions = Contradictions.REFUSE,
     names: Mapping[str, Mapping[str, str]] | None = None,
 ) -> DataSet:
     """Read the images that a CSV lists.
@@ -90,8 +91,10 @@ def read_listing(
     progress
         Called with rows done and rows in all.
     keep_duplicates
-        Whether images whose pixels are the same are taken each time, not once. A CSV with parts
-        is always taken as it is.
+        Whether images whose pixels are the same are taken each time, not once.
+    contradictions
+        What becomes of images whose pixels are in two classes of a set. A CSV with parts is always
+        taken as it is, duplicates and contradictions too: both were decided when it was divided.
     names
         For a set: from a label in the CSV to the name of its class, in the order of the classes.
         A set that is not in it has its labels as classes, sorted.
@@ -100,7 +103,8 @@ def read_listing(
     ------
     TrainingError
         If the CSV cannot be used, a file is not there, outside the root, no image or not the one
-        that its SHA-256 tells of, or the same pixels are in two classes of a set.
+        that its SHA-256 tells of, or the same pixels are in two classes of a set and that
+        is refused.
     """
     columns, lines = _read(listing)
     wanted = _sets(listing.name, columns, sets)
@@ -116,6 +120,7 @@ def read_listing(
         preprocessing,
         {name: tuple(dict.fromkeys(known.values())) for name, known in classes.items()},
         keep_duplicates=keep_duplicates or with_parts,
+        contradictions=Contradictions.KEEP if with_parts else contradictions,
     )
     listed = [(line, _listed(line, classes)) for line in lines]
     opened: tuple[Path, ImageFile] | None = None
@@ -187,7 +192,11 @@ def _check_columns(name: str, columns: list[str]) -> None:
 def _line(where: str, columns: list[str], row: list[str]) -> _Line:
     if len(row) != len(columns):
         raise TrainingError(f"{where}: expected {len(columns)} cells, found {len(row)}")
-    line = _Line(where, dict(zip(columns, (cell.strip() for cell in row), strict=True)))
+    cells = dict(zip(columns, row, strict=True))
+    # A file's name may begin or end with a blank.
+    line = _Line(
+        where, {name: cells[name] if name == "file" else cells[name].strip() for name in columns}
+    )
     labels = [column for column in columns if column not in RESERVED]
     if labels and not any(line.cells[column] for column in labels):
         raise TrainingError(f"{where}: no label in any of {', '.join(labels)}")
