@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 MOST_MODELS: Final = 256
 LONGEST_REASON: Final = 500
+ATTENTION_MAP: Final = "ATTENTION_MAP"
+"""The value of Image Type by which a picture of ours is known: nobody reads what networks drew."""
 
 _FOLDER_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -269,6 +271,8 @@ class Catalogue:
         """
         if not facts.has_pixel_data:
             return Choice((), "it has no pixel data", facts.body_parts)
+        if ATTENTION_MAP in facts.ImageType:
+            return Choice((), "it shows what a network looked at", facts.body_parts)
         chosen = []
         against: dict[str, list[str]] = {}
         for model in self._models:
