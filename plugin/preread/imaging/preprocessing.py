@@ -7,7 +7,7 @@ from DICOM, and so both see the same arithmetic.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,12 +149,27 @@ _FILTERS = {
 }
 
 
-def _resized(plane: NDArray[np.float32], preprocessing: Preprocessing) -> NDArray[np.float32]:
-    """Bring one plane, 0 to 1, to the network's height and width."""
+class Placement(NamedTuple):
+    """Where the parts of a frame lie in a network's input.
+
+    Attributes
+    ----------
+    box
+        What of the frame is kept, in its pixels: left, upper, right and lower edge.
+    inner
+        Height and width that this takes up in the input.
+    corner
+        Rows above it and columns to the left of it.
+    """
+
+    box: tuple[float, float, float, float]
+    inner: tuple[int, int]
+    corner: tuple[int, int]
+
+
+def placement(rows: int, columns: int, preprocessing: Preprocessing) -> Placement:
+    """Tell how a frame of some height and width is fitted into a network's input."""
     height, width = preprocessing.size
-    rows, columns = plane.shape
-    if (rows, columns) == (height, width):
-        return plane
     box: tuple[float, float, float, float] = (0.0, 0.0, float(columns), float(rows))
     inner = (height, width)
     if preprocessing.fit is Fit.CROP:
@@ -168,6 +183,16 @@ def _resized(plane: NDArray[np.float32], preprocessing: Preprocessing) -> NDArra
             min(height, max(1, round(rows * factor))),
             min(width, max(1, round(columns * factor))),
         )
+    return Placement(box, inner, ((height - inner[0]) // 2, (width - inner[1]) // 2))
+
+
+def _resized(plane: NDArray[np.float32], preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """Bring one plane, 0 to 1, to the network's height and width."""
+    height, width = preprocessing.size
+    rows, columns = plane.shape
+    if (rows, columns) == (height, width):
+        return plane
+    box, inner, (top, left) = placement(rows, columns, preprocessing)
     picture = PillowImage.fromarray(np.ascontiguousarray(plane)).resize(
         (inner[1], inner[0]), _FILTERS[preprocessing.resampling], box=box
     )
@@ -176,6 +201,5 @@ def _resized(plane: NDArray[np.float32], preprocessing: Preprocessing) -> NDArra
     if inner == (height, width):
         return resized
     framed = np.zeros((height, width), dtype=np.float32)
-    top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
     framed[top : top + inner[0], left : left + inner[1]] = resized
     return framed

@@ -10,6 +10,7 @@ from preread.ledger.arrival import Event
 from preread.ledger.job import InstanceRecord, InstanceResult, Job, JobState, Level
 
 if TYPE_CHECKING:
+    from preread.ledger.explanation import Wanted
     from preread.models.prediction import Prediction
 
 
@@ -77,8 +78,21 @@ class Ledger(Protocol):
         The others were superseded, or their lease ran out and they were returned.
         """
 
-    def acknowledge(self, job: Job, predictions: Sequence[Prediction]) -> bool:
+    def acknowledge(
+        self, job: Job, predictions: Sequence[Prediction], wanted: Sequence[Wanted] = ()
+    ) -> bool:
         """Write down what the models said, in place of what they said before.
+
+        What was explained of the image before will be explained anew.
+
+        Parameters
+        ----------
+        job
+            Which.
+        predictions
+            One for each model.
+        wanted
+            What is to be explained besides.
 
         Returns
         -------

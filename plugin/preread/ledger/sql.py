@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
-from preread.ledger import lookup, takeover
+from preread.ledger import asking, lookup, takeover
 from preread.ledger.arrival import Event
 from preread.ledger.database import Database
+from preread.ledger.explanations import Explanations
 from preread.ledger.job import InstanceRecord, InstanceResult, Job, JobState, Level
 from preread.ledger.schema import PENDING, CursorRow, InstanceRow, JobRow, OutcomeRow
 
 if TYPE_CHECKING:
+    from preread.ledger.explanation import Wanted
     from preread.models.prediction import Prediction
 
 _LONGEST_REASON = 1000
@@ -86,6 +88,11 @@ class SqlLedger:
     def database(self) -> Database:
         """The database underneath."""
         return self._database
+
+    @property
+    def explanations(self) -> Explanations:
+        """What the networks are to show of themselves, in the same database."""
+        return Explanations(self._database, self._node, self._clock)
 
     # What the forwarder needs.
 
@@ -154,7 +161,9 @@ class SqlLedger:
                 row.lease_until = until
             return [job for job in jobs if job.id in held]
 
-    def acknowledge(self, job: Job, predictions: Sequence[Prediction]) -> bool:
+    def acknowledge(
+        self, job: Job, predictions: Sequence[Prediction], wanted: Sequence[Wanted] = ()
+    ) -> bool:
         """Write down what the models said, in place of what they said before."""
         with self._database.writing() as session:
             now = self._now(session)
@@ -181,6 +190,8 @@ class SqlLedger:
                 )
                 for position, prediction in enumerate(predictions)
             )
+            instance = session.get_one(InstanceRow, row.instance_id)
+            asking.after_reading(session, instance, wanted, now)
             return True
 
     def leave_unread(self, job: Job, reason: str) -> bool:
