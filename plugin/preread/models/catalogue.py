@@ -216,8 +216,8 @@ class Catalogue:
         Raises
         ------
         InvalidModelError
-            If a card cannot be used, weights are missing or too large, a chosen model is not
-            there or chosen twice, or a path leaves the folder.
+            If a card cannot be used, weights or a backbone are missing or too large, a chosen
+            model is not there or chosen twice, or a path leaves the folder.
         """
         names = _names_in(folder)
         if run is not None:
@@ -289,7 +289,10 @@ class Catalogue:
         return Choice((), f"no model applies: {why}"[:LONGEST_REASON], facts.body_parts)
 
     def fingerprint(self, models: Sequence[str] | None = None) -> str:
-        """Give a digest that changes when a model, its version, weights or preprocessing does.
+        """Give a digest that changes when what models say of an image may change.
+
+        It depends on a model's name, version, weights, backbone, preprocessing, temperature and
+        out-of-distribution threshold.
 
         Parameters
         ----------
@@ -310,7 +313,15 @@ class Catalogue:
 
 def _identity(model: Model) -> str:
     card = model.card
-    facts = [model.name, card.Version, card.WeightsSHA256, card.Preprocessing.model_dump_json()]
+    facts = [
+        model.name,
+        card.Version,
+        card.WeightsSHA256,
+        model.backbone_sha256,
+        card.Preprocessing.model_dump_json(),
+        None if card.Calibration is None else card.Calibration.Temperature,
+        None if card.OutOfDistribution is None else card.OutOfDistribution.Threshold,
+    ]
     return json.dumps(facts)
 
 
@@ -335,16 +346,24 @@ def _model_in(folder: Path, name: str) -> Model:
     for path in (place, place / CARD, place / WEIGHTS):
         if not path.resolve().is_relative_to(root):
             raise InvalidModelError(f"{name}: leads out of the folder of models")
-    card = read_card(place)
+    model = Model(name, read_card(place), place)
+    _check_size(model.weights, f"{name}/{WEIGHTS}")
+    shared = model.card.Backbone
+    if shared is not None:
+        told = f"{name}/{CARD}: Backbone.File: {shared.File}"
+        if not model.backbone.resolve().is_relative_to(root):
+            raise InvalidModelError(f"{told}: leads out of the folder of models")
+        _check_size(model.backbone, told)
+    return model
+
+
+def _check_size(path: Path, told: str) -> None:
     try:
-        size = (place / WEIGHTS).stat().st_size
+        size = path.stat().st_size
     except OSError as error:
-        raise InvalidModelError(f"{name}/{WEIGHTS}: cannot be read ({error.strerror})") from None
+        raise InvalidModelError(f"{told}: cannot be read ({error.strerror})") from None
     if size > LARGEST_WEIGHTS:
-        raise InvalidModelError(
-            f"{name}/{WEIGHTS}: {size} bytes; expected at most {LARGEST_WEIGHTS}"
-        )
-    return Model(name, card, place)
+        raise InvalidModelError(f"{told}: {size} bytes; expected at most {LARGEST_WEIGHTS}")
 
 
 def _obstacle(card: ModelCard, facts: ImageFacts) -> str:

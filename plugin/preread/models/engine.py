@@ -1,27 +1,32 @@
-"""What carries out a network's arithmetic, behind one interface."""
+"""What carries out a backbone's arithmetic, behind one interface."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
 from preread.models.card import InvalidModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from preread.models.catalogue import Model
 
 
-class LoadedModel(Protocol):
-    """A network that is ready; used from one thread at a time."""
+class LoadedBackbone(Protocol):
+    """A backbone that is ready; used from one thread at a time."""
 
-    def predict(self, batch: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Give the probabilities of a batch.
+    @property
+    def engine(self) -> str:
+        """Name of the engine that does the arithmetic, as it stands in results."""
+        ...
+
+    def features(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Give the features of a batch.
 
         Parameters
         ----------
@@ -30,14 +35,14 @@ class LoadedModel(Protocol):
 
         Returns
         -------
-        ndarray of float64
-            (N, classes), 0..1, each row of sum 1.
+        ndarray of float32
+            (N, D), what pooling leaves of each image.
         """
         ...
 
 
 class Engine(Protocol):
-    """Loads models; has a name that stands in results."""
+    """Loads backbones; has a name that stands in results."""
 
     @property
     def name(self) -> str:
@@ -49,35 +54,19 @@ class Engine(Protocol):
         """How many images at once are fastest."""
         ...
 
-    def load(self, model: Model) -> LoadedModel:
-        """Verify a model's files and make it ready.
+    def key(self, model: Model) -> Hashable:
+        """Give what two models have in common when `load` gives the same for both."""
+        ...
+
+    def load(self, model: Model) -> LoadedBackbone:
+        """Verify the file of a model's backbone and make it ready.
 
         Raises
         ------
         preread.models.card.InvalidModelError
-            If a file is not what the card says, or the engine cannot run the model.
+            If a file is not what the card says, or the engine cannot run the backbone.
         """
         ...
-
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Turn logits (N, classes) into probabilities, in double precision.
-
-    Raises
-    ------
-    InvalidModelError
-        If a logit is not finite.
-
-    Examples
-    --------
-    >>> softmax(np.array([[0.0, 0.0], [1000.0, 0.0]], dtype=np.float32)).tolist()
-    [[0.5, 0.5], [1.0, 0.0]]
-    """
-    if not np.isfinite(logits).all():
-        raise InvalidModelError("the network's output is not finite; its weights are unusable")
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    total: NDArray[np.float64] = shifted / shifted.sum(axis=1, keepdims=True)
-    return total
 
 
 def cores() -> int:
@@ -115,7 +104,7 @@ def make_engine(name: str, threads: int = 0, cache: Path | None = None) -> Engin
         case "openvino-int8":
             from preread.models.openvino_engine import OpenVinoInt8Engine  # noqa: PLC0415
 
-            return OpenVinoInt8Engine(threads)
+            return OpenVinoInt8Engine(threads, cache)
     raise InvalidModelError(
         f"Preread.Runner.Engine: {name[:40]!r}; expected torch, openvino or openvino-int8"
     )

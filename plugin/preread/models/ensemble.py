@@ -1,4 +1,4 @@
-"""The models that run together: loaded once, asked one by one."""
+"""The models that run together: loaded once, those with one backbone asked in one pass."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from preread.models.engine import make_engine
-from preread.models.prediction import Prediction
+from preread.models.head import Answer, Head
+from preread.models.prediction import Prediction, Unlikeness
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from preread.models.catalogue import Catalogue
-    from preread.models.engine import Engine, LoadedModel
+    from preread.models.engine import Engine, LoadedBackbone
 
 
 class Ensemble:
     """The chosen models on one engine. For one thread.
+
+    A backbone that several of them share is loaded once.
 
     Parameters
     ----------
@@ -54,7 +57,8 @@ class Ensemble:
     ) -> None:
         self._catalogue = catalogue
         self._engine = make_engine(engine, threads, cache) if isinstance(engine, str) else engine
-        self._loaded: dict[str, LoadedModel] = {}
+        self._backbones: dict[Hashable, LoadedBackbone] = {}
+        self._heads: dict[str, Head] = {}
         for model in catalogue if eager else ():
             self._load(model.name)
 
@@ -68,37 +72,61 @@ class Ensemble:
         """How many images at once are fastest."""
         return self._engine.batch_hint
 
-    def predict(self, model: str, batch: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Give a model's probabilities for a batch.
+    def predict(self, model: str, batch: NDArray[np.float32]) -> Answer:
+        """Ask one model of a batch; see `predict_together`."""
+        return self.predict_together((model,), batch)[model]
+
+    def predict_together(
+        self, models: Sequence[str], batch: NDArray[np.float32]
+    ) -> dict[str, Answer]:
+        """Ask models of a batch; those that share a backbone run it once.
 
         Parameters
         ----------
-        model
-            Its name in the catalogue.
+        models
+            Names in the catalogue, of models with one preprocessing.
         batch
-            float32 (N, C, H, W), as `preread.imaging.prepare` makes it for the model's card.
+            float32 (N, C, H, W), as `preread.imaging.prepare` makes it for their cards.
 
         Returns
         -------
-        ndarray of float64
-            (N, classes), each row of sum 1.
+        dict of str to Answer
+            By model: probabilities and, of a model with a threshold for it, how far each image
+            lies from its training images.
 
         Raises
         ------
         preread.models.card.InvalidModelError
             If there is no such model, or it cannot be loaded.
         ValueError
-            If the batch has another shape.
+            If the batch has another shape, or the models have not one preprocessing.
         """
-        shape = self._catalogue[model].card.Preprocessing.shape
-        if batch.ndim != 4 or batch.shape[1:] != shape or len(batch) == 0:
-            raise ValueError(f"{model}: expected a batch of {shape}, not {batch.shape}")
-        return self._load(model).predict(np.ascontiguousarray(batch, dtype=np.float32))
+        cards = [self._catalogue[model].card for model in models]
+        if len({card.Preprocessing for card in cards}) > 1:
+            raise ValueError("expected models with one preprocessing")
+        for model, card in zip(models, cards, strict=True):
+            shape = card.Preprocessing.shape
+            if batch.ndim != 4 or batch.shape[1:] != shape or len(batch) == 0:
+                raise ValueError(f"{model}: expected a batch of {shape}, not {batch.shape}")
+        ready = np.ascontiguousarray(batch, dtype=np.float32)
+        features: dict[Hashable, NDArray[np.float32]] = {}
+        answers = {}
+        for model in models:
+            self._load(model)
+            key = self._key(model)
+            if key not in features:
+                features[key] = self._backbones[key].features(ready)
+            answers[model] = self._heads[model].answer(features[key])
+        return answers
 
     def prediction(
-        self, model: str, frames: NDArray[np.float64] | Sequence[Sequence[float]], date: datetime
+        self,
+        model: str,
+        frames: NDArray[np.float64] | Sequence[Sequence[float]],
+        novelty: NDArray[np.float64] | Sequence[float],
+        date: datetime,
     ) -> Prediction:
-        """Label the probabilities of an image's frames with what the card says.
+        """Label what a model said of an image's frames with what the card says.
 
         Parameters
         ----------
@@ -106,29 +134,46 @@ class Ensemble:
             Its name in the catalogue.
         frames
             (frames, classes), as `predict` gives them.
+        novelty
+            (frames,), as `predict` gives it; empty for a model that has no threshold.
         date
             When the image was read, with its time zone.
 
         Returns
         -------
         Prediction
-            With the mean over the frames.
+            With the means over the frames. An image that lies outside gets no class.
         """
+        self._load(model)
         card = self._catalogue[model].card
-        rows = np.asarray(frames, dtype=np.float64)
+        rows, scores = np.asarray(frames, dtype=np.float64), np.asarray(novelty, dtype=np.float64)
+        told = card.OutOfDistribution
+        unlikeness = None
+        if told is not None:
+            if scores.shape != rows.shape[:1]:
+                raise ValueError(f"{model}: expected a score for each of {len(rows)} frames")
+            unlikeness = Unlikeness(float(scores.mean()), told.Threshold)
         return Prediction(
             model=card.Name,
             version=card.Version,
             dataset=card.Dataset.Name,
             weights_sha256=card.WeightsSHA256,
+            backbone_sha256=None if card.Backbone is None else card.Backbone.SHA256,
             classes=card.Classes,
             probabilities=tuple(rows.mean(axis=0).tolist()),
             frames=tuple(tuple(row) for row in rows.tolist()),
             date=date,
-            engine=self._engine.name,
+            engine=self._backbones[self._key(model)].engine,
+            unlikeness=unlikeness,
         )
 
-    def _load(self, name: str) -> LoadedModel:
-        if name not in self._loaded:
-            self._loaded[name] = self._engine.load(self._catalogue[name])
-        return self._loaded[name]
+    def _key(self, model: str) -> Hashable:
+        return self._engine.key(self._catalogue[model])
+
+    def _load(self, name: str) -> None:
+        if name in self._heads:
+            return
+        model, key = self._catalogue[name], self._key(name)
+        if key not in self._backbones:
+            self._backbones[key] = self._engine.load(model)
+        self._heads[name] = Head.of(model)

@@ -56,7 +56,7 @@ def verify_backbone(model: Model, most: int = LARGEST_WEIGHTS) -> bytes:
         If it cannot be read, is larger, lies elsewhere than in the folder of models, or is not
         what the card says.
     """
-    return read_weights(_inside(model, model.backbone), model.backbone_sha256, most)
+    return read_weights(inside(model, model.backbone), model.backbone_sha256, most)
 
 
 def read_own(model: Model) -> Parts:
@@ -76,7 +76,7 @@ def read_own(model: Model) -> Parts:
     expected = head_shapes(card.Architecture, len(card.Classes))
     shared = card.Backbone is not None
     most = largest_file(expected) + NOVELTY_ROOM if shared else LARGEST_WEIGHTS
-    data = read_weights(_inside(model, model.weights), card.WeightsSHA256, most)
+    data = read_weights(inside(model, model.weights), card.WeightsSHA256, most)
     name = name_of(model.weights)
     parts = split_arrays(parse_weights(data, name), card.Architecture)
     check_fit(parts.head if not shared else parts.head | parts.backbone, expected, name)
@@ -131,7 +131,14 @@ def _backbone_arrays(model: Model, expected: dict[str, tuple[int, ...]]) -> Arra
     return arrays
 
 
-def _inside(model: Model, path: Path) -> Path:
+def inside(model: Model, path: Path) -> Path:
+    """Check that a file of a model lies in the folder of models, and give its path.
+
+    Raises
+    ------
+    InvalidModelError
+        If it does not; a link may lead out.
+    """
     root = model.folder.parent.resolve()
     if not path.resolve().is_relative_to(root):
         raise InvalidModelError(f"{name_of(path)}: leads out of the folder of models")

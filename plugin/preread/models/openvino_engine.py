@@ -13,13 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import structlog
 
+from preread.models.architectures import features_width
 from preread.models.card import InvalidModelError
 from preread.models.conversion_cache import ConversionCache, user_cache
-from preread.models.engine import cores, softmax
-from preread.models.weights import LARGEST_INT8, load_network, read_weights, sha256_of
+from preread.models.engine import cores
+from preread.models.loading import inside, load_backbone, verify_backbone
+from preread.models.weights import LARGEST_INT8, name_of, read_weights
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
     from types import ModuleType
 
     from numpy.typing import NDArray
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 
 INT8_GRAPH: Final = "int8.xml"
 INT8_CONSTANTS: Final = "int8.bin"
+
+_log = structlog.get_logger(__name__)
 
 
 def import_openvino() -> ModuleType:
@@ -49,14 +55,14 @@ def import_openvino() -> ModuleType:
 
 
 class OpenVinoEngine:
-    """Runs networks in float32.
+    """Runs backbones in float32.
 
     Parameters
     ----------
     threads
         0 for all cores.
     cache
-        Folder for converted networks; None for the user's own cache.
+        Folder for converted backbones; None for the user's own cache.
     """
 
     name = "openvino"
@@ -67,64 +73,123 @@ class OpenVinoEngine:
         self._threads = threads or cores()
         self._cache = ConversionCache(cache or user_cache() / "openvino")
 
-    def load(self, model: Model) -> OpenVinoModel:
-        """Verify a model's weights and compile its network; see `Engine.load`.
+    def key(self, model: Model) -> Hashable:
+        """Tell backbones apart by architecture, file and size of image; see `Engine.key`."""
+        card = model.card
+        return card.Architecture, model.backbone_sha256, card.Preprocessing.size
 
-        torch is imported only if the converted network is not in the cache.
+    def load(self, model: Model) -> OpenVinoBackbone:
+        """Verify a backbone's weights and compile it; see `Engine.load`.
+
+        torch is imported only if the converted backbone is not in the cache.
         """
         card = model.card
-        data = read_weights(model.weights, card.WeightsSHA256)
+        verify_backbone(model)
         height, width = card.Preprocessing.size
         version = self._openvino.get_version().split("-")[0]
         key = (
-            f"{card.Architecture.value}-{len(card.Classes)}-{height}x{width}-"
-            f"{sha256_of(data)}-{version}"
+            f"{card.Architecture.value}-features-{height}x{width}-{model.backbone_sha256}-{version}"
         )
 
         def make() -> tuple[bytes, bytes]:
-            network = load_network(
-                model.weights, card.WeightsSHA256, card.Architecture, len(card.Classes)
-            )
-            return ir_bytes(convert(network, height, width))
+            return ir_bytes(convert(load_backbone(model), height, width))
 
         graph, constants = self._cache.get(key, make)
-        return OpenVinoModel(read_ir(graph, constants, model.name), self._threads)
+        network = read_ir(graph, constants, model.name)
+        return OpenVinoBackbone(network, self._threads, self.name)
 
 
 class OpenVinoInt8Engine:
-    """Runs the 8-bit copy of a network that `preread train --int8` put beside its card.
+    """Runs the 8-bit copy of a backbone, where there is one; else the backbone in float32.
+
+    The copy lies beside the backbone that several models share, and is named after it; that of a
+    model with a complete network lies beside its card.
 
     Parameters
     ----------
     threads
         0 for all cores.
+    cache
+        Folder for converted backbones; None for the user's own cache.
     """
 
     name = "openvino-int8"
     batch_hint = 1
 
-    def __init__(self, threads: int = 0) -> None:
-        import_openvino()
+    def __init__(self, threads: int = 0, cache: Path | None = None) -> None:
+        self._float32 = OpenVinoEngine(threads, cache)
         self._threads = threads or cores()
 
-    def load(self, model: Model) -> OpenVinoModel:
+    def key(self, model: Model) -> Hashable:
+        """Tell copies apart by their digests; see `Engine.key`."""
+        facts = model.card.Quantization
+        if facts is None:
+            return self._float32.key(model)
+        card = model.card
+        return card.Architecture, facts.ModelSHA256, facts.WeightsSHA256, card.Preprocessing.size
+
+    def load(self, model: Model) -> OpenVinoBackbone:
         """Verify the 8-bit copy and compile it; see `Engine.load`."""
         facts = model.card.Quantization
         if facts is None:
-            raise InvalidModelError(
-                f"{model.name}/card.json: Quantization: missing, the model has no 8-bit copy; "
-                'train it with --int8 or set Preread.Runner.Engine to "openvino"'
+            _log.warning(
+                "a model without an 8-bit copy runs in float32",
+                model=model.name,
+                engine=self._float32.name,
             )
-        graph = read_weights(model.folder / INT8_GRAPH, facts.ModelSHA256, LARGEST_INT8)
-        constants = read_weights(model.folder / INT8_CONSTANTS, facts.WeightsSHA256, LARGEST_INT8)
-        return OpenVinoModel(read_ir(graph, constants, model.name), self._threads)
+            return self._float32.load(model)
+        places = int8_files(model)
+        graph = read_weights(inside(model, places[0]), facts.ModelSHA256, LARGEST_INT8)
+        constants = read_weights(inside(model, places[1]), facts.WeightsSHA256, LARGEST_INT8)
+        network = read_ir(graph, constants, model.name)
+        _check_shapes(network, model, name_of(places[0]))
+        return OpenVinoBackbone(network, self._threads, self.name)
 
 
-class OpenVinoModel:
-    """A compiled network for one image at a time; see `LoadedModel`."""
+def int8_files(model: Model) -> tuple[Path, Path]:
+    """Give where the graph and the constants of a model's 8-bit copy lie."""
+    if model.card.Backbone is None:
+        return model.folder / INT8_GRAPH, model.folder / INT8_CONSTANTS
+    backbone = model.backbone
+    return backbone.with_suffix(f".{INT8_GRAPH}"), backbone.with_suffix(f".{INT8_CONSTANTS}")
 
-    def __init__(self, network: Any, threads: int) -> None:
+
+def _check_shapes(network: Any, model: Model, name: str) -> None:
+    card = model.card
+    expected = (
+        [[1, *card.Preprocessing.shape]],
+        [[1, features_width(card.Architecture)]],
+    )
+    found = tuple(
+        [
+            [axis.get_length() if axis.is_static else -1 for axis in port.partial_shape]
+            for port in at
+        ]
+        for at in (network.inputs, network.outputs)
+    )
+    if found != expected:
+        raise InvalidModelError(
+            f"{name}: makes {found[1]} of {found[0]}, expected the features {expected[1]} of "
+            f"{expected[0]}; make it again with `preread train --int8`"
+        )
+
+
+class OpenVinoBackbone:
+    """A compiled backbone for one image at a time; see `LoadedBackbone`.
+
+    Parameters
+    ----------
+    network
+        As `convert` or `read_ir` give it.
+    threads
+        Above 0.
+    engine
+        What it is called in results.
+    """
+
+    def __init__(self, network: Any, threads: int, engine: str = OpenVinoEngine.name) -> None:
         openvino = import_openvino()
+        self.engine = engine
         compiled = openvino.Core().compile_model(
             network,
             "CPU",
@@ -139,12 +204,12 @@ class OpenVinoModel:
         self._request = compiled.create_infer_request()
         self._output = compiled.output(0)
 
-    def predict(self, batch: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Give the probabilities of a batch."""
-        rows = [self._logits(image[np.newaxis]) for image in np.ascontiguousarray(batch)]
-        return softmax(np.concatenate(rows))
+    def features(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Give the features of a batch."""
+        rows = [self._row(image[np.newaxis]) for image in np.ascontiguousarray(batch)]
+        return np.concatenate(rows)
 
-    def _logits(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _row(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         found = self._request.infer({0: image}, share_inputs=True)
         return np.array(found[self._output], dtype=np.float32)
 

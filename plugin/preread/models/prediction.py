@@ -22,8 +22,55 @@ class InvalidPredictionError(PrereadError):
 
 
 @dataclass(frozen=True, slots=True)
+class Unlikeness:
+    """How far an image lies from those that a model was trained on.
+
+    Attributes
+    ----------
+    score
+        As `preread.models.novelty` measures it, above 0: the mean over the image's frames.
+    threshold
+        The card's, above 0.
+
+    Raises
+    ------
+    InvalidPredictionError
+        If a number is not finite, or not above 0.
+
+    Examples
+    --------
+    >>> Unlikeness(score=3.0, threshold=2.0).outside
+    True
+    """
+
+    score: float
+    threshold: float
+
+    def __post_init__(self) -> None:
+        if not (0 < self.score < math.inf and 0 < self.threshold < math.inf):
+            raise InvalidPredictionError(
+                "out-of-distribution score and threshold of a prediction: expected finite numbers "
+                "above 0"
+            )
+
+    @property
+    def outside(self) -> bool:
+        """Whether the image is out of the model's depth."""
+        return self.score > self.threshold
+
+    @property
+    def ratio(self) -> float:
+        """The score as a multiple of the threshold: above 1 for an image outside."""
+        return self.score / self.threshold
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """The probabilities that one model gives to its classes for one image.
+
+    An image that is too unlike those that the model was trained on (`outside`) is given no class:
+    whatever the network said, this object holds the same share for each of them, so that nothing
+    made of it, whether element, document or page, can show a confident one.
 
     Probabilities are numbers in 0..1. Those of the image, and those of each frame, may miss a sum
     of 1 by 1e-3, which is what low precision arithmetic loses; they are divided by their sum, so
@@ -38,7 +85,8 @@ class Prediction:
     dataset
         Name of the data set that it was trained on.
     weights_sha256
-        SHA-256 of the weights, 64 lower-case hex digits.
+        SHA-256 of the weights, 64 lower-case hex digits: of the whole network or, with a backbone
+        that it shares, of what is its own.
     classes
         Names of the classes, in the model's order; each once.
     probabilities
@@ -49,6 +97,10 @@ class Prediction:
         When the image was read. Its time zone is known.
     engine
         What did the arithmetic, such as ``openvino``.
+    unlikeness
+        How far the image lies from the training images; None for a model that cannot tell.
+    backbone_sha256
+        SHA-256 of the shared backbone; None for a model that has none.
 
     Raises
     ------
@@ -77,14 +129,18 @@ class Prediction:
     frames: tuple[tuple[float, ...], ...]
     date: datetime
     engine: str
+    unlikeness: Unlikeness | None = None
+    backbone_sha256: str | None = None
 
     def __post_init__(self) -> None:
         for field in ("model", "version", "dataset", "engine"):
             _check_name(field, getattr(self, field))
-        if not _SHA256.fullmatch(self.weights_sha256):
-            raise InvalidPredictionError(
-                "weights_sha256 of a prediction: expected 64 lower-case hex digits"
-            )
+        for field in ("weights_sha256", "backbone_sha256"):
+            digest = getattr(self, field)
+            if not (_SHA256.fullmatch(digest) if digest else field == "backbone_sha256"):
+                raise InvalidPredictionError(
+                    f"{field} of a prediction: expected 64 lower-case hex digits"
+                )
         if self.date.utcoffset() is None:
             raise InvalidPredictionError("date of a prediction: expected one with a time zone")
         classes = tuple(self.classes)
@@ -101,9 +157,17 @@ class Prediction:
         if not frames:
             raise InvalidPredictionError("frames of a prediction: expected one row or more")
         probabilities = _distribution("probabilities", self.probabilities, len(classes))
+        if self.outside:
+            probabilities = (1 / len(classes),) * len(classes)
+            frames = (probabilities,) * len(frames)
         object.__setattr__(self, "classes", classes)
         object.__setattr__(self, "frames", frames)
         object.__setattr__(self, "probabilities", probabilities)
+
+    @property
+    def outside(self) -> bool:
+        """Whether the image is too unlike the training images to be given a class."""
+        return self.unlikeness is not None and self.unlikeness.outside
 
 
 def _check_name(field: str, name: str) -> None:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from preread.models.engine import cores, softmax
-from preread.models.weights import load_network
+from preread.models.engine import cores
+from preread.models.loading import load_backbone
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     import numpy as np
     from numpy.typing import NDArray
     from torch import nn
@@ -20,7 +22,7 @@ _BATCH: Final = 8
 
 
 class TorchEngine:
-    """Runs networks as torch does without any compilation.
+    """Runs backbones as torch does without any compilation.
 
     Parameters
     ----------
@@ -37,24 +39,27 @@ class TorchEngine:
         torch.set_num_threads(threads or cores())
         self._format = torch.channels_last if channels_last else torch.contiguous_format
 
-    def load(self, model: Model) -> TorchModel:
-        """Verify a model's weights and build its network; see `Engine.load`."""
-        card = model.card
-        network = load_network(
-            model.weights, card.WeightsSHA256, card.Architecture, len(card.Classes)
-        )
-        return TorchModel(network, self._format)
+    def key(self, model: Model) -> Hashable:
+        """Tell backbones apart by architecture and file; see `Engine.key`."""
+        return model.card.Architecture, model.backbone_sha256
+
+    def load(self, model: Model) -> TorchBackbone:
+        """Verify a backbone's weights and build it; see `Engine.load`."""
+        return TorchBackbone(load_backbone(model), self._format)
 
 
-class TorchModel:
-    """A network in evaluation mode; see `LoadedModel`."""
+class TorchBackbone:
+    """A backbone in evaluation mode; see `LoadedBackbone`."""
+
+    engine = TorchEngine.name
 
     def __init__(self, network: nn.Module, memory_format: torch.memory_format) -> None:
         self._network = network.to(memory_format=memory_format)
         self._format = memory_format
 
-    def predict(self, batch: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Give the probabilities of a batch."""
+    def features(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Give the features of a batch."""
         with torch.inference_mode():
             images = torch.from_numpy(batch).contiguous(memory_format=self._format)
-            return softmax(self._network(images).numpy())
+            found: NDArray[np.float32] = self._network(images).numpy()
+            return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -13,6 +14,7 @@ from preread.elements import read_header
 from preread.errors import PrereadError
 from preread.imaging import Frame, Preprocessing, prepare
 from preread.models.catalogue import Catalogue
+from preread.models.head import Answer
 from preread.models.prediction import Prediction
 from preread.runner.work import Piece, Work
 
@@ -54,14 +56,21 @@ class Networks(Protocol):
         """How many images at once are fastest."""
         ...
 
-    def predict(self, model: str, batch: NDArray[np.float32], /) -> NDArray[np.float64]:
-        """Return probabilities (N, classes) for a batch (N, C, H, W)."""
+    def predict_together(
+        self, models: Sequence[str], batch: NDArray[np.float32], /
+    ) -> Mapping[str, Answer]:
+        """Return what each of some models with one preprocessing says of a batch (N, C, H, W)."""
         ...
 
     def prediction(
-        self, model: str, frames: Sequence[Sequence[float]], date: datetime, /
+        self,
+        model: str,
+        frames: Sequence[Sequence[float]],
+        novelty: Sequence[float],
+        date: datetime,
+        /,
     ) -> Prediction:
-        """Label the probabilities of an image's frames, and add their mean."""
+        """Label what a model said of an image's frames, and add the mean."""
         ...
 
 
@@ -157,31 +166,43 @@ class Reader:
     def read(self, pieces: Sequence[Piece]) -> None:
         """Run every model on those of the pieces that are for it; add rows to their works.
 
-        The order of a model's rows is that of the frames, so the pieces of one image come in
-        their order.
+        Models that share a backbone and a preprocessing are run together, on the pieces that are
+        for any of them. The order of a model's rows is that of the frames, so the pieces of one
+        image come in their order.
         """
         models = dict.fromkeys(model for piece in pieces for model in piece.work.job.models)
-        answers = {model: self._answers(model, pieces) for model in models}
+        found = [self._answers(together, pieces) for together in self._sharing(models)]
         # Only when all went well: a batch that failed is read again, image by image.
-        for model, found in answers.items():
-            for piece, rows in found:
-                piece.work.rows.setdefault(model, []).extend(tuple(map(float, row)) for row in rows)
+        for piece, answers in (pair for pairs in found for pair in pairs):
+            for model, answer in answers.items():
+                if model in piece.work.job.models:
+                    piece.work.add(model, answer)
+
+    def _sharing(self, models: Iterable[str]) -> Iterable[Sequence[str]]:
+        groups: dict[tuple[Preprocessing, str], list[str]] = defaultdict(list)
+        for name in models:
+            model = self._catalogue[name]
+            groups[model.card.Preprocessing, model.backbone_sha256].append(name)
+        return groups.values()
 
     def _answers(
-        self, model: str, pieces: Sequence[Piece]
-    ) -> list[tuple[Piece, NDArray[np.float64]]]:
-        how = self._catalogue[model].card.Preprocessing
-        mine = [piece for piece in pieces if model in piece.work.job.models]
+        self, models: Sequence[str], pieces: Sequence[Piece]
+    ) -> list[tuple[Piece, dict[str, Answer]]]:
+        how = self._catalogue[models[0]].card.Preprocessing
+        mine = [piece for piece in pieces if not set(models).isdisjoint(piece.work.job.models)]
         inputs = [piece.inputs[how] for piece in mine]
         batch = inputs[0] if len(inputs) == 1 else np.concatenate(inputs)
         size = self.batch_size
         answers = [
-            self._networks.predict(model, batch[start : start + size])
+            self._networks.predict_together(models, batch[start : start + size])
             for start in range(0, len(batch), size)
         ]
-        rows = answers[0] if len(answers) == 1 else np.concatenate(answers)
         ends = np.cumsum([piece.frames for piece in mine])[:-1]
-        return list(zip(mine, np.split(rows, ends), strict=True))
+        rows = {model: _divided([answer[model] for answer in answers], ends) for model in models}
+        return [
+            (piece, {model: rows[model][index] for model in models})
+            for index, piece in enumerate(mine)
+        ]
 
     def conclude(self, work: Work) -> None:
         """Give an image of which every frame is read its predictions.
@@ -193,5 +214,16 @@ class Reader:
         """
         now = self._clock()
         work.predictions = tuple(
-            self._networks.prediction(model, work.rows[model], now) for model in work.job.models
+            self._networks.prediction(model, work.rows[model], work.novelty.get(model, ()), now)
+            for model in work.job.models
         )
+
+
+def _divided(answers: Sequence[Answer], ends: NDArray[np.int64]) -> list[Answer]:
+    """Put a model's answers together, and divide them where the pieces end."""
+    rows = np.split(np.concatenate([answer.probabilities for answer in answers]), ends)
+    scores = [answer.novelty for answer in answers if answer.novelty is not None]
+    if not scores:
+        return [Answer(some) for some in rows]
+    parts = np.split(np.concatenate(scores), ends)
+    return [Answer(some, score) for some, score in zip(rows, parts, strict=True)]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from preread.imaging import Preprocessing
 from preread.ledger.job import Job
+from preread.models.head import Answer
 from preread.models.prediction import Prediction
 
 
@@ -25,6 +26,8 @@ class Work:
         The whole file, as Orthanc stores it.
     rows
         By model: one row of probabilities per frame that was read.
+    novelty
+        By model that can tell: how far each of those frames lies from its training images.
     frames
         How many frames the image has; None until it is decoded.
     predictions
@@ -34,8 +37,17 @@ class Work:
     job: Job
     data: bytes
     rows: dict[str, list[tuple[float, ...]]] = field(default_factory=dict)
+    novelty: dict[str, list[float]] = field(default_factory=dict)
     frames: int | None = None
     predictions: tuple[Prediction, ...] = ()
+
+    def add(self, model: str, answer: Answer) -> None:
+        """Note what a model says of the frames that come next."""
+        self.rows.setdefault(model, []).extend(
+            tuple(map(float, row)) for row in answer.probabilities
+        )
+        if answer.novelty is not None:
+            self.novelty.setdefault(model, []).extend(map(float, answer.novelty))
 
     @property
     def is_read(self) -> bool:

@@ -24,7 +24,8 @@ from preread.ledger.job import Job
 from preread.ledger.sql import SqlLedger
 from preread.models.card import ModelCard
 from preread.models.catalogue import Catalogue, Model
-from preread.models.prediction import Prediction
+from preread.models.head import Answer
+from preread.models.prediction import Prediction, Unlikeness
 from preread.runner.announcing import Announcer
 from preread.runner.meter import Meter
 from preread.runner.pipeline import Pace, Pipeline, Stations
@@ -103,18 +104,28 @@ class Networks:
         self.batch_hint = batch_hint
         self.batches: list[tuple[str, int]] = []
         self.on_predict: Callable[[NDArray[np.float32]], None] = lambda _batch: None
+        self.novelty: Callable[[NDArray[np.float64]], Any] = lambda _bright: None
 
     engine = "stand-in"
 
-    def predict(self, model: str, batch: NDArray[np.float32], /) -> NDArray[np.float64]:
-        assert batch.shape[1:] == self._catalogue[model].card.Preprocessing.shape
+    def predict_together(
+        self, models: Sequence[str], batch: NDArray[np.float32], /
+    ) -> dict[str, Answer]:
+        for model in models:
+            assert batch.shape[1:] == self._catalogue[model].card.Preprocessing.shape
         self.on_predict(batch)
-        self.batches.append((model, len(batch)))
+        self.batches.append(("+".join(models), len(batch)))
         bright = ((batch.mean(axis=(1, 2, 3)) + 1) / 2).astype(np.float64)
-        return np.stack([bright, 1 - bright], axis=1)
+        answer = Answer(np.stack([bright, 1 - bright], axis=1), self.novelty(bright))
+        return dict.fromkeys(models, answer)
 
     def prediction(
-        self, model: str, frames: Sequence[Sequence[float]], date: datetime, /
+        self,
+        model: str,
+        frames: Sequence[Sequence[float]],
+        novelty: Sequence[float],
+        date: datetime,
+        /,
     ) -> Prediction:
         card = self._catalogue[model].card
         mean = np.asarray(frames).mean(axis=0)
@@ -128,6 +139,7 @@ class Networks:
             frames=tuple(tuple(row) for row in frames),
             date=date,
             engine=self.engine,
+            unlikeness=Unlikeness(float(np.mean(novelty)), 1.0) if len(novelty) else None,
         )
 
 
