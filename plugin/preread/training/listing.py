@@ -36,7 +36,8 @@ class _Line:
 
     @property
     def file(self) -> str:
-        return self.cells["file"]
+        """The path with one way to write it, so that no file is listed twice."""
+        return str(PurePosixPath(self.cells["file"]))
 
     @property
     def part(self) -> str:
@@ -122,9 +123,9 @@ def read_listing(
         keep_duplicates=keep_duplicates or with_parts,
         contradictions=Contradictions.KEEP if with_parts else contradictions,
     )
-    listed = [(line, _listed(line, classes)) for line in lines]
+    listed = [(line, _listed(line, classes), line.sha256) for line in lines]
     opened: tuple[Path, ImageFile] | None = None
-    for done, (line, known) in enumerate(listed, start=1):
+    for done, (line, known, sha256) in enumerate(listed, start=1):
         path, index = _place(line, root)
         if opened is None or opened[0] != path:
             opened = path, ImageFile(path, f"{line.where}: {line.file}")
@@ -135,7 +136,7 @@ def read_listing(
                 "as FILE#0"
             )
         digest = gathering.add(known, image.frame(index or 0))
-        if line.sha256 not in (None, digest):
+        if sha256 not in (None, digest):
             raise TrainingError(
                 f"{line.where}: {line.file}: its pixels are not those that its sha256 tells of; "
                 "bring back the file that was listed, or list anew"
@@ -250,19 +251,24 @@ def _listed(line: _Line, classes: Mapping[str, Mapping[str, str]]) -> Listed:
 def _place(line: _Line, root: Path) -> tuple[Path, int | None]:
     """Find the file under the root, and which of its frames is meant."""
     named = PurePosixPath(line.file)
-    if not line.file or "\0" in line.file or named.is_absolute() or ".." in named.parts:
+    if line.file == "." or "\0" in line.file or named.is_absolute() or ".." in named.parts:
         raise TrainingError(
             f"{line.where}: file: expected a path below the data's folder, without .. and not "
             "absolute"
         )
     path, index = root / named, None
     frame = _FRAME.fullmatch(line.file)
-    if frame is not None and not path.exists():
-        path, index = root / frame["file"], int(frame["frame"])
-    if not path.is_file():
-        raise TrainingError(f"{line.where}: {line.file}: no such file in {root.resolve().name}")
-    if not path.resolve().is_relative_to(root.resolve()):
+    try:
+        if frame is not None and not path.exists():
+            path, index = root / frame["file"], int(frame["frame"])
+        there = path.is_file()
+        inside = path.resolve().is_relative_to(root.resolve())
+    except OSError as error:
+        raise TrainingError(f"{line.where}: file: cannot be found ({error.strerror})") from None
+    if not inside:
         raise TrainingError(
             f"{line.where}: {line.file}: a link that leads out of the data's folder"
         )
+    if not there:
+        raise TrainingError(f"{line.where}: {line.file}: no such file in {root.resolve().name}")
     return path, index

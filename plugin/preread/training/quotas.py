@@ -74,17 +74,19 @@ def quotas(
     weighted = sets * sizes
     moved, *_ = np.linalg.lstsq(weighted @ sets.T.astype(float), aims - share * totals, rcond=None)
     near = np.clip(share * sizes + weighted.T @ moved, 0, sizes)
-    window = 0
-    while window <= 2 * int(sizes.max()):
-        found = _programme(
-            sizes, sets, classes, near, aims, exact=exact, window=window, parts_left=parts_left
-        )
-        if found is not None:
-            return found
-        window = 2 * window + 1
+    # Where no division has every class on both sides, whoever uses it finds which is missing.
+    for sided in (classes, classes[:0]):
+        window = 0
+        while window <= 2 * int(sizes.max()):
+            found = _programme(
+                sizes, sets, sided, near, aims, exact=exact, window=window, parts_left=parts_left
+            )
+            if found is not None:
+                return found
+            window = 2 * window + 1
+    numbers = " and ".join(str(given) for given in exact if given is not None)
     raise TrainingError(
-        f"no division has {' and '.join(f'{aim:.0f}' for aim in aims)} images of these sets in one "
-        "part; ask for other numbers"
+        f"no division has {numbers} images of these sets in one part; ask for other numbers"
     )
 
 

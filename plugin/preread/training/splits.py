@@ -13,21 +13,19 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from preread.training.belonging import groups_of, look_alike_groups
 from preread.training.data_set import NOT_IN_SET, ONLY_SET, LabelSet
 from preread.training.errors import TrainingError
 from preread.training.quotas import quotas
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from preread.training.data_set import DataSet
 
-LOOK_ALIKE: Final = 0.97
-"""Normalised correlation of thumbnails above which two images belong together."""
-
-_BLOCK: Final = 512  # rows of the matrix of correlations that are held at a time
+_ATTEMPTS: Final = 20  # at a grouped split with every class in every part
 
 
 class SplitKind(StrEnum):
@@ -60,90 +58,6 @@ class Split:
     group_of: NDArray[np.int64]
 
 
-class _Forest:
-    """Items that are joined to groups (union-find, Tarjan 1975)."""
-
-    def __init__(self, count: int) -> None:
-        self._parent = list(range(count))
-
-    def join(self, one: int, other: int) -> None:
-        one, other = self._root(one), self._root(other)
-        if one != other:
-            self._parent[max(one, other)] = min(one, other)
-
-    def join_equal(self, keys: Iterable[Hashable]) -> None:
-        """Join the items that have the same key; None is no key."""
-        first: dict[Hashable, int] = {}
-        for item, key in enumerate(keys):
-            if key is not None:
-                self.join(first.setdefault(key, item), item)
-
-    def numbered(self) -> NDArray[np.int64]:
-        """Give each item the number of its group, from 0 in the order of their first item."""
-        roots = np.array([self._root(item) for item in range(len(self._parent))], dtype=np.int64)
-        found: NDArray[np.int64] = np.unique(roots, return_inverse=True)[1].astype(np.int64)
-        return found
-
-    def _root(self, item: int) -> int:
-        parent = self._parent
-        while parent[item] != item:
-            parent[item] = parent[parent[item]]
-            item = parent[item]
-        return item
-
-
-def look_alike_groups(
-    thumbnails: NDArray[np.float32], above: float = LOOK_ALIKE
-) -> NDArray[np.int64]:
-    """Give each image the number of its group of look-alikes.
-
-    Two images belong together when their correlation is above the threshold, or when a chain of
-    such pairs leads from one to the other.
-
-    Parameters
-    ----------
-    thumbnails
-        (N, D), each row of mean 0 and length 1, so that a product of two is their correlation.
-    above
-        The threshold.
-
-    Returns
-    -------
-    ndarray of int64
-        (N,), groups numbered from 0 in the order of their first image.
-
-    Examples
-    --------
-    >>> rows = np.array([[1, 0], [0, 1], [1, 0]], dtype=np.float32)
-    >>> look_alike_groups(rows).tolist()
-    [0, 1, 0]
-    """
-    forest = _Forest(len(thumbnails))
-    _join_look_alikes(forest, thumbnails, above)
-    return forest.numbered()
-
-
-def groups_of(data: DataSet, above: float = LOOK_ALIKE) -> NDArray[np.int64]:
-    """Give each image the number of its group of images that must stay on one side.
-
-    Two images belong together when they look alike (see `look_alike_groups`), are of the same
-    patient, have the same pixels, or are listed with the same group; or when a chain of such pairs
-    leads from one to the other.
-
-    Returns
-    -------
-    ndarray of int64
-        (N,), groups numbered from 0 in the order of their first image.
-    """
-    forest = _Forest(len(data))
-    _join_look_alikes(forest, data.thumbnails, above)
-    forest.join_equal(patient or None for patient in data.patients)
-    forest.join_equal(data.digests)
-    if data.groups is not None:
-        forest.join_equal(data.groups)
-    return forest.numbered()
-
-
 def split_sets(
     data: DataSet,
     kind: SplitKind,
@@ -164,7 +78,8 @@ def split_sets(
     data
         What to divide.
     kind
-        Grouped (see `groups_of`), or random: then every image is a group of its own.
+        Grouped (see `preread.training.belonging.groups_of`), or random: then every image is a
+        group of its own.
     test
         Share of all images for the test part, 0 to 1.
     validation
@@ -206,7 +121,7 @@ def split(
     labels
         (N,), 0 or more.
     thumbnails
-        (N, D), see `look_alike_groups`.
+        (N, D), see `preread.training.belonging.look_alike_groups`.
     kind, test, validation, seed
         See `split_sets`.
 
@@ -237,8 +152,8 @@ def check_parts(sets: Sequence[LabelSet], parts: Mapping[str, NDArray[np.int64]]
                 where = "" if one.name == ONLY_SET else f" of {one.name}"
                 raise TrainingError(
                     f"class {one.classes[min(missing)]}{where} has no image in the {part} part: "
-                    "too few images that do not belong together; add images or choose the random "
-                    "split"
+                    "too few images, or too few that do not belong together; add images or choose "
+                    "other shares"
                 )
 
 
@@ -251,23 +166,39 @@ def _split(
     seed: int,
     exact: Mapping[str, int],
 ) -> Split:
-    kinds = _combinations(sets)
     everything = np.arange(len(groups), dtype=np.int64)
     random = np.random.default_rng(seed)
-    validated = everything[:0]
-    if kind is SplitKind.GROUPED:
-        rest, tested = _divide(everything, kinds, groups, test, random)
-        if validation:
-            rest, validated = _divide(rest, kinds, groups, validation, random)
-    else:
+    kinds = _combinations(sets)
+    if kind is SplitKind.RANDOM:
         left = 2 if validation else 1
         rest, tested = _draw(everything, sets, kinds, test, random, exact, left)
-        if validation:
-            rest, validated = _draw(rest, sets, kinds, validation, random, {}, 1)
-    parts = {"training": rest, "validation": validated, "test": tested}
-    check_parts(sets, {name: part for name, part in parts.items() if len(part) or validation})
-    count = int(groups.max()) + 1 if kind is SplitKind.GROUPED else None
-    return Split(rest, validated, tested, count, groups)
+        rest, validated = _draw(rest, sets, kinds, validation, random, {}, 1)
+        check_parts(sets, _parts(rest, validated, tested, validation))
+        return Split(rest, validated, tested, None, groups)
+    by: Sequence[NDArray[np.int64]] = (kinds,)
+    for attempt in range(_ATTEMPTS):
+        rest, tested = _divide(everything, by, groups, test, random)
+        rest, validated = _divide(rest, by, groups, validation, random)
+        try:
+            check_parts(sets, _parts(rest, validated, tested, validation))
+            break
+        except TrainingError:
+            if attempt == _ATTEMPTS - 1:
+                raise
+            # Combinations are the nearest measure, but for few groups too fine.
+            by = [one.labels for one in sets]
+    return Split(rest, validated, tested, int(groups.max()) + 1, groups)
+
+
+def _parts(
+    training: NDArray[np.int64],
+    validated: NDArray[np.int64],
+    tested: NDArray[np.int64],
+    validation: float,
+) -> dict[str, NDArray[np.int64]]:
+    """Name the parts that are wanted."""
+    wanted = {"training": training, "test": tested}
+    return wanted | {"validation": validated} if validation else wanted
 
 
 def _combinations(sets: Sequence[LabelSet]) -> NDArray[np.int64]:
@@ -287,6 +218,8 @@ def _draw(
     parts_left: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Draw images out by quotas of their kinds; give what stays and what was drawn."""
+    if not share:
+        return items, items[:0]
     there, first, sizes = np.unique(kinds[items], return_index=True, return_counts=True)
     labels = [one.labels[items][first] for one in sets]
     wanted = quotas(
@@ -313,29 +246,25 @@ def _draw(
 
 def _divide(
     items: NDArray[np.int64],
-    labels: NDArray[np.int64],
+    by: Sequence[NDArray[np.int64]],
     groups: NDArray[np.int64],
     share: float,
     random: np.random.Generator,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Take whole groups out until each class has given its share; give what stays and that."""
-    classes = int(labels.max()) + 1
-    members = {int(group): items[groups[items] == group] for group in np.unique(groups[items])}
-    wanted = share * np.bincount(labels[items], minlength=classes)
-    taken = np.zeros(classes)
-    chosen: list[NDArray[np.int64]] = []
-    for group in random.permutation(sorted(members)):
-        counts = np.bincount(labels[members[int(group)]], minlength=classes)
+    """Take whole groups out until each label has given its share; give what stays and that."""
+    if not share:
+        return items, items[:0]
+    held = np.concatenate([labels[items, None] == np.arange(labels.max() + 1) for labels in by], 1)
+    present, number = np.unique(groups[items], return_inverse=True)
+    of_group = np.zeros((len(present), held.shape[1]))
+    np.add.at(of_group, number, held)
+    wanted = share * held.sum(axis=0)
+    taken = np.zeros(held.shape[1])
+    chosen = np.zeros(len(present), dtype=bool)
+    for group in random.permutation(len(present)):
+        counts = of_group[group]
         # A group is taken if that brings the part nearer to what is wanted than leaving it.
         if np.abs(wanted - taken - counts).sum() < np.abs(wanted - taken).sum():
-            chosen.append(members[int(group)])
+            chosen[group] = True
             taken += counts
-    out = np.sort(np.concatenate(chosen)) if chosen else items[:0]
-    return np.setdiff1d(items, out), out
-
-
-def _join_look_alikes(forest: _Forest, thumbnails: NDArray[np.float32], above: float) -> None:
-    for start in range(0, len(thumbnails), _BLOCK):
-        alike = thumbnails[start : start + _BLOCK] @ thumbnails.T > above
-        for row, column in zip(*np.nonzero(alike), strict=True):
-            forest.join(start + int(row), int(column))
+    return items[~chosen[number]], items[chosen[number]]

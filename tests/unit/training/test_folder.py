@@ -9,6 +9,7 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from preread.imaging import Preprocessing, Window, open_image, prepare
+from preread.training.data_set import Contradictions
 from preread.training.errors import TrainingError
 from preread.training.folder import read_folder
 
@@ -37,6 +38,55 @@ def test_refuses_the_same_pixels_in_two_classes(pictures: Path) -> None:
     (pictures / "bar" / "x.png").write_bytes((pictures / "disc" / "003.png").read_bytes())
     with pytest.raises(TrainingError, match=r"^disc/003\.png and bar/x\.png: the same pixels"):
         read_folder(pictures, HOW, {})
+
+
+def test_takes_the_same_pixels_again_if_told_so(pictures: Path) -> None:
+    (pictures / "disc" / "again.png").write_bytes((pictures / "disc" / "003.png").read_bytes())
+    data = read_folder(pictures, HOW, {}, keep_duplicates=True)
+    assert (data.duplicates, len(data)) == (0, 73)
+    assert len(set(data.digests)) == 72
+
+
+def test_keeps_or_drops_the_same_pixels_in_two_classes(pictures: Path) -> None:
+    (pictures / "bar" / "x.png").write_bytes((pictures / "disc" / "003.png").read_bytes())
+    kept = read_folder(pictures, HOW, {}, contradictions=Contradictions.KEEP)
+    assert (kept.contradictions, kept.duplicates) == (2, 0)
+    assert kept.counts() == {"bar": 25, "check": 24, "disc": 24}
+    dropped = read_folder(pictures, HOW, {}, contradictions=Contradictions.DROP)
+    assert (dropped.contradictions, dropped.duplicates) == (2, 0)
+    assert dropped.counts() == {"bar": 24, "check": 24, "disc": 23}
+    assert not {"disc/003.png", "bar/x.png"} & set(dropped.files)
+
+
+def test_a_class_that_loses_its_last_image_is_an_error(pictures: Path) -> None:
+    (pictures / "one").mkdir()
+    (pictures / "one" / "x.png").write_bytes((pictures / "disc" / "003.png").read_bytes())
+    with pytest.raises(TrainingError, match=r"^pictures: class one of class: no image of it"):
+        read_folder(pictures, HOW, {}, contradictions=Contradictions.DROP)
+
+
+def test_a_folder_is_one_set(pictures: Path) -> None:
+    data = read_folder(pictures, HOW, {})
+    assert [one.name for one in data.sets] == ["class"]
+    assert data.labels is data.sets[0].labels
+    assert set(data.patients) == {""}
+    assert data.parts is None
+    assert data.groups is None
+
+
+def test_sizes_may_differ(pictures: Path) -> None:
+    for number, size in enumerate([(20, 90), (200, 64), (1, 1)]):
+        Image.effect_noise(size, 60).save(pictures / "disc" / f"other-{number}.png")
+    data = read_folder(pictures, HOW, {})
+    assert {image.shape for image in data.images} == {(1, 32, 40)}
+    assert len(data) == 75
+
+
+def test_tells_frames_of_a_file_apart(pictures: Path) -> None:
+    name = str(get_testdata_file("SC_rgb_rle_2frame.dcm"))
+    pydicom.dcmread(name).save_as(pictures / "disc" / "two.dcm")
+    data = read_folder(pictures, HOW, {}, keep_duplicates=True)
+    assert data.files[-2:] == ("disc/two.dcm#0", "disc/two.dcm#1")
 
 
 def test_reads_dicom_as_the_runner_does(tmp_path: Path) -> None:
