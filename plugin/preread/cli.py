@@ -179,6 +179,35 @@ def retry(
     try_again(Orthanc.of(config, url, username, password), "/preread/jobs/{}/retry", ids)
 
 
+@app.command()
+def explain(
+    ids: Annotated[
+        list[str], typer.Argument(metavar="ID...", help="Orthanc's ids or SOPInstanceUIDs.")
+    ],
+    config: Configuration = None,
+    url: Url = "",
+    username: Username = "",
+    password: Password = "",
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="Name of a model; may be given again. Default: all that read it."),
+    ] = None,
+    label: Annotated[
+        str, typer.Option("--class", help="Default: the class that the model found likeliest.")
+    ] = "",
+    frame: Annotated[
+        int | None,
+        typer.Option(help="From 0. Default: that in which the class is likeliest.", min=0),
+    ] = None,
+) -> None:
+    """Have pictures made of what the networks looked at, in the studies of the images."""
+    from preread import explaining  # noqa: PLC0415 - not needed for help
+
+    wanted = {"Models": model or None, "Class": label or None, "Frame": frame}
+    body = {key: value for key, value in wanted.items() if value is not None}
+    explaining.explain(Orthanc.of(config, url, username, password), ids, body)
+
+
 # Commands whose own arguments are known where they are defined, which is imported when they run.
 _DELEGATED = {
     "allow_extra_args": True,
@@ -209,6 +238,14 @@ def paper_sets(context: typer.Context) -> None:
     from preread.training import paper_sets as command  # noqa: PLC0415 - not needed for help
 
     _delegate(context, command.paper_sets)
+
+
+@app.command(context_settings=_DELEGATED)
+def evaluate(context: typer.Context) -> None:
+    """Measure models and their ensemble; see `preread evaluate --help`."""
+    from preread.training.evaluation import command  # noqa: PLC0415 - not needed for help
+
+    _delegate(context, command.evaluate)
 
 
 @app.command(context_settings=_DELEGATED)

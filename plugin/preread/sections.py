@@ -158,6 +158,28 @@ class PredictionsSettings(Section):
     )
 
 
+class ExplainSettings(Section):
+    """Pictures of what a network looked at, in the study of the image."""
+
+    threshold: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Every image gets a picture for each of `Classes` to which a model gives this "
+        "probability or more; `null` makes one only when somebody asks "
+        "(`POST /preread/instances/{id}/explain`).",
+    )
+    classes: tuple[str, ...] | None = Field(
+        None,
+        description="The classes that the threshold counts for; `null`: every class but one called "
+        "`Normal`.",
+    )
+    models: tuple[str, ...] | None = Field(
+        None,
+        description="Names of the models that the threshold counts for; `null`: all that run.",
+    )
+
+
 class LedgerSettings(Section):
     """Where the record of what has to be read is kept."""
 
@@ -245,6 +267,7 @@ class Settings(Section):
     deidentify: DeidentifySettings = DeidentifySettings()
     models: ModelsSettings = ModelsSettings()
     predictions: PredictionsSettings = PredictionsSettings()
+    explain: ExplainSettings = ExplainSettings()
     ledger: LedgerSettings = LedgerSettings()
     runner: RunnerSettings = RunnerSettings()
     rest: RestSettings = RestSettings()

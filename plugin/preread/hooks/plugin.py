@@ -28,6 +28,7 @@ from preread.ledger.arrival import Arrival
 from preread.ledger.choices import HeldChoices
 from preread.ledger.journal import Journal
 from preread.models.catalogue import Catalogue
+from preread.runner.thresholds import Thresholds
 from preread.settings import Mode, Site, needed_of, site_from
 
 
@@ -68,6 +69,7 @@ def _context(
     if not site.models_folder.is_dir():
         raise SettingsError(f"Preread.Models.Folder: {site.models_folder} is not a folder")
     catalogue = Catalogue.load(site.models_folder, settings.models.run)
+    Thresholds(settings.explain, catalogue)  # refuses what the runner could not work with
     supervisor = None
     # A runner elsewhere reads the ledger; somebody here must bring it what the journal holds.
     if settings.runner.start or not site.ledger_url.startswith("sqlite"):

@@ -5,7 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from preread.hooks import views_images, views_quarantine, views_results, views_status
+from preread.hooks import (
+    views_explanations,
+    views_images,
+    views_quarantine,
+    views_results,
+    views_status,
+)
 from preread.hooks.announcements import BadAnnouncement
 from preread.hooks.context import Context
 from preread.hooks.rest import Answer, Request, RestError, Route, Router
@@ -38,6 +44,7 @@ def router(context: Context) -> Router:
             route("POST", "/preread/images", views_images.images),
             route("GET", f"/preread/{_LEVEL}/{_IDENTIFIER}", views_results.results),
             route("POST", f"/preread/{_LEVEL}/{_IDENTIFIER}/analyze", views_results.analyze),
+            route("POST", f"/preread/instances/{_IDENTIFIER}/explain", views_explanations.explain),
         ]
     )
 

@@ -81,7 +81,9 @@ def results(context: Context, request: Request) -> Answer:
     if not found:
         raise RestError(404, "nothing is known of it; POST .../analyze reads what is stored")
     if request.groups[0] == "instances":
-        return Answer({"Notice": NOTICE} | found[0].to_json())
+        made = context.ledger().explanations.of(found[0].record.instance)
+        shown = {"Explanations": [one.to_json() for one in made]}
+        return Answer({"Notice": NOTICE} | found[0].to_json() | shown)
     return Answer({"Notice": NOTICE, "Instances": [result.to_json() for result in found]})
 
 
@@ -94,7 +96,7 @@ def analyze(context: Context, request: Request) -> Answer:
     """
     body = request.json()
     names = _models_of(context, body)
-    deadline = time.monotonic() + _patience(context, body)
+    deadline = time.monotonic() + patience_of(context, body)
     ledger = context.ledger()
     instances = [result.record.instance for result in _found(ledger, request)]
     if not instances:
@@ -132,7 +134,8 @@ def _models_of(context: Context, body: dict[str, Any]) -> list[str] | None:
     return names
 
 
-def _patience(context: Context, body: dict[str, Any]) -> float:
+def patience_of(context: Context, body: dict[str, Any]) -> float:
+    """Return for how many seconds a call may wait, as its body and the settings have it."""
     if body.get("Asynchronous", False):
         return 0.0
     longest = context.site.settings.rest.wait_seconds

@@ -25,6 +25,12 @@ def job_counts(context: Context) -> dict[str, int]:
     }
 
 
+def explanation_counts(context: Context) -> dict[str, int]:
+    """Return how many pictures of what networks looked at are in each state, zeros included."""
+    found = context.ledger().explanations.counts()
+    return {state.value: number for state, number in found.items()}
+
+
 def waiting(context: Context) -> int:
     """Return how many events have not reached the ledger yet."""
     return context.journal.last_seq() - context.journal.pruned()
@@ -62,9 +68,11 @@ def status(context: Context) -> Answer:
     }
     try:
         body["Jobs"] = job_counts(context)
+        body["Explanations"] = explanation_counts(context)
         body["Ledger"] = "reachable"
     except PrereadError as error:
         body["Jobs"] = dict.fromkeys(_STATES, 0)
+        body["Explanations"] = {}
         body["Ledger"] = str(error)
     return Answer(body)
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from preread.models.prediction import Prediction
 
 
 class ExplanationState(StrEnum):
@@ -43,6 +46,34 @@ class Wanted:
     label: str
     frame: int
     probability: float
+
+    @classmethod
+    def of(
+        cls,
+        model: str,
+        prediction: Prediction,
+        label: str | None = None,
+        frame: int | None = None,
+    ) -> Wanted:
+        """Name what is to be explained of a prediction.
+
+        Parameters
+        ----------
+        model
+            Name of the model's folder.
+        prediction
+            What it said.
+        label
+            One of its classes; None for the likeliest.
+        frame
+            One that it read; None for that in which the class is likeliest.
+        """
+        likeliest = max(range(len(prediction.classes)), key=prediction.probabilities.__getitem__)
+        column = likeliest if label is None else prediction.classes.index(label)
+        column_of_frames = [row[column] for row in prediction.frames]
+        if frame is None:
+            frame = max(range(len(column_of_frames)), key=column_of_frames.__getitem__)
+        return cls(model, prediction.classes[column], frame, column_of_frames[frame])
 
 
 @dataclass(frozen=True, slots=True)

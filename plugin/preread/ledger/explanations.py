@@ -137,7 +137,13 @@ class Explanations:
             return shown(row, self._name_of(session, row))
 
     def done(self, explanation: Explanation, place: MapIdentity, probability: float) -> bool:
-        """Write down where a map is stored, and of which probability; False if not held any more."""
+        """Write down where a map is stored, and which probability it shows.
+
+        Returns
+        -------
+        bool
+            False if it is no longer held.
+        """
         with self._database.writing() as session:
             row = self._held(session, explanation)
             if row is None:

@@ -11,8 +11,10 @@ import structlog
 
 from preread.errors import PrereadError
 from preread.ledger.errors import LedgerError
+from preread.ledger.explanation import Wanted
 from preread.ledger.job import Job, Level
 from preread.ledger.protocol import Ledger
+from preread.models.prediction import Prediction
 from preread.runner.hand import Hand
 from preread.runner.meter import Meter
 from preread.runner.pacs import PacsError
@@ -23,6 +25,13 @@ _log = structlog.get_logger(__name__)
 _LEDGER_PATIENCE = 60.0  # seconds; the lease is extended meanwhile
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
+
+Wishes = Callable[[Sequence[str], Sequence[Prediction]], Sequence[Wanted]]
+
+
+def no_wishes(_models: Sequence[str], _predictions: Sequence[Prediction]) -> Sequence[Wanted]:
+    """Have nothing explained."""
+    return ()
 
 
 def explain(error: BaseException) -> tuple[str, bool]:
@@ -66,17 +75,29 @@ class Answers:
         Counts.
     stopping
         Ends the waiting.
+    wishes
+        Tells what is to be explained of an image that was read.
     """
 
-    def __init__(self, ledger: Ledger, hand: Hand, meter: Meter, stopping: threading.Event) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        hand: Hand,
+        meter: Meter,
+        stopping: threading.Event,
+        wishes: Wishes = no_wishes,
+    ) -> None:
         self._ledger = ledger
         self._hand = hand
         self._meter = meter
         self._stopping = stopping
+        self._wishes = wishes
 
     def read(self, work: Work) -> None:
         """Say that the result is stored."""
-        if self._tell(work.job, lambda: self._ledger.acknowledge(work.job, work.predictions)):
+        wanted = self._wishes(work.job.models, work.predictions)
+        job, predictions = work.job, work.predictions
+        if self._tell(job, lambda: self._ledger.acknowledge(job, predictions, wanted)):
             self._meter.read()
 
     def copied(self, job: Job) -> None:

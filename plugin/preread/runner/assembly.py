@@ -10,30 +10,38 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from preread.deidentify import Pseudonyms, Secret
+from preread.deidentify import Deidentifier, Pseudonyms, Secret
 from preread.deidentify.pixels.complete import CompleteDeidentifier
 from preread.deidentify.trail import trail_of
 from preread.errors import SettingsError
 from preread.imaging import open_image
 from preread.ledger.journal import Journal
 from preread.ledger.opening import open_ledger
+from preread.models.attention import Attention
 from preread.models.catalogue import Catalogue
 from preread.models.ensemble import Ensemble
 from preread.runner.announcing import Announcer
+from preread.runner.explainer import Explainer
+from preread.runner.explaining import Explaining
 from preread.runner.forwarding import Forwarding
 from preread.runner.holding import Holding
 from preread.runner.meter import Meter
 from preread.runner.pipeline import Pace, Pipeline, Stations
 from preread.runner.reading import Decoder, Reader
 from preread.runner.status import FILE_NAME
+from preread.runner.thresholds import Thresholds
 from preread.runner.writing import Writer
+from preread.settings import Mode
 
 if TYPE_CHECKING:
+    from preread.ledger.sql import SqlLedger
     from preread.runner.pacs import Pacs
     from preread.runner.reading import Networks
     from preread.settings import Site
 
 _log = structlog.get_logger(__name__)
+
+_LAST_PICTURE = 5.0  # seconds for the picture in hand once the end was asked for
 
 
 class Assembly:
@@ -77,6 +85,14 @@ class Assembly:
                 self._holding.start()
             self._forwarding = Forwarding(journal, self._ledger, pacs, self._meter, wake.set)
             self._forwarding.start()
+        thresholds = Thresholds(site.settings.explain, catalogue)
+        self._explaining = Explaining(
+            self._ledger.explanations,
+            _explainer(site, self._ledger, pacs, secret, catalogue),
+            owner,
+            self._meter,
+            site.settings.ledger.lease_seconds,
+        )
         networks = _networks(site, catalogue)
         self._meter.loaded(networks.engine, catalogue.names)
         self.pipeline = Pipeline(
@@ -88,6 +104,7 @@ class Assembly:
                 reader=Reader(catalogue, networks, site.settings.runner.batch_size),
                 writer=_writer(site, pacs, secret),
                 meter=self._meter,
+                wishes=thresholds.wanted,
             ),
             Pace(
                 lease_seconds=site.settings.ledger.lease_seconds,
@@ -109,6 +126,7 @@ class Assembly:
     def start(self) -> None:
         """Begin to read images."""
         self.pipeline.start()
+        self._explaining.start()
         self.tell()
 
     def tell(self) -> None:
@@ -119,6 +137,7 @@ class Assembly:
         """Finish the batch in hand, give back the rest; False if that took too long."""
         self.pipeline.stop()
         in_time = self.pipeline.join(patience)
+        in_time = self._explaining.stop(_LAST_PICTURE) and in_time
         if self._holding is not None:
             self._holding.stop(1.0)
         if self._forwarding is not None:
@@ -128,7 +147,8 @@ class Assembly:
         return in_time
 
     def _is_settled(self) -> bool:
-        return self._forwarding is None or self._forwarding.settled
+        forwarded = self._forwarding is None or self._forwarding.settled
+        return forwarded and self._explaining.settled
 
 
 def _secret(site: Site, journal: Journal | None) -> Secret:
@@ -146,6 +166,23 @@ def _secret(site: Site, journal: Journal | None) -> Secret:
 def _networks(site: Site, catalogue: Catalogue) -> Networks:
     runner = site.settings.runner
     return Ensemble(catalogue, runner.engine.value, runner.threads)
+
+
+def _explainer(
+    site: Site, ledger: SqlLedger, pacs: Pacs, secret: Secret, catalogue: Catalogue
+) -> Explainer:
+    is_copied = site.settings.deidentify.mode is Mode.COPY
+    return Explainer(
+        ledger,
+        pacs,
+        Announcer(secret.derive("announcement")),
+        catalogue,
+        Attention(),
+        partial(open_image, max_bytes=site.settings.runner.max_image_megabytes * 2**20),
+        Pseudonyms(secret),
+        # By the header alone: the copy itself, with clean pixels, is in Orthanc.
+        copies=Deidentifier(secret, site.deidentify_options) if is_copied else None,
+    )
 
 
 def _decoder(site: Site, catalogue: Catalogue) -> Decoder:

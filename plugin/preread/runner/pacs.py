@@ -281,15 +281,16 @@ class OrthancPacs:
         """
         return self._body(self._repeatable("GET", path, params=query))
 
-    def post(self, path: str) -> Any:
-        """POST without a body, once, and return the JSON of the answer.
+    def post(self, path: str, body: Mapping[str, object] | None = None) -> Any:
+        """POST a JSON object or nothing, once, and return the JSON of the answer.
 
         Raises
         ------
         PacsError
             If there is no such answer.
         """
-        return self._body(_accepted(self._send("POST", path)))
+        request = {} if body is None else {"json": dict(body)}
+        return self._body(_accepted(self._send("POST", path, **request)))
 
     @staticmethod
     def _body(answer: httpx.Response) -> Any:

@@ -18,7 +18,7 @@ from preread.errors import PrereadError
 from preread.ledger.errors import LedgerError
 from preread.ledger.job import Job, JobState
 from preread.ledger.protocol import Ledger
-from preread.runner.answers import Answers, explain
+from preread.runner.answers import Answers, Wishes, explain, no_wishes
 from preread.runner.channel import Channel
 from preread.runner.hand import Hand
 from preread.runner.meter import Meter
@@ -56,6 +56,7 @@ class Stations:
     reader: Reader
     writer: Writer
     meter: Meter
+    wishes: Wishes = no_wishes
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,9 @@ class Pipeline:
         )
         self._failure: BaseException | None = None
         self._hand = Hand()
-        self._answers = Answers(self._ledger, self._hand, self._meter, self._stopping)
+        self._answers = Answers(
+            self._ledger, self._hand, self._meter, self._stopping, stations.wishes
+        )
         self._fetched: Channel[Work] = Channel(self._at_once, _FILES_WEIGHT)
         self._decoded: Channel[Piece] = Channel(2 * self._at_once, _INPUTS_WEIGHT)
         self._ready: Channel[Work] = Channel(2 * self._at_once, _FILES_WEIGHT)

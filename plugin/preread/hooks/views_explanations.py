@@ -1,0 +1,120 @@
+"""POST /preread/instances/{id}/explain: what the networks looked at, as a picture in the study.
+
+Nothing is computed here: a wish is written to the ledger, and the runner makes the picture.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from preread.hooks.context import Context
+from preread.hooks.rest import Answer, Request, RestError
+from preread.hooks.views_results import patience_of
+from preread.hooks.views_status import NOTICE
+from preread.ledger.explanation import Explanation, Wanted
+from preread.ledger.explanations import Explanations
+from preread.ledger.job import InstanceResult, Level
+from preread.models.catalogue import Catalogue
+from preread.models.prediction import Prediction
+from preread.models.whose import prediction_of
+
+_POLL = 0.1  # seconds
+_KEYS = ("Models", "Class", "Frame", "Asynchronous", "Timeout")
+
+
+def explain(context: Context, request: Request) -> Answer:
+    """Answer ``POST /preread/instances/{id}/explain``; id is Orthanc's or DICOM's.
+
+    The body may hold ``Models`` (names; default: all that read it), ``Class`` (default: for each
+    model the likeliest one), ``Frame`` (from 0; default: that in which the class is likeliest),
+    ``Asynchronous`` and ``Timeout`` in seconds. A call that is not done in time answers 202; the
+    work goes on, and ``GET /preread/instances/{id}`` tells how it fares.
+
+    Raises
+    ------
+    RestError
+        400 for a model, class or frame that the image has no result of; 404 for an image that is
+        not known; 409 for one that was not read yet.
+    """
+    body = request.json()
+    unknown = set(body) - set(_KEYS)
+    if unknown:
+        raise RestError(400, f"unknown in the body: {', '.join(sorted(unknown))[:100]}")
+    deadline = time.monotonic() + patience_of(context, body)
+    ledger = context.ledger()
+    found = ledger.results(Level.INSTANCE, request.groups[0])
+    if not found:
+        raise RestError(404, "nothing is known of it; POST .../analyze reads what is stored")
+    instance = found[0].record.instance
+    wanted = _wanted(context.catalogue, body, _said(context.catalogue, found[0]))
+    queue = ledger.explanations
+    asked = [one.id for one in queue.ask(instance, wanted)]
+    made = _those(queue, instance, asked)
+    while any(one.state.is_open for one in made) and time.monotonic() < deadline:
+        time.sleep(_POLL)  # releases the interpreter: Orthanc's other callbacks go on
+        made = _those(queue, instance, asked)
+    told = {"Notice": NOTICE, "Explanations": [one.to_json() for one in made]}
+    if made and not any(one.state.is_open for one in made):
+        return Answer(told)
+    return Answer(told | {"Path": f"/preread/instances/{instance}"}, 202)
+
+
+def _those(queue: Explanations, instance: str, numbers: Sequence[int]) -> list[Explanation]:
+    return [one for one in queue.of(instance) if one.id in numbers]
+
+
+def _said(catalogue: Catalogue, result: InstanceResult) -> dict[str, Prediction]:
+    """Return what the models that are here said of an image, by the names of their folders."""
+    if not result.predictions:
+        reason = result.record.state_reason
+        state = "pending" if result.record.state is None else result.record.state.value
+        why = f"{state}: {reason}" if reason else state
+        raise RestError(409, f"no model has read it ({why[:200]})")
+    said = {
+        model.name: prediction
+        for model in catalogue
+        if (prediction := prediction_of(model.card, result.predictions)) is not None
+    }
+    if not said:
+        raise RestError(409, "it was read by models that are not here any more; analyze it again")
+    return said
+
+
+def _wanted(
+    catalogue: Catalogue, body: Mapping[str, Any], said: Mapping[str, Prediction]
+) -> list[Wanted]:
+    label, frame = body.get("Class"), body.get("Frame")
+    names = _models(catalogue, body, said)
+    labels = dict.fromkeys(one for name in names for one in said[name].classes)
+    if label is not None and label not in labels:
+        raise RestError(400, f"Class: expected one of {', '.join(labels)[:500]}")
+    if body.get("Models") is not None and label is not None:
+        for name in names:
+            if label not in said[name].classes:
+                raise RestError(400, f"Class: {name} tells {', '.join(said[name].classes)[:500]}")
+    if label is not None:
+        names = [name for name in names if label in said[name].classes]
+    frames = len(said[names[0]].frames)
+    if frame is not None and not (type(frame) is int and 0 <= frame < frames):
+        raise RestError(400, f"Frame: expected a whole number from 0 to {frames - 1}")
+    return [Wanted.of(name, said[name], label, frame) for name in names]
+
+
+def _models(
+    catalogue: Catalogue, body: Mapping[str, Any], said: Mapping[str, Prediction]
+) -> list[str]:
+    names = body.get("Models")
+    if names is None:
+        return list(said)
+    if (
+        not isinstance(names, list)
+        or not names
+        or any(name not in catalogue.names for name in names)
+    ):
+        raise RestError(400, f"Models: expected a list of {', '.join(catalogue.names)[:500]}")
+    unread = [name for name in names if name not in said]
+    if unread:
+        raise RestError(400, f"Models: {unread[0]} has not read it; read by: {', '.join(said)}")
+    return list(dict.fromkeys(names))

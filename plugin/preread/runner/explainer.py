@@ -1,0 +1,245 @@
+"""From a wish to see what a network looked at to a picture in the image's study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preread.elements import read_header, resource_ids
+from preread.errors import PrereadError
+from preread.imaging import Frame, prepare
+from preread.imaging.mapping_back import onto_frame
+from preread.ledger.explanation import Explanation, MapIdentity
+from preread.ledger.job import InstanceResult, Level
+from preread.ledger.protocol import Ledger
+from preread.models.attention import Attention
+from preread.models.catalogue import Catalogue, Model
+from preread.models.prediction import Prediction
+from preread.models.whose import prediction_of
+from preread.results.attention_picture import Legend, draw
+from preread.results.heat_map import heat_map
+from preread.runner.announcing import Announcer
+from preread.runner.pacs import Kept, Pacs, PacsRefusedError, Refused, Superseded
+from preread.runner.writing import Deidentifies, DerivesUids
+
+
+class ExplanationError(PrereadError):
+    """A picture cannot be made, and another try would not change that."""
+
+
+class OpenFrames(Protocol):
+    """An image of which any frame can be decoded; `preread.imaging.Image` is one."""
+
+    @property
+    def number_of_frames(self) -> int:
+        """How many frames it has, 1 or more."""
+        ...
+
+    def frame(self, index: int, /) -> Frame:
+        """Decode one, counted from 0."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A picture that is stored.
+
+    Attributes
+    ----------
+    place
+        Where.
+    probability
+        Which is written in it.
+    """
+
+    place: MapIdentity
+    probability: float
+
+
+class Explainer:
+    """Makes one picture after the other.
+
+    Parameters
+    ----------
+    ledger
+        Knows what the models said.
+    pacs
+        Orthanc.
+    announcer
+        Signs what is stored next.
+    catalogue
+        The models' cards.
+    attention
+        Asks the networks.
+    open_image
+        `preread.imaging.open_image` with its bound on the decoded size.
+    uids
+        Gives pictures their UIDs.
+    copies
+        In mode ``copy``: tells which object is the copy of an original, by its header alone. The
+        picture is drawn over that copy as it is stored, and lies beside it. None in other modes.
+    clock
+        The time in UTC.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        pacs: Pacs,
+        announcer: Announcer,
+        catalogue: Catalogue,
+        attention: Attention,
+        open_image: Callable[[bytes], OpenFrames],
+        uids: DerivesUids,
+        copies: Deidentifies | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._ledger = ledger
+        self._pacs = pacs
+        self._announcer = announcer
+        self._catalogue = catalogue
+        self._attention = attention
+        self._open_image = open_image
+        self._uids = uids
+        self._copies = copies
+        self._clock = clock
+
+    def explain(self, explanation: Explanation) -> Drawn | Superseded:
+        """Make a picture and store it in place of an earlier one.
+
+        Raises
+        ------
+        ExplanationError
+            If there is nothing to explain.
+        preread.errors.PrereadError
+            If the image or the model cannot be used.
+        preread.runner.pacs.PacsError
+            If Orthanc does not answer, fails or does not take the picture.
+        """
+        result = self._result(explanation)
+        data = None if result is None else self._pacs.file(explanation.instance)
+        if result is None or data is None:
+            return Superseded()
+        model, prediction = self._said(explanation, result)
+        column = prediction.classes.index(explanation.wanted.label)
+        image = self._open_image(data)
+        frame = _frame(image, explanation.wanted.frame)
+        coarse = self._attention.map(model, prepare(frame, model.card.Preprocessing), column)
+        base = data if self._copies is None else self._copy(data)
+        shown = frame if base is data else _frame(self._open_image(base), frame.index)
+        if shown.pixels.shape[:2] != frame.pixels.shape[:2]:
+            raise ExplanationError("the de-identified copy has another size than its original")
+        row = prediction.frames[frame.index]
+        legend = Legend(
+            model=prediction.model,
+            version=prediction.version,
+            dataset=prediction.dataset,
+            label=explanation.wanted.label,
+            probability=row[column],
+            predicted=column == int(np.argmax(row)),
+            frame=frame.index + 1,
+            frames=image.number_of_frames,
+        )
+        spread = onto_frame(coarse, model.card.Preprocessing, *shown.pixels.shape[:2])
+        picture = draw(shown.display(), spread, legend)
+        outcome = self._store(explanation, base, picture, prediction)
+        return outcome if isinstance(outcome, Superseded) else Drawn(outcome, row[column])
+
+    def withdraw(self, explanation: Explanation) -> None:
+        """Delete a picture that should not be there any more."""
+        if explanation.map is not None:
+            self._pacs.delete(explanation.map.instance)
+
+    def _result(self, explanation: Explanation) -> InstanceResult | None:
+        """Return what is known of the image, if it is still the one that is meant."""
+        found = self._ledger.results(Level.INSTANCE, explanation.instance)
+        current = found and found[0].record.generation == explanation.generation
+        return found[0] if current else None
+
+    def _said(self, explanation: Explanation, result: InstanceResult) -> tuple[Model, Prediction]:
+        wanted = explanation.wanted
+        if wanted.model not in self._catalogue.names:
+            raise ExplanationError(
+                f"the model {wanted.model} is not there any more (Preread.Models)"
+            )
+        model = self._catalogue[wanted.model]
+        prediction = prediction_of(model.card, result.predictions)
+        if prediction is None:
+            raise ExplanationError(
+                f"the model {wanted.model}, as it is now, has not read the image; analyze it again"
+            )
+        known = wanted.label in prediction.classes and prediction.classes == model.card.Classes
+        if not known or wanted.frame >= len(prediction.frames):
+            raise ExplanationError("the model's result has no such class or frame")
+        return model, prediction
+
+    def _copy(self, data: bytes) -> bytes:
+        """Return the de-identified copy of an original, as Orthanc stores it."""
+        assert self._copies is not None  # noqa: S101 - the caller has looked
+        copy = self._pacs.file(_identity(self._copies.deidentify(data).data).instance)
+        if copy is None:
+            raise ExplanationError(
+                "the de-identified copy, beside which the picture belongs, is not there"
+            )
+        return copy
+
+    def _store(
+        self,
+        explanation: Explanation,
+        base: bytes,
+        picture: NDArray[np.uint8],
+        prediction: Prediction,
+    ) -> MapIdentity | Superseded:
+        wanted, header = explanation.wanted, read_header(base)
+        series = f"attention {wanted.model} {wanted.label}"
+        data = heat_map(
+            base,
+            picture,
+            prediction,
+            label=wanted.label,
+            frame=wanted.frame,
+            moment=self._clock(),
+            SeriesInstanceUID=self._uids.derived_uid(header.SeriesInstanceUID, series),
+            SOPInstanceUID=self._uids.derived_uid(
+                header.SOPInstanceUID, f"{series} {wanted.frame}"
+            ),
+        )
+        place = _identity(data)
+        if self._copies is None and _identity(base).instance != explanation.instance:
+            # Orthanc reads its PatientID in another way than we do, and would file the picture
+            # under an id that nobody announced.
+            raise ExplanationError(
+                "its identifiers are in a character set in which pictures cannot be filed"
+            )
+        if self._pacs.exists(place.instance):
+            self._pacs.delete(place.instance)
+        self._pacs.announce(
+            self._announcer.announcement(
+                place.instance, explanation.instance, explanation.generation, data
+            )
+        )
+        outcome = self._pacs.store(data)
+        if isinstance(outcome, Superseded):
+            return outcome
+        if isinstance(outcome, Refused):
+            raise PacsRefusedError(outcome.reason)
+        if isinstance(outcome, Kept) or outcome.instance != place.instance:
+            raise PacsRefusedError("Orthanc did not store the picture as it was announced")
+        return place
+
+
+def _frame(image: OpenFrames, index: int) -> Frame:
+    if index >= image.number_of_frames:
+        raise ExplanationError(f"the image has no frame {index}; its frames are counted from 0")
+    return image.frame(index)
+
+
+def _identity(data: bytes) -> MapIdentity:
+    header = read_header(data)
+    uids = (header.StudyInstanceUID, header.SeriesInstanceUID, header.SOPInstanceUID)
+    return MapIdentity(resource_ids(header.PatientID, *uids).instance, *reversed(uids))

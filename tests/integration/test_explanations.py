@@ -1,0 +1,220 @@
+"""What the networks looked at: asked for, stored as pictures, shown over DICOMweb."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import SecondaryCaptureImageStorage
+
+from preread.results import read_block
+from tests.integration.images import PLANTED, ct_series
+from tests.integration.pacs import Pacs, eventually
+from tests.integration.test_conformance import errors_of
+from tests.integration.test_main_way import MODELS, assert_nothing_of
+
+Maker = Callable[..., Pacs]
+MODEL = MODELS.names[0]
+CARD = MODELS[MODEL].card
+
+
+def ask(pacs: Pacs, instance: str, **body: Any) -> httpx.Response:
+    return pacs.http.post(f"/preread/instances/{instance}/explain", json=body, timeout=120)
+
+
+def explained(pacs: Pacs, instance: str, **body: Any) -> list[dict[str, Any]]:
+    answer = ask(pacs, instance, **body)
+    assert answer.status_code == 200, (answer.text, pacs.runner_log()[-3000:])
+    assert "diagnosis" in answer.json()["Notice"]
+    made: list[dict[str, Any]] = answer.json()["Explanations"]
+    assert [one["State"] for one in made] == ["done"] * len(made), made
+    return made
+
+
+def dataset(pacs: Pacs, instance: str) -> Dataset:
+    return pydicom.dcmread(BytesIO(pacs.file(instance)))
+
+
+def maps(pacs: Pacs) -> list[str]:
+    """Return Orthanc's ids of all pictures of attention."""
+    return [one for one in pacs.instances() if "ATTENTION_MAP" in dataset(pacs, one).ImageType]
+
+
+def one_read(pacs: Pacs, folder: Path) -> str:
+    """Send one image, wait until it is read and return Orthanc's id of it."""
+    pacs.send(ct_series(folder, 1).files)
+    assert pacs.wait_until_read()["done"] == 1
+    found: str = pacs.get("/preread/jobs")[0]["Instance"]
+    return found
+
+
+@pytest.mark.slow
+def test_a_picture_is_made_shown_and_replaced(pacs: Pacs, tmp_path: Path) -> None:
+    instance = one_read(pacs, tmp_path / "ct")
+    before = pacs.file(instance)
+    made = explained(pacs, instance, Models=[MODEL])
+    assert len(made) == 1
+    image = dataset(pacs, instance)
+    result = pacs.get(f"/preread/instances/{instance}")
+    said = result["Results"][0]["Probabilities"]
+    assert made[0]["Class"] == max(said, key=said.get)
+    assert made[0]["Probability"] == pytest.approx(said[made[0]["Class"]])
+    assert result["Explanations"] == made
+
+    client = pacs.dicomweb()
+    shown = client.retrieve_instance(
+        image.StudyInstanceUID, made[0]["SeriesInstanceUID"], made[0]["SOPInstanceUID"]
+    )
+    assert shown.SOPClassUID == SecondaryCaptureImageStorage
+    assert (shown.PatientID, shown.StudyInstanceUID) == (image.PatientID, image.StudyInstanceUID)
+    assert shown.SeriesInstanceUID != image.SeriesInstanceUID
+    assert shown.BurnedInAnnotation == "YES"
+    assert shown.SourceImageSequence[0].ReferencedSOPInstanceUID == image.SOPInstanceUID
+    assert "not a diagnosis" in shown.DerivationDescription
+    assert shown.ContributingEquipmentSequence[0].ManufacturerModelName == CARD.Name
+    colour = shown.pixel_array
+    assert colour.shape == (shown.Rows, shown.Columns, 3)
+    assert np.ptp(colour.astype(int), axis=2).max() > 100  # it has colours
+    rendered = client.retrieve_instance_rendered(
+        image.StudyInstanceUID, made[0]["SeriesInstanceUID"], made[0]["SOPInstanceUID"]
+    )
+    assert rendered.startswith((b"\xff\xd8", b"\x89PNG"))
+    if shutil.which("dciodvfy") is not None:
+        assert errors_of(pacs.file(made[0]["ID"]), tmp_path) == set()
+
+    again = explained(pacs, instance, Models=[MODEL])
+    assert [one["ID"] for one in again] == [made[0]["ID"]]
+    assert maps(pacs) == [made[0]["ID"]]
+    # The image itself is as it was, and nobody has read the picture.
+    assert pacs.file(instance) == before
+    assert pacs.wait_until_read() == {**pacs.jobs(), "done": 1, "pending": 0}
+    assert not read_block(pacs.file(made[0]["ID"]))
+    assert_nothing_of([*PLANTED], pacs)
+
+
+def test_each_class_has_a_picture_of_its_own(pacs: Pacs, tmp_path: Path) -> None:
+    instance = one_read(pacs, tmp_path / "ct")
+    image = dataset(pacs, instance)
+    made = [explained(pacs, str(image.SOPInstanceUID), Class=one)[0] for one in CARD.Classes]
+    assert sorted(maps(pacs)) == sorted(one["ID"] for one in made)
+    assert len({one["SeriesInstanceUID"] for one in made}) == len(CARD.Classes)
+    assert sum(one["Probability"] for one in made) == pytest.approx(1, abs=1e-3)
+    descriptions = {dataset(pacs, one["ID"]).SeriesDescription for one in made}
+    assert descriptions == {f"Preread attention: {CARD.Name} {one}" for one in CARD.Classes}
+
+
+def test_what_cannot_be_asked_is_refused_in_one_line(pacs: Pacs, tmp_path: Path) -> None:
+    instance = one_read(pacs, tmp_path / "ct")
+    for status, words, body in (
+        (400, "Models", {"Models": ["nothing"]}),
+        (400, "Models", {"Models": []}),
+        (400, "Class", {"Class": "Tuberculosis"}),
+        (400, "Frame", {"Frame": 1}),
+        (400, "Frame", {"Frame": "0"}),
+        (400, "Frame", {"Frame": True}),
+        (400, "Timeout", {"Timeout": "long"}),
+        (400, "Colour", {"Colour": "red"}),
+    ):
+        answer = ask(pacs, instance, **body)
+        assert (answer.status_code, words in answer.json()["Details"]) == (status, True), body
+    assert ask(pacs, "1.2.3").status_code == 404
+    assert pacs.http.post(f"/preread/series/{instance}/explain").status_code == 404
+    assert pacs.http.get(f"/preread/instances/{instance}/explain").status_code == 405
+    other = pydicom.dcmread(ct_series(tmp_path / "mr", 1).files[0])
+    other.Modality = "MR"
+    other.save_as(tmp_path / "mr.dcm")
+    unread = pacs.upload((tmp_path / "mr.dcm").read_bytes()).json()["ID"]
+    pacs.wait_until_read()
+    answer = ask(pacs, pacs.instances()[0] if unread not in pacs.instances() else unread)
+    assert answer.status_code == 409
+    assert "Modality" in answer.json()["Details"]
+    assert maps(pacs) == []
+
+
+@pytest.mark.parametrize("mode", ["copy", "off"])
+def test_the_picture_lies_beside_what_may_be_seen(
+    make_pacs: Maker, tmp_path: Path, mode: str
+) -> None:
+    section: dict[str, Any] = {"Deidentify": {"Mode": mode}}
+    if mode == "off":
+        section["Predictions"] = {"Placement": "derived"}
+    pacs = make_pacs(section, configuration={"OverwriteInstances": False}).start()
+    instance = one_read(pacs, tmp_path / "ct")
+    original = pydicom.dcmread(next((tmp_path / "ct").iterdir()))
+    made = [explained(pacs, instance)[0] for _ in range(2)]
+    assert made[0]["ID"] == made[1]["ID"]
+    (only,) = maps(pacs)
+    picture = dataset(pacs, only)
+    is_copied = mode == "copy"
+    assert (picture.StudyInstanceUID != original.StudyInstanceUID) == is_copied
+    assert len(pacs.get("/studies")) == (2 if is_copied else 1)
+    planted = [one for one in PLANTED if one.encode() in pacs.file(only)]
+    assert (planted == []) == is_copied
+    assert pydicom.dcmread(BytesIO(pacs.file(instance))) == original
+
+
+def test_a_threshold_makes_pictures_by_itself(make_pacs: Maker, tmp_path: Path) -> None:
+    pacs = make_pacs(
+        {
+            "Deidentify": {"Mode": "incoming"},
+            "Explain": {"Threshold": 0.0, "Classes": [CARD.Classes[0]]},
+        }
+    ).start()
+    pacs.send(ct_series(tmp_path / "ct", 2).files)
+    pacs.wait_until_read()
+    eventually(lambda: pacs.get("/preread/status")["Explanations"]["done"] == 2, 120)
+    assert len(maps(pacs)) == 2
+    told = [pacs.get(f"/preread/instances/{job['Instance']}") for job in pacs.get("/preread/jobs")]
+    assert [[one["Asked"] for one in each["Explanations"]] for each in told] == [[False]] * 2
+
+
+def test_a_killed_runner_loses_no_wish(pacs: Pacs, tmp_path: Path) -> None:
+    instance = one_read(pacs, tmp_path / "ct")
+    answer = ask(pacs, instance, Asynchronous=True)
+    assert answer.status_code == 202
+    assert answer.json()["Explanations"][0]["State"] in ("pending", "running")
+    os.kill(pacs.runner_pid(), signal.SIGKILL)
+
+    def done() -> bool:
+        found = pacs.get(f"/preread/instances/{instance}")["Explanations"]
+        return all(one["State"] == "done" for one in found)
+
+    eventually(done, 120, pacs.runner_log()[-2000:])
+    assert len(maps(pacs)) == len(answer.json()["Explanations"])
+
+
+def test_pictures_go_with_their_image(pacs: Pacs, tmp_path: Path) -> None:
+    instance = one_read(pacs, tmp_path / "ct")
+    explained(pacs, instance)
+    assert pacs.http.delete(f"/instances/{instance}").status_code == 200
+    eventually(lambda: pacs.instances() == [], 60, "the picture's deletion")
+
+
+def test_a_picture_that_comes_back_is_not_read(pacs: Pacs, tmp_path: Path) -> None:
+    instance = one_read(pacs, tmp_path / "ct")
+    made = explained(pacs, instance)
+    picture = dataset(pacs, made[0]["ID"])
+    picture.Modality = "CT"
+    picture.BodyPartExamined = "CHEST"
+    file = tmp_path / "back.dcm"
+    picture.save_as(file)
+    pacs.send([file])
+    pacs.wait_until_read()
+    assert pacs.jobs()["unread"] == 1
+    assert "looked at" in pacs.get("/preread/jobs", status="unread")[0]["Reason"]
+
+
+def test_a_wrong_setting_keeps_orthanc_from_starting(make_pacs: Maker) -> None:
+    pacs = make_pacs({"Deidentify": {"Mode": "incoming"}, "Explain": {"Classes": ["Cat"]}})
+    assert pacs.launch().wait(60) != 0
+    assert "Preread.Explain.Classes: there is no 'Cat'" in pacs.log.read_text()
