@@ -10,6 +10,7 @@ from statistics import fmean
 from rich.table import Table
 
 from preread.demo.reading import Image, Outcome
+from preread.results.reading import ModelResult
 
 _MOST_ROWS = 8
 
@@ -38,7 +39,8 @@ def series_tables(images: Iterable[Image]) -> Iterator[Table]:
     Yields
     ------
     rich.table.Table
-        One row per image and model for some of its images, and one per model with the mean.
+        One row per image and model for some of its images, and one per model with the mean over
+        the images to which it gave classes.
     """
     read = sorted(
         (image for image in images if image.results),
@@ -58,26 +60,41 @@ def _series_table(images: Sequence[Image]) -> Table:
     )
     table.add_column("Image", justify="right")
     table.add_column("Model")
+    table.add_column("Trained on")
     table.add_column("Prediction, percent")
     for image in shown:
         for number, result in enumerate(image.results):
             label = str(image.InstanceNumber) if number == 0 else ""
-            table.add_row(label, result.Model, _percentages(result.classes))
+            table.add_row(label, result.Model, result.Dataset, _said(result))
     table.add_section()
-    for model, mean in _means(images):
-        table.add_row(f"mean of {len(images)}", model, _percentages(mean))
+    for (model, dataset), counted, mean in _means(images):
+        table.add_row(f"mean of {counted}", model, dataset, _percentages(mean))
     return table
 
 
-def _means(images: Sequence[Image]) -> Iterator[tuple[str, list[tuple[str, float]]]]:
-    by_model: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for image in images:
-        for result in image.results:
-            for name, percentage in result.classes:
-                by_model[result.Model][name].append(percentage)
-    for model, classes in by_model.items():
-        means = [(name, fmean(values)) for name, values in classes.items()]
-        yield model, sorted(means, key=lambda pair: -pair[1])
+def _means(
+    images: Sequence[Image],
+) -> Iterator[tuple[tuple[str, str], int, list[tuple[str, float]]]]:
+    """Give each model, how many images it gave classes to, and the mean over those."""
+    by_model: dict[tuple[str, str], dict[str, list[float]]] = {}
+    counts: dict[tuple[str, str], int] = defaultdict(int)
+    for result in (result for image in images for result in image.results):
+        model = result.Model, result.Dataset
+        classes = by_model.setdefault(model, defaultdict(list))
+        if result.OutOfDistribution is not None:
+            continue
+        counts[model] += 1
+        for name, percentage in result.classes:
+            classes[name].append(percentage)
+    for model, found in by_model.items():
+        means = [(name, fmean(values)) for name, values in found.items()]
+        yield model, counts[model], sorted(means, key=lambda pair: -pair[1])
+
+
+def _said(result: ModelResult) -> str:
+    if result.OutOfDistribution is not None:
+        return f"unlike its training data: {result.OutOfDistribution:.2f} times the threshold"
+    return _percentages(result.classes)
 
 
 def _percentages(classes: Iterable[tuple[str, float]]) -> str:

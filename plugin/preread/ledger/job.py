@@ -176,13 +176,23 @@ class InstanceResult:
 
 
 def _shown(prediction: Prediction) -> dict[str, Any]:
+    unlikeness = prediction.unlikeness
     return {
         "Model": prediction.model,
         "Version": prediction.version,
         "Dataset": prediction.dataset,
         "WeightsSHA256": prediction.weights_sha256,
+        "BackboneSHA256": prediction.backbone_sha256,
         "Engine": prediction.engine,
         "Date": prediction.date.isoformat(),
+        "OutOfDistribution": unlikeness
+        and {
+            "Score": unlikeness.score,
+            "Threshold": unlikeness.threshold,
+            "Outside": unlikeness.outside,
+        },
+        # An image outside is given no class: each has the same share.
+        "Withheld": prediction.outside,
         "Probabilities": dict(zip(prediction.classes, prediction.probabilities, strict=True)),
         "Frames": [list(frame) for frame in prediction.frames],
     }

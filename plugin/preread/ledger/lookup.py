@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from preread.ledger.job import InstanceRecord, InstanceResult, Job, JobState, Level
 from preread.ledger.schema import InstanceRow, JobRow, OutcomeRow
-from preread.models.prediction import Prediction
+from preread.models.prediction import Prediction, Unlikeness
 
 _ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
 _ORTHANC: dict[Level, InstrumentedAttribute[str]] = {
@@ -147,6 +147,7 @@ def _record(row: InstanceRow, job: JobRow | None) -> InstanceRecord:
 
 
 def _prediction(row: OutcomeRow) -> Prediction:
+    score, threshold = row.novelty_score, row.novelty_threshold
     return Prediction(
         model=row.model,
         version=row.version,
@@ -157,4 +158,6 @@ def _prediction(row: OutcomeRow) -> Prediction:
         frames=tuple(tuple(frame) for frame in row.frames),
         date=row.date,
         engine=row.engine,
+        unlikeness=None if score is None or threshold is None else Unlikeness(score, threshold),
+        backbone_sha256=row.backbone_sha256,
     )

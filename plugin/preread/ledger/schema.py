@@ -185,6 +185,10 @@ class OutcomeRow(Base):
     classes: Mapped[list[str]]
     probabilities: Mapped[list[float]]
     frames: Mapped[list[list[float]]]
+    # Without a threshold a model cannot tell, and without a backbone its network is its own.
+    novelty_score: Mapped[float | None]
+    novelty_threshold: Mapped[float | None]
+    backbone_sha256: Mapped[str | None]
 
 
 class ExplanationRow(Base):

@@ -187,6 +187,9 @@ class SqlLedger:
                     classes=list(prediction.classes),
                     probabilities=list(prediction.probabilities),
                     frames=[list(frame) for frame in prediction.frames],
+                    novelty_score=prediction.unlikeness and prediction.unlikeness.score,
+                    novelty_threshold=prediction.unlikeness and prediction.unlikeness.threshold,
+                    backbone_sha256=prediction.backbone_sha256,
                 )
                 for position, prediction in enumerate(predictions)
             )

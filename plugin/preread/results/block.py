@@ -13,6 +13,18 @@ falling probability::
     (gggg,1016) { Malignant : 99.01 }
     ...
 
+An image that is too unlike those that a model was trained on gets no class from it: each class has
+the same share, and one more line, right after that model's classes, says why. Its value is the
+out-of-distribution score as a multiple of the model's threshold, rounded up, so above 1.00::
+
+    (gggg,1016) { Benign : 33.34 }
+    (gggg,1017) { Malignant : 33.33 }
+    (gggg,1018) { Normal : 33.33 }
+    (gggg,1019) { OutOfDistribution : 3.21 of 1.00 }
+
+Every other image has exactly the lines of the paper. The line cannot be taken for a class, whose
+value is a number alone; no class may be called so.
+
 - The lines are counted through: line 240 is element xx10 of the next block of the group, so one
   model's lines may lie in two blocks.
 - VR is LO up to 64 characters, ST beyond, up to 1024.
@@ -23,6 +35,7 @@ falling probability::
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
@@ -44,6 +57,9 @@ ELEMENTS_PER_BLOCK: Final = 0x100 - FIRST_ELEMENT
 LONG_STRING: Final = 64
 SHORT_TEXT: Final = 1024
 CLASS_HEADING: Final = "Prediction(%)"
+OUT_OF_DISTRIBUTION: Final = "OutOfDistribution"
+LARGEST_RATIO: Final = 999_999.99
+"""What an image further away than that is stated with."""
 
 
 class UnwritablePredictionError(PrereadError):
@@ -104,8 +120,22 @@ def date_text(date: datetime) -> str:
     return f"{date:%Y %m %d %H:%M:%S}.{date.microsecond // 1000:03d}".rjust(23, "0")
 
 
-def _starts_a_model(name: str) -> bool:
-    return name.partition(":")[0].strip().casefold() == "model"
+def ratio_text(ratio: float) -> str:
+    """Write a score as a multiple of its threshold, above 1, so that it stays above 1.
+
+    Examples
+    --------
+    >>> ratio_text(3.2078), ratio_text(1.00001)
+    ('3.21 of 1.00', '1.01 of 1.00')
+    """
+    hundredths = max(101, math.ceil(round(min(ratio, LARGEST_RATIO) * 100, 6)))
+    return f"{hundredths / 100:.2f} of 1.00"
+
+
+def _is_no_class(name: str) -> bool:
+    """Tell whether a line of that name would be read as something else than a class."""
+    key = name.partition(":")[0].strip().casefold()
+    return key in ("model", OUT_OF_DISTRIBUTION.casefold())
 
 
 def _model_lines(
@@ -120,13 +150,15 @@ def _model_lines(
         ("Class", CLASS_HEADING),
     ]
     names = [characters.representable(name) for name in prediction.classes]
-    if len(set(names)) != len(names) or any(map(_starts_a_model, names)):
+    if len(set(names)) != len(names) or any(map(_is_no_class, names)):
         raise UnwritablePredictionError(
             f"model {prediction.model}: two classes have the same name once written in the image's "
-            "character set, or one is called Model, which starts the next model; rename it on the "
-            "model's card"
+            f"character set, or one is called Model or {OUT_OF_DISTRIBUTION}, which mean something "
+            "else in the block; rename it on the model's card"
         )
     pairs += [(names[i], f"{share:.2f}") for i, share in percentages(prediction.probabilities)]
+    if prediction.unlikeness is not None and prediction.outside:
+        pairs.append((OUT_OF_DISTRIBUTION, ratio_text(prediction.unlikeness.ratio)))
     return [characters.representable(f"{{ {key} : {value} }}") for key, value in pairs]
 
 
@@ -209,7 +241,7 @@ def block_elements(
     return elements
 
 
-def private_dictionary(models: int = 4, classes: int = 6) -> dict[str, list[str | int]]:
+def private_dictionary(models: int = 8, classes: int = 6) -> dict[str, list[str | int]]:
     """Make the entries of Orthanc's ``Dictionary`` for the block's usual place.
 
     Where the lines of a second model begin depends on how many classes the first one has, so only
@@ -221,7 +253,7 @@ def private_dictionary(models: int = 4, classes: int = 6) -> dict[str, list[str 
     models
         How many models to provide for.
     classes
-        How many classes each of them may have.
+        How many classes each of them may have; each model may have one line more.
 
     Returns
     -------
@@ -242,7 +274,7 @@ def private_dictionary(models: int = 4, classes: int = 6) -> dict[str, list[str 
     ['LO', 'PredictionLine08', 1, 1, 'UACJ_VISOR']
     """
     heading = ("Model", "Dataset", "PredictionDate", "FileName", "FileSize", "PredictionClass")
-    count = models * (len(heading) + classes)
+    count = models * (len(heading) + classes + 1)
     if models < 1 or classes < 1 or count > ELEMENTS_PER_BLOCK:
         raise ValueError(f"expected 1 to {ELEMENTS_PER_BLOCK} elements")
     names = list(heading)

@@ -45,9 +45,11 @@ def equipment_item(prediction: Prediction, characters: Characters) -> bytes:
         An item of (0018,A001) in Explicit VR Little Endian.
     """
     dataset = characters.representable(prediction.dataset)[: _SHORT_TEXT // 2]
+    backbone = prediction.backbone_sha256
     description = (
         f"Classification of the image by a neural network trained on {dataset}; weights sha256:"
-        f"{prediction.weights_sha256}; computed by {prediction.engine}. {INTENDED_USE}"
+        f"{prediction.weights_sha256}{f' on backbone sha256:{backbone}' if backbone else ''}; "
+        f"computed by {prediction.engine}. {INTENDED_USE}"
     )
     versions = f"{MANUFACTURER} {__version__}", f"{prediction.model} {prediction.version}"
     software = [characters.encode(text, _LONG_STRING) for text in versions]

@@ -3,7 +3,8 @@
 What is read is what `preread.results.block` writes and what the seed paper's files hold: values of
 VR LO, ST, CS, or UN (from an implicit transfer syntax), in any block that ``UACJ_VISOR`` reserves
 in any private group. The lines of all blocks of a group are one text, in the order of their tags;
-white space around and inside the braces does not matter.
+white space around and inside the braces does not matter. The line that says that an image is
+unlike a model's training data (`preread.results.block`) may be there or not.
 """
 
 from __future__ import annotations
@@ -22,7 +23,12 @@ from pydicom import Dataset
 from pydicom.multival import MultiValue
 
 from preread.errors import PrereadError
-from preread.results.block import FIRST_BLOCK, LAST_BLOCK, PRIVATE_CREATOR
+from preread.results.block import (
+    FIRST_BLOCK,
+    LAST_BLOCK,
+    OUT_OF_DISTRIBUTION,
+    PRIVATE_CREATOR,
+)
 from preread.results.encoding import Characters
 from preread.results.splice import Layout
 
@@ -36,6 +42,7 @@ _DATE: Final = re.compile(
 )
 _SIZE: Final = re.compile(r"(\d{1,15}(?:\.\d{1,9})?) ?([kKmMgG]?)B", flags=re.ASCII)
 _UNIT: Final = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
+_RATIO: Final = re.compile(r"(\d{1,7}\.\d{1,9}) of 1\.00", flags=re.ASCII)
 _NUMBER: Final = re.compile(r"(\d{1,3}(?:\.\d{1,9})?) ?%?", flags=re.ASCII)
 
 
@@ -95,7 +102,10 @@ class ModelResult:
     FileSize
         Its size in bytes (a kB taken as 1000 of them). None if there is no such line.
     classes
-        By falling percentage, as written.
+        By falling percentage, as written; all the same if the image was unlike the training data.
+    OutOfDistribution
+        For such an image, how far it is from them as a multiple of the model's threshold, above 1.
+        None for every other image.
 
     Examples
     --------
@@ -123,6 +133,7 @@ class ModelResult:
     FileName: str = ""
     FileSize: int | None = None
     classes: tuple[ClassPercentage, ...] = ()
+    OutOfDistribution: float | None = None
 
 
 Source = bytes | bytearray | memoryview | Dataset | Mapping[str, Any]
@@ -307,8 +318,13 @@ def _pair(tag: int, value: Value, characters: Characters, *, in_classes: bool) -
 def _take(model: _Open | None, tag: int, key: str, text: str) -> None:
     if model is None:
         raise MalformedBlockError(tag, "expected { Model : ... } before any other line")
+    if OUT_OF_DISTRIBUTION in model.values:
+        raise MalformedBlockError(tag, f"expected nothing after {OUT_OF_DISTRIBUTION}")
     if model.classes is not None:
-        model.classes.append(ClassPercentage(key, _percentage(tag, text)))
+        if key.casefold() == OUT_OF_DISTRIBUTION.casefold():
+            model.values[OUT_OF_DISTRIBUTION] = _ratio(tag, text)
+        else:
+            model.classes.append(ClassPercentage(key, _percentage(tag, text)))
         return
     heading = _HEADINGS.get(key.casefold())
     if heading is None:
@@ -329,6 +345,13 @@ def _percentage(tag: int, text: str) -> float:
     match = _NUMBER.fullmatch(text)
     if match is None or float(match[1]) > 100:
         raise MalformedBlockError(tag, "expected a percentage from 0.00 to 100.00 after the class")
+    return float(match[1])
+
+
+def _ratio(tag: int, text: str) -> float:
+    match = _RATIO.fullmatch(text)
+    if match is None or float(match[1]) <= 1:
+        raise MalformedBlockError(tag, "expected how far out it is, such as 3.21 of 1.00")
     return float(match[1])
 
 

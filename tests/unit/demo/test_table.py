@@ -1,6 +1,7 @@
 """What the terminal shows."""
 
 import io
+from dataclasses import replace
 
 from rich.console import Console
 from rich.table import Table
@@ -42,6 +43,30 @@ def test_a_series_shows_its_images_in_order_and_their_mean() -> None:
 def test_each_model_has_its_row() -> None:
     (table,) = series_tables([_image(1, 20.0, ("MobileNetV2", "ResNet50V2"))])
     assert table.row_count == 4
+
+
+def test_models_of_one_name_and_two_data_sets_are_two() -> None:
+    one, two = (
+        ModelResult(Model="MobileNetV2", Dataset=name, classes=(ClassPercentage(name, 100.0),))
+        for name in ("First", "Second")
+    )
+    (table,) = series_tables([replace(_image(1, 20.0), results=(one, two))])
+    lines = [line for line in _text(table).splitlines() if "mean of 1" in line]
+    assert ["First 100.00" in line for line in lines] == [True, False]
+    assert ["Second 100.00" in line for line in lines] == [False, True]
+
+
+def test_an_image_outside_shows_no_class_and_is_not_in_the_mean() -> None:
+    image = _image(3, 50.0)
+    outside = replace(image, results=(replace(image.results[0], OutOfDistribution=3.21),))
+    (table,) = series_tables([_image(1, 20.0), outside])
+    text = _text(table)
+    assert "unlike its training data: 3.21 times the threshold" in text
+    assert "50.00" not in text
+    assert "mean of 1" in text
+    assert "Normal 80.00   Malignant 20.00" in text
+    (table,) = series_tables([outside])
+    assert "mean of 0" in _text(table)
 
 
 def test_a_long_series_shows_some_images_the_first_and_the_last_among_them() -> None:

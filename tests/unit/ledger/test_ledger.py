@@ -12,7 +12,7 @@ from preread.ledger.forwarder import Forwarder
 from preread.ledger.job import JobState, Level
 from preread.ledger.journal import Journal
 from preread.ledger.sql import SqlLedger
-from preread.models.prediction import Prediction
+from preread.models.prediction import Prediction, Unlikeness
 
 
 def arrive(journal: Journal, forwarder: Forwarder, *arrivals: Arrival) -> None:
@@ -86,6 +86,31 @@ def test_what_the_models_said_is_kept_as_they_said_it(
     assert shown["Results"][0]["Probabilities"] == {"Benign": 0.3, "Malignant": 0.7}
     assert shown["Results"][0]["Frames"] == [[0.2, 0.8], [0.4, 0.6]]
     assert not ledger.acknowledge(job, [prediction]), "it is no longer held"
+
+
+def test_what_was_outside_stays_outside_and_shows_no_class(
+    journal: Journal,
+    ledger: SqlLedger,
+    forwarder: Forwarder,
+    arrival_of: Any,
+    prediction: Prediction,
+) -> None:
+    arrive(journal, forwarder, arrival_of())
+    (job,) = ledger.reserve("me", 1, 60)
+    inside = replace(prediction, unlikeness=Unlikeness(1.5, 1.75), backbone_sha256="1" * 64)
+    outside = replace(prediction, unlikeness=Unlikeness(3.5, 1.75))
+    assert ledger.acknowledge(job, [prediction, inside, outside])
+    (result,) = ledger.results(Level.INSTANCE, job.instance)
+    assert result.predictions == (prediction, inside, outside)
+    silent, near, far = result.to_json()["Results"]
+    assert (silent["OutOfDistribution"], silent["Withheld"]) == (None, False)
+    assert near["OutOfDistribution"] == {"Score": 1.5, "Threshold": 1.75, "Outside": False}
+    assert (near["Withheld"], near["BackboneSHA256"]) == (False, "1" * 64)
+    assert near["Probabilities"] == {"Benign": 0.3, "Malignant": 0.7}
+    assert far["OutOfDistribution"] == {"Score": 3.5, "Threshold": 1.75, "Outside": True}
+    assert far["Withheld"] is True
+    assert far["Probabilities"] == {"Benign": 0.5, "Malignant": 0.5}
+    assert far["Frames"] == [[0.5, 0.5], [0.5, 0.5]]
 
 
 @pytest.mark.parametrize(

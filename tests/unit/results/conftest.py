@@ -3,7 +3,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from preread.models.prediction import Prediction
+from preread.models.prediction import Prediction, Unlikeness
 
 CLASSES = (
     "Adenocarcinoma",
@@ -26,6 +26,7 @@ def make_prediction() -> MakePrediction:
         classes: Sequence[str] = ("Benign", "Malignant", "Normal"),
         probabilities: Sequence[float] = (0.0099, 0.9901, 0.0),
         dataset: str = "IQ-OTHNCCD Lung Cancer Dataset",
+        unlikeness: Unlikeness | None = None,
     ) -> Prediction:
         zone = timezone(timedelta(hours=-6))
         return Prediction(
@@ -38,6 +39,7 @@ def make_prediction() -> MakePrediction:
             frames=(tuple(probabilities),),
             date=datetime(2026, 11, 21, 9, 23, 52, 123456, tzinfo=zone),
             engine="openvino",
+            unlikeness=unlikeness,
         )
 
     return make

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preread.models.prediction import Prediction
+from preread.models.prediction import Prediction, Unlikeness
 from preread.results.block import (
     UnwritablePredictionError,
     block_elements,
     percentages,
     private_block,
     private_dictionary,
+    ratio_text,
 )
 from preread.results.encoding import Characters
 
@@ -70,6 +71,52 @@ def test_block_is_that_of_the_design(make_prediction: MakePrediction) -> None:
     assert {vr for vr, _ in lines} == {"LO"}
 
 
+def test_an_image_outside_is_given_no_class(make_prediction: MakePrediction) -> None:
+    inside, outside = Unlikeness(1.0, 1.0), Unlikeness(2.0001, 1.0)
+    predictions = [make_prediction(unlikeness=how) for how in (None, inside, outside, inside)]
+    usual, *others = (
+        [text for _, text in private_block([one], SOPInstanceUID="2.25.7", file_size=1)]
+        for one in predictions
+    )
+    assert others[0] == others[2] == usual
+    assert others[1][:6] == usual[:6]
+    assert others[1][6:] == [
+        "{ Benign : 33.34 }",
+        "{ Malignant : 33.33 }",
+        "{ Normal : 33.33 }",
+        "{ OutOfDistribution : 2.01 of 1.00 }",
+    ]
+    together = private_block(predictions, SOPInstanceUID="2.25.7", file_size=1)
+    assert [text for _, text in together] == [*usual, *others[0], *others[1], *others[2]]
+
+
+def test_eight_models_with_the_line_are_what_the_dictionary_covers(
+    make_prediction: MakePrediction,
+) -> None:
+    classes = tuple("abcdef")
+    one = make_prediction(
+        classes=classes, probabilities=(1, 0, 0, 0, 0, 0), unlikeness=Unlikeness(9.0, 1.0)
+    )
+    lines = private_block([one] * 8, SOPInstanceUID="2.25.7", file_size=1)
+    assert len(lines) == len(private_dictionary(models=8, classes=6))
+    tags = block_elements(lines, 0x0055, Characters()).keys() - {0x00550010}
+    assert {f"{tag >> 16:04x},{tag & 0xFFFF:04x}" for tag in tags} == set(private_dictionary())
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"),
+    [
+        (1.0 + 1e-12, "1.01 of 1.00"),
+        (1.1, "1.10 of 1.00"),
+        (3.201, "3.21 of 1.00"),
+        (1e300, "999999.99 of 1.00"),
+        (float("inf"), "999999.99 of 1.00"),
+    ],
+)
+def test_what_is_outside_stays_above_one(ratio: float, text: str) -> None:
+    assert ratio_text(ratio) == text
+
+
 def test_sixty_four_characters_are_the_longest_lo(make_prediction: MakePrediction) -> None:
     for length, vr in ((64, "LO"), (65, "ST"), (1024, "ST")):
         name = "x" * (length - len("{ Model :  }"))
@@ -90,7 +137,14 @@ def test_length_is_that_of_what_is_written(make_prediction: MakePrediction) -> N
 
 
 @pytest.mark.parametrize(
-    "classes", [("é", "e", "x"), ("Model", "b", "c"), ("model : x", "b", "c"), ("a/b", "a\\b", "c")]
+    "classes",
+    [
+        ("é", "e", "x"),
+        ("Model", "b", "c"),
+        ("model : x", "b", "c"),
+        ("a/b", "a\\b", "c"),
+        ("outofdistribution", "b", "c"),
+    ],
 )
 def test_classes_that_could_not_be_read_again_are_refused(
     make_prediction: MakePrediction, classes: tuple[str, ...]
@@ -118,11 +172,11 @@ def test_a_group_has_an_end() -> None:
     assert len(block_elements(lines[1:], 0x0055, Characters())) == 240 * 241
 
 
-def test_private_dictionary_covers_four_models() -> None:
+def test_private_dictionary_covers_eight_models() -> None:
     dictionary = private_dictionary()
     assert next(iter(dictionary)) == "0055,1010"
-    assert list(dictionary)[-1] == "0055,103f"
-    assert len(dictionary) == 4 * (6 + 6)
+    assert list(dictionary)[-1] == "0055,1077"
+    assert len(dictionary) == 8 * (6 + 6 + 1)
     names = [entry[1] for entry in dictionary.values()]
     assert len(set(names)) == len(names)
     with pytest.raises(ValueError, match="240"):

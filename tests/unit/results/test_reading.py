@@ -1,5 +1,6 @@
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from io import BytesIO
 from typing import Any
@@ -12,7 +13,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from preread.models.prediction import Prediction
+from preread.models.prediction import Prediction, Unlikeness
 from preread.results.block import percentages, private_block
 from preread.results.reading import ClassPercentage, MalformedBlockError, ModelResult, read_block
 
@@ -100,6 +101,15 @@ def test_spaces_and_case_do_not_matter() -> None:
     assert read_block(json_model(loose)) == (RESULT,)
 
 
+OUTSIDE = "{ OutOfDistribution : 3.21 of 1.00 }"
+
+
+def test_an_image_outside_is_read() -> None:
+    outside = replace(RESULT, OutOfDistribution=3.21)
+    model = json_model((*LINES, OUTSIDE, *LINES, *LINES, "{outofdistribution:3.21 of 1.00}"))
+    assert read_block(model) == (outside, RESULT, outside)
+
+
 def test_what_is_absent_is_empty() -> None:
     lines = (LINES[0], LINES[5], "{ A : B : 100.00 }")
     assert read_block(json_model(lines)) == (
@@ -121,6 +131,12 @@ def test_what_is_absent_is_empty() -> None:
         (6, "{ Malignant : SECRET }", "percentage"),
         (6, "{ Malignant : 100.01 }", "percentage"),
         (6, "{ Malignant : nan }", "percentage"),
+        (6, "{ OutOfDistribution : 3.21 }", "such as 3.21 of 1.00"),
+        (6, "{ OutOfDistribution : 1.00 of 1.00 }", "such as 3.21 of 1.00"),
+        (6, "{ OutOfDistribution : nan of 1.00 }", "such as 3.21 of 1.00"),
+        (6, "{ OutOfDistribution : SECRET }", "such as 3.21 of 1.00"),
+        (6, "{ Malignant : 3.21 of 1.00 }", "percentage"),
+        (5, OUTSIDE, "one of Model, Dataset"),
         (6, "{ Malignant : " + "9" * 5000 + " }", "4096"),
         (6, "", "form"),
     ],
@@ -135,6 +151,13 @@ def test_a_malformed_line_is_named(index: int, line: str, expected: str) -> None
     skipped: list[MalformedBlockError] = []
     assert read_block(model, skip=skipped.append) == (RESULT,)
     assert [error.tag for error in skipped] == [0x00551010 + index]
+
+
+def test_nothing_comes_after_the_line_of_an_image_outside() -> None:
+    model = json_model((*LINES[:7], OUTSIDE, LINES[7], *LINES))
+    with pytest.raises(MalformedBlockError, match="nothing after OutOfDistribution"):
+        read_block(model)
+    assert read_block(model, skip=lambda _: None) == (RESULT,)
 
 
 @pytest.mark.parametrize(
@@ -169,6 +192,22 @@ def test_what_is_written_is_read(make_prediction: MakePrediction) -> None:
     assert first.Dataset == "Grosse / U+4E2D (U+00A7)"
     assert first.classes == (("x : y", 50.0), ("a b", 25.0), ("Date", 25.0))
     assert [share for _, share in percentages(prediction.probabilities)] == [50.0, 25.0, 25.0]
+
+
+@pytest.mark.parametrize("score", [0.5, 1.0, 1.0001, 77.7])
+def test_what_is_written_of_an_image_outside_is_read(
+    score: float, make_prediction: MakePrediction
+) -> None:
+    usual = make_prediction()
+    prediction = make_prediction(unlikeness=Unlikeness(score, 1.0))
+    lines = private_block([prediction, usual], SOPInstanceUID="2.25.7", file_size=1)
+    first, second = read_block(json_model(tuple(text for _, text in lines)))
+    assert second.OutOfDistribution is None
+    if prediction.outside:
+        assert first.OutOfDistribution == pytest.approx(max(score, 1.01), abs=0.01)
+        assert max(share for _, share in first.classes) == 33.34
+    else:
+        assert first == second
 
 
 @pytest.mark.parametrize("implicit", [False, True])
