@@ -218,7 +218,7 @@ def _draw(
     parts_left: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Draw images out by quotas of their kinds; give what stays and what was drawn."""
-    if not share:
+    if not (share and len(items)):
         return items, items[:0]
     there, first, sizes = np.unique(kinds[items], return_index=True, return_counts=True)
     labels = [one.labels[items][first] for one in sets]
@@ -252,7 +252,7 @@ def _divide(
     random: np.random.Generator,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Take whole groups out until each label has given its share; give what stays and that."""
-    if not share:
+    if not (share and len(items)):
         return items, items[:0]
     held = np.concatenate([labels[items, None] == np.arange(labels.max() + 1) for labels in by], 1)
     present, number = np.unique(groups[items], return_inverse=True)
