@@ -6,7 +6,7 @@ Nothing is computed here: a wish is written to the ledger, and the runner makes 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from preread.hooks.context import Context
@@ -28,9 +28,10 @@ def explain(context: Context, request: Request) -> Answer:
     """Answer ``POST /preread/instances/{id}/explain``; id is Orthanc's or DICOM's.
 
     The body may hold ``Models`` (names; default: all that read it), ``Class`` (default: for each
-    model the likeliest one), ``Frame`` (from 0; default: that in which the class is likeliest),
-    ``Asynchronous`` and ``Timeout`` in seconds. A call that is not done in time answers 202; the
-    work goes on, and ``GET /preread/instances/{id}`` tells how it fares.
+    model the likeliest one, if it gave the image a class), ``Frame`` (from 0; default: that in
+    which the class is likeliest), ``Asynchronous`` and ``Timeout`` in seconds. A call that is not
+    done in time answers 202; the work goes on, and ``GET /preread/instances/{id}`` tells how it
+    fares.
 
     Raises
     ------
@@ -85,21 +86,46 @@ def _said(catalogue: Catalogue, result: InstanceResult) -> dict[str, Prediction]
 def _wanted(
     catalogue: Catalogue, body: Mapping[str, Any], said: Mapping[str, Prediction]
 ) -> list[Wanted]:
-    label, frame = body.get("Class"), body.get("Frame")
-    names = _models(catalogue, body, said)
-    labels = dict.fromkeys(one for name in names for one in said[name].classes)
-    if label is not None and label not in labels:
-        raise RestError(400, f"Class: expected one of {', '.join(labels)[:500]}")
-    if body.get("Models") is not None and label is not None:
-        for name in names:
-            if label not in said[name].classes:
-                raise RestError(400, f"Class: {name} tells {', '.join(said[name].classes)[:500]}")
-    if label is not None:
-        names = [name for name in names if label in said[name].classes]
+    label, frame, is_named = body.get("Class"), body.get("Frame"), body.get("Models") is not None
+    names: Sequence[str] = _models(catalogue, body, said)
+    if label is None:
+        names = _that_are_sure(names, said, is_named=is_named)
+    else:
+        names = _that_tell(label, names, said, is_named=is_named)
     frames = len(said[names[0]].frames)
     if frame is not None and not (type(frame) is int and 0 <= frame < frames):
         raise RestError(400, f"Frame: expected a whole number from 0 to {frames - 1}")
     return [Wanted.of(name, said[name], label, frame) for name in names]
+
+
+def _that_are_sure(
+    names: Sequence[str], said: Mapping[str, Prediction], *, is_named: bool
+) -> Sequence[str]:
+    """Leave out models that gave the image no class, unless they were asked by name."""
+    outside = [name for name in names if said[name].outside]
+    if outside and (is_named or len(outside) == len(names)):
+        raise RestError(
+            400,
+            f"Class: {outside[0]} gave the image none, since it is unlike its training data; name "
+            f"one of {_listed(said[outside[0]].classes)}",
+        )
+    return [name for name in names if name not in outside]
+
+
+def _that_tell(
+    label: object, names: Sequence[str], said: Mapping[str, Prediction], *, is_named: bool
+) -> Sequence[str]:
+    """Leave out models that do not know a class, unless they were asked by name."""
+    telling = [name for name in names if label in said[name].classes]
+    if not telling or (is_named and len(telling) < len(names)):
+        asked = [name for name in names if name not in telling]
+        known = dict.fromkeys(one for name in asked for one in said[name].classes)
+        raise RestError(400, f"Class: expected one of {_listed(known)} of {_listed(asked)}")
+    return telling
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)[:500]
 
 
 def _models(
@@ -113,8 +139,8 @@ def _models(
         or not names
         or any(name not in catalogue.names for name in names)
     ):
-        raise RestError(400, f"Models: expected a list of {', '.join(catalogue.names)[:500]}")
+        raise RestError(400, f"Models: expected a list of {_listed(catalogue.names)}")
     unread = [name for name in names if name not in said]
     if unread:
-        raise RestError(400, f"Models: {unread[0]} has not read it; read by: {', '.join(said)}")
+        raise RestError(400, f"Models: {unread[0]} has not read it; read by: {_listed(said)}")
     return list(dict.fromkeys(names))

@@ -167,7 +167,7 @@ def facts_of(header: ImageHeader, known_body_parts: Sequence[str] = ()) -> Image
         Modality=header.text(_MODALITY).strip(),
         PhotometricInterpretation=header.text(_PHOTOMETRIC_INTERPRETATION).strip(),
         SamplesPerPixel=header.number(_SAMPLES_PER_PIXEL),
-        ImageType=tuple(value.strip() for value in header.text(_IMAGE_TYPE).split("\\")),
+        ImageType=_image_type(header),
         body_parts=parts,
         has_pixel_data=header.has_pixel_data,
     )
@@ -178,6 +178,15 @@ def _region_codes(header: ImageHeader) -> tuple[str, ...]:
         return header.anatomic_region_codes
     except PrereadError:  # a broken sequence says nothing, and that is no reason to read nothing
         return ()
+
+
+def shows_attention(header: ImageHeader) -> bool:
+    """Tell whether an image is a picture of ours of what a network looked at."""
+    return ATTENTION_MAP in _image_type(header)
+
+
+def _image_type(header: ImageHeader) -> tuple[str, ...]:
+    return tuple(value.strip() for value in header.text(_IMAGE_TYPE).split("\\"))
 
 
 class Catalogue:

@@ -22,8 +22,10 @@ def prediction_of(card: ModelCard, predictions: Sequence[Prediction]) -> Predict
     predictions
         Those of the image.
     """
-    wanted = (card.Name, card.Dataset.Name, card.Version, card.WeightsSHA256)
+    shared = None if card.Backbone is None else card.Backbone.SHA256
+    wanted = (card.Name, card.Dataset.Name, card.Version, card.WeightsSHA256, shared)
     for one in predictions:
-        if (one.model, one.dataset, one.version, one.weights_sha256) == wanted:
+        files = (one.weights_sha256, one.backbone_sha256)
+        if (one.model, one.dataset, one.version, *files) == wanted:
             return one
     return None

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from preread.imaging.mapping_back import Spread
 
 NOTICE: Final = "Research only, not a diagnosis."
+OUTSIDE: Final = "The image is unlike the training data: the model gives it no class."
 TITLE: Final = "What the network looked at (Grad-CAM)"
 _COLOURS: Final = "inferno"  # matplotlib's; its brightness rises evenly, in grey print too
 _SHORTEST: Final = 512  # pixels of the frame's longer side as it is shown
@@ -45,24 +46,22 @@ class Legend:
     label
         The class that is explained.
     probability
-        What the model gave it in this frame, 0..1.
+        What the model gave it in this frame, 0..1; None for an image that is too unlike the
+        training data to be given a class.
     predicted
         Whether it is the class that the model found likeliest.
     frame, frames
         Which frame, from 1, of how many.
-    warning
-        A line that must not be overlooked; empty for none.
     """
 
     model: str
     version: str
     dataset: str
     label: str
-    probability: float
+    probability: float | None
     predicted: bool
     frame: int = 1
     frames: int = 1
-    warning: str = ""
 
 
 def draw(shown: NDArray[np.float32], spread: Spread, legend: Legend) -> NDArray[np.uint8]:
@@ -135,9 +134,11 @@ def _size(rows: int, columns: int) -> tuple[int, int]:
 
 
 def _lines(legend: Legend, spread: Spread) -> list[tuple[str, int, tuple[int, int, int]]]:
-    which = f"Class {legend.label}: {100.0 * legend.probability:.2f} %"
-    if not legend.predicted:
-        which += " (not the likeliest class)"
+    if legend.probability is None:
+        which = f"Class {legend.label}: no probability given"
+    else:
+        which = f"Class {legend.label}: {100.0 * legend.probability:.2f} %"
+        which += "" if legend.predicted else " (not the likeliest class)"
     if legend.frames > 1:
         which += f", frame {legend.frame} of {legend.frames}"
     lines = [
@@ -147,8 +148,8 @@ def _lines(legend: Legend, spread: Spread) -> list[tuple[str, int, tuple[int, in
     ]
     if not spread.values.any():
         lines.append(("No area of the image speaks for this class.", _SMALL, _WARNING))
-    if legend.warning:
-        lines.append((legend.warning, _SMALL, _WARNING))
+    if legend.probability is None:
+        lines.append((OUTSIDE, _SMALL, _WARNING))
     lines.append((NOTICE, _SMALL, _WARNING))
     return lines
 

@@ -140,7 +140,7 @@ class Explainer:
             version=prediction.version,
             dataset=prediction.dataset,
             label=explanation.wanted.label,
-            probability=row[column],
+            probability=None if prediction.outside else row[column],
             predicted=column == int(np.argmax(row)),
             frame=frame.index + 1,
             frames=image.number_of_frames,

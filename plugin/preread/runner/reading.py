@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from preread.elements import read_header
 from preread.errors import PrereadError
 from preread.imaging import Frame, Preprocessing, prepare
-from preread.models.catalogue import Catalogue
+from preread.models.catalogue import Catalogue, shows_attention
 from preread.models.head import Answer
 from preread.models.prediction import Prediction
 from preread.runner.work import Piece, Work
@@ -95,15 +95,18 @@ class Decoder:
         Raises
         ------
         NoImageError
-            If the object has no pixel data.
+            If the object has no pixel data, or is a picture of ours.
         preread.imaging.UnreadableImage
             If the image cannot be decoded, at any frame.
         MissingModelError
             If a model of the job is not there any more.
         """
         wanted = self._preprocessings(work.job.models)
-        if not read_header(work.data).has_pixel_data:
+        header = read_header(work.data)
+        if not header.has_pixel_data:
             raise NoImageError("it has no pixel data")
+        if shows_attention(header):
+            raise NoImageError("it shows what a network looked at")
         image = self._open_image(work.data)
         work.frames = image.number_of_frames
         collected: list[Frame] = []
