@@ -34,18 +34,19 @@ from preread.models.card import (
     TrainingFacts,
 )
 from preread.models.catalogue import Catalogue, Model
-from preread.models.engine import Engine, LoadedModel, cores
+from preread.models.engine import Engine, LoadedBackbone, cores
+from preread.models.head import Head
+from preread.models.loading import load_backbone
 from preread.models.openvino_engine import (
-    INT8_CONSTANTS,
-    INT8_GRAPH,
     OpenVinoEngine,
     OpenVinoInt8Engine,
     convert,
     import_openvino,
+    int8_files,
     ir_bytes,
 )
 from preread.models.torch_engine import TorchEngine
-from preread.models.weights import load_network, sha256_of, weights_bytes
+from preread.models.weights import sha256_of, weights_bytes
 from preread.training.normalisation import remeasure
 
 EQUAL = 1e-3
@@ -69,7 +70,7 @@ def random_model(folder: Path, architecture: ArchitectureName, size: int) -> Mod
         for parameter in network.parameters():
             if parameter.ndim == 2:
                 parameter.mul_(2 / parameter.std() / parameter.shape[1] ** 0.5)
-    data = weights_bytes(network, half=False)
+    data = weights_bytes(network)
     place = folder / architecture.value
     place.mkdir()
     (place / WEIGHTS).write_bytes(data)
@@ -117,22 +118,21 @@ def random_model(folder: Path, architecture: ArchitectureName, size: int) -> Mod
 
 
 def with_int8(model: Model, images: NDArray[np.float32]) -> Model:
-    """Put an 8-bit copy beside a network, calibrated on the images of the bench."""
+    """Put an 8-bit copy of a backbone beside it, calibrated on the images of the bench."""
     import_openvino()
     import nncf
 
     card = model.card
     size = card.Preprocessing.size[0]
-    network = load_network(model.weights, card.WeightsSHA256, card.Architecture, 3)
     quantized = nncf.quantize(
-        convert(network, size, size),
+        convert(load_backbone(model), size, size),
         nncf.Dataset([image[np.newaxis] for image in images]),
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=len(images),
     )
     graph, constants = ir_bytes(quantized)
-    (model.folder / INT8_GRAPH).write_bytes(graph)
-    (model.folder / INT8_CONSTANTS).write_bytes(constants)
+    for place, data in zip(int8_files(model), (graph, constants), strict=True):
+        place.write_bytes(data)
     facts = QuantizationFacts(
         Method="for the bench",
         ModelSHA256=sha256_of(graph),
@@ -179,12 +179,16 @@ def gflop(model: Model) -> float:
 
 
 def measured(
-    loaded: LoadedModel, images: NDArray[np.float32], batch: int, seconds: float
+    loaded: LoadedBackbone, head: Head, images: NDArray[np.float32], batch: int, seconds: float
 ) -> tuple[float, NDArray[np.float64]]:
     """Give milliseconds per image, and the probabilities of all images."""
+
+    def probabilities(part: NDArray[np.float32]) -> NDArray[np.float64]:
+        return head.answer(loaded.features(part)).probabilities
+
     part = images[:batch]
-    spent = seconds_each(lambda: loaded.predict(part), seconds) / len(part)
-    rows = [loaded.predict(images[i : i + batch]) for i in range(0, len(images), batch)]
+    spent = seconds_each(lambda: probabilities(part), seconds) / len(part)
+    rows = [probabilities(images[i : i + batch]) for i in range(0, len(images), batch)]
     return 1e3 * spent, np.concatenate(rows)
 
 
@@ -210,7 +214,8 @@ def main() -> None:
         ]
         if options.int8:
             catalogue = Catalogue([with_int8(model, images) for model in catalogue])
-            engines.append((OpenVinoInt8Engine(options.threads), 1))
+            cache = Path(folder) / "cache"
+            engines.append((OpenVinoInt8Engine(options.threads, cache), 1))
         report(catalogue, engines, images, options)
 
 
@@ -234,7 +239,9 @@ def report(
         line = f"{model.name:22}"
         reference: NDArray[np.float64] | None = None
         for column, (engine, batch) in enumerate(engines):
-            spent, rows = measured(engine.load(model), images, batch, options.seconds)
+            spent, rows = measured(
+                engine.load(model), Head.of(model), images, batch, options.seconds
+            )
             reference = rows if reference is None else reference
             totals[column] += spent
             furthest[column] = max(furthest[column], float(np.abs(rows - reference).max()))
