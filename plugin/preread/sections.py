@@ -232,7 +232,8 @@ class RunnerSettings(Section):
     engine: EngineName = Field(
         EngineName.OPENVINO,
         description="`torch` is the reference, `openvino` the faster equal, `openvino-int8` "
-        "faster still, with the loss that the model's card states.",
+        "faster still, with the loss that the model's card states; a model without an 8-bit copy "
+        "runs in `openvino`.",
     )
     threads: int = Field(0, ge=0, le=1024, description="Threads for the networks; 0: all cores.")
     batch_size: int = Field(
