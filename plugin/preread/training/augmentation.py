@@ -23,7 +23,9 @@ DESCRIPTION: Final = (
 )
 
 
-def augment(batch: Tensor, black: float, white: float, random: torch.Generator) -> Tensor:
+def augment(
+    batch: Tensor, black: float, white: float, random: torch.Generator, strength: float = 1.0
+) -> Tensor:
     """Change each image of a batch a little, each by its own draw.
 
     Parameters
@@ -34,6 +36,8 @@ def augment(batch: Tensor, black: float, white: float, random: torch.Generator) 
         What the preprocessing makes of them; what is moved in from outside is black.
     random
         Where the draws come from.
+    strength
+        Factor of all changes but the flip.
 
     Returns
     -------
@@ -43,7 +47,7 @@ def augment(batch: Tensor, black: float, white: float, random: torch.Generator) 
     count = len(batch)
 
     def draw(width: float) -> Tensor:
-        return (torch.rand(count, generator=random) * 2 - 1) * width
+        return (torch.rand(count, generator=random) * 2 - 1) * width * strength
 
     angle, scale = draw(math.radians(ROTATION)), 1 + draw(SCALE)
     flip = torch.where(torch.rand(count, generator=random) < 0.5, -1.0, 1.0)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,6 +13,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -20,6 +23,9 @@ from preread.errors import PrereadError
 from preread.models.card import ArchitectureName
 from preread.training.description import read_description
 from preread.training.errors import TrainingError
+from preread.training.plan import PRESETS, Optimizer, Precision, Transfer
+from preread.training.pretrained import NATIVE_SIZE, pretrained_file
+from preread.training.request import Request
 from preread.training.splits import SplitKind
 
 if TYPE_CHECKING:
@@ -31,74 +37,139 @@ if TYPE_CHECKING:
     from preread.training.metrics import Figures
 
 
+class PresetName(StrEnum):
+    """Where defaults come from."""
+
+    PAPER = "paper"
+    RECOMMENDED = "recommended"
+
+
+class Kept(StrEnum):
+    """Numbers that weights are kept in."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    INT8 = "int8"
+
+
 def train(
     context: typer.Context,
-    data_folder: Annotated[
+    data: Annotated[
         Path,
         typer.Argument(
-            help="A folder with one folder per class of PNG, JPEG or DICOM files.",
+            help="A folder with one folder per class of PNG, JPEG or DICOM files, or a CSV with "
+            "the columns file and one of labels for each set, such as `preread split` writes.",
             exists=True,
-            file_okay=False,
         ),
     ],
     *,
     output: Annotated[
-        Path, typer.Option(help="The folder of the model, such as models/NAME.", file_okay=False)
-    ],
-    description: Annotated[
         Path,
         typer.Option(
-            help="JSON with what the card says that cannot be measured: Name, Dataset, Classes, "
-            "Limits, License, Attribution, AppliesTo, Window.",
+            help="The folder of the model, such as models/NAME. With several descriptions the "
+            "models are NAME-SET, and what they share lies in models/backbones.",
+            file_okay=False,
+        ),
+    ],
+    description: Annotated[
+        list[Path],
+        typer.Option(
+            help="JSON with what the card says that cannot be measured: Name, Set, Dataset, "
+            "Classes, Limits, License, Attribution, AppliesTo, Window. Once for each set.",
             exists=True,
             dir_okay=False,
         ),
     ],
+    root: Annotated[
+        Path | None,
+        typer.Option(help="What the files of a CSV are under; without it: its folder."),
+    ] = None,
     architecture: Annotated[
         ArchitectureName, typer.Option(help="The network.")
     ] = ArchitectureName.MOBILENET_V2,
+    preset: Annotated[
+        PresetName, typer.Option(help="Where the defaults of the options below come from.")
+    ] = PresetName.PAPER,
     pretrained: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="A safetensors file of the same network trained for other classes; without it "
-            "the weights start at random.",
-            exists=True,
-            dir_okay=False,
+            help="What the weights start from: a safetensors file of the same network trained "
+            "for other classes, or `library` for the ImageNet weights of torchvision or timm, "
+            "which are fetched once. Without it they start at random.",
         ),
     ] = None,
+    grown_from: Annotated[
+        Path | None,
+        typer.Option(help="A trained ResNet50V2 that a ResNet101V2 begins as."),
+    ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(help="A model trained on the same split, to learn from besides the labels."),
+    ] = None,
+    transfer: Annotated[
+        Transfer | None, typer.Option(help="Fit the last layer alone, or all of them.")
+    ] = None,
     size: Annotated[
-        int, typer.Option(help="Side of the input, in pixels.", min=32, max=1024)
-    ] = 224,
-    epochs: Annotated[int, typer.Option(min=1, max=10000)] = 30,
+        int | None, typer.Option(help="Side of the input, in pixels.", min=32, max=1024)
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, max=10000)] = None,
     patience: Annotated[
-        int, typer.Option(help="Epochs without improvement before it stops.", min=1)
-    ] = 10,
-    batch_size: Annotated[int, typer.Option(min=2, max=4096)] = 25,
-    learning_rate: Annotated[float, typer.Option(min=1e-8, max=10.0)] = 5e-4,
-    weight_decay: Annotated[float, typer.Option(min=0.0, max=10.0)] = 0.02,
+        int | None,
+        typer.Option(help="Epochs without improvement before it stops; 0: never.", min=0),
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=2, max=4096)] = None,
+    learning_rate: Annotated[float | None, typer.Option(min=1e-8, max=10.0)] = None,
+    weight_decay: Annotated[float | None, typer.Option(min=0.0, max=10.0)] = None,
+    optimizer: Annotated[Optimizer | None, typer.Option()] = None,
+    frozen: Annotated[
+        int | None, typer.Option(help="Blocks, counted from the image, that stay.", min=0)
+    ] = None,
+    probing: Annotated[
+        bool | None,
+        typer.Option(help="Fit the last layer to pretrained features before all are fitted."),
+    ] = None,
     split: Annotated[
-        SplitKind,
+        SplitKind | None,
         typer.Option(help="grouped keeps look-alike images on one side; random does not."),
-    ] = SplitKind.GROUPED,
-    compare: Annotated[
-        bool,
-        typer.Option(help="Also fit and measure on the random split, for the card alone."),
-    ] = False,
+    ] = None,
     test: Annotated[float, typer.Option(help="Share measured on.", min=0.01, max=0.9)] = 0.3,
     validation: Annotated[
-        float, typer.Option(help="Share of the rest that chooses the epoch.", min=0.01, max=0.9)
-    ] = 0.15,
+        float | None,
+        typer.Option(help="Share of the rest that chooses the epoch; 0: none.", min=0.0, max=0.9),
+    ] = None,
     balanced: Annotated[
-        bool, typer.Option(help="Each class weighs the same, however many images it has.")
-    ] = True,
-    augment: Annotated[bool, typer.Option(help="Change images a little each time.")] = True,
-    half: Annotated[bool, typer.Option(help="Keep the weights in float16.")] = True,
+        bool | None, typer.Option(help="Each class weighs the same, however many images it has.")
+    ] = None,
+    augmentation: Annotated[
+        float | None,
+        typer.Option(help="How much images are changed each time; 0: not.", min=0.0, max=3.0),
+    ] = None,
+    smoothing: Annotated[
+        float | None,
+        typer.Option(help="Share of a label spread over all classes.", min=0.0, max=1.0),
+    ] = None,
+    averaging: Annotated[
+        float | None, typer.Option(help="Decay of the average of the weights.", min=0.0, max=0.9999)
+    ] = None,
+    distillation: Annotated[
+        float | None,
+        typer.Option(help="Weight of the teacher beside the labels.", min=0.0, max=1.0),
+    ] = None,
+    precision: Annotated[
+        Precision | None, typer.Option(help="Numbers that layers compute in while fitted.")
+    ] = None,
+    keep: Annotated[
+        Kept, typer.Option(help="Numbers that the weights are kept in.")
+    ] = Kept.FLOAT16,
     int8: Annotated[
-        bool, typer.Option(help="Make and measure an 8-bit copy (needs the extra `int8`).")
+        bool,
+        typer.Option(help="Make and measure a copy that computes in 8 bits (extra `int8`)."),
     ] = False,
     seed: Annotated[int, typer.Option(help="Of split, order and augmentation.", min=0)] = 0,
     threads: Annotated[int, typer.Option(help="0: all cores.", min=0, max=1024)] = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda, cuda:1, ...; auto takes a GPU where there is one.")
+    ] = "auto",
     checkpoints: Annotated[
         Path | None,
         typer.Option(
@@ -108,55 +179,75 @@ def train(
         ),
     ] = None,
 ) -> None:
-    """Train a network on a folder of images; the same command resumes what was stopped."""
+    """Train a network on images; the same command resumes what was stopped.
+
+    The defaults are the seed paper's settings; --preset recommended does better on small sets.
+    """
     import torch  # noqa: PLC0415 - takes seconds, which `--help` need not wait for
 
-    from preread.training.fitting import Plan  # noqa: PLC0415 - imports torch
-    from preread.training.training import Request  # noqa: PLC0415 - imports torch
     from preread.training.training import train as run  # noqa: PLC0415 - imports torch
 
     console = Console()
     if threads:
         torch.set_num_threads(threads)
     try:
+        chosen = PRESETS[preset]
+        given: dict[str, Any] = {
+            "epochs": epochs,
+            "patience": patience,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "weight_decay": weight_decay,
+            "optimizer": optimizer,
+            "transfer": transfer,
+            "frozen": frozen,
+            "probing": probing,
+            "balanced": balanced,
+            "augmentation": augmentation,
+            "smoothing": smoothing,
+            "averaging": averaging,
+            "distillation": distillation,
+            "precision": precision,
+        }
+        plan = replace(
+            chosen.plan,
+            seed=seed,
+            **{name: value for name, value in given.items() if value is not None},
+        )
         request = Request(
-            data=data_folder,
+            data=data,
+            root=root or data.parent,
             output=output,
             checkpoints=checkpoints or output.parent / f".{output.name}.training",
             architecture=architecture,
-            pretrained=pretrained,
-            description=read_description(description),
-            size=size,
+            pretrained=pretrained_file(pretrained, architecture),
+            grown_from=grown_from,
+            teacher=teacher,
+            descriptions=tuple(read_description(path) for path in description),
+            size=size or chosen.size or NATIVE_SIZE[architecture],
             test=test,
-            validation=validation,
-            kind=split,
-            compare=compare,
-            plan=Plan(
-                epochs=epochs,
-                patience=patience,
-                batch_size=batch_size,
-                learning_rate=learning_rate,
-                weight_decay=weight_decay,
-                balanced=balanced,
-                augmented=augment,
-                seed=seed,
-            ),
-            half=half,
+            validation=chosen.validation if validation is None else validation,
+            kind=split or SplitKind(chosen.kind),
+            plan=plan,
+            kept=keep.value,
             int8=int8,
             device=_device(device),
             command=_command_line(context),
         )
         with _Bars(console) as bars:
-            run(request, bars)
+            cards = run(request, bars)
     except PrereadError as error:
         Console(stderr=True).print(f"preread train: {error}", markup=False, highlight=False)
         raise typer.Exit(1) from None
-    console.print(f"{output / 'card.json'} written", markup=False, highlight=False)
+    names = "one model" if len(cards) == 1 else f"{len(cards)} models"
+    console.print(f"{names} written: {output}", markup=False, highlight=False)
 
 
 def _device(name: str) -> torch.device:
     import torch  # noqa: PLC0415 - see above
 
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
@@ -166,16 +257,19 @@ def _device(name: str) -> torch.device:
 
 
 def _command_line(context: typer.Context) -> str:
-    """Give the whole command, defaults spelt out, and of paths the last part alone."""
-    words = ["preread", "train", context.params["data_folder"].name]
+    """Give the command with its defaults that no preset sets, and of paths the last part alone."""
+    words = ["preread", "train", context.params["data"].name]
     for name, value in sorted(context.params.items()):
         option = f"--{name.replace('_', '-')}"
-        if name == "data_folder" or value is None:
+        if name in ("data", "root", "checkpoints", "threads") or value is None:
             continue
-        if isinstance(value, bool):
-            words.append(option if value else f"--no-{option[2:]}")
-        else:
-            words += [option, value.name if isinstance(value, Path) else str(value)]
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, bool):
+                words.append(option if one else f"--no-{option[2:]}")
+            elif isinstance(one, Path) or name == "pretrained":
+                words += [option, Path(one).name]
+            else:
+                words += [option, str(one)]
     return " ".join(words)
 
 
@@ -194,6 +288,7 @@ class _Bars:
         )
         self._reading = self._bars.add_task("reading images", total=None)
         self._epochs = self._reading
+        self._teaching: TaskID | None = None
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -205,23 +300,33 @@ class _Bars:
     def reading(self, done: int, count: int) -> None:
         self._bars.update(self._reading, completed=done, total=count)
 
-    def fitting(self, kind: SplitKind, epochs: int, done: int) -> None:
-        self._epochs = self._bars.add_task(f"epochs, {kind.value} split", total=epochs)
+    def teaching(self, done: int, count: int) -> None:
+        if self._teaching is None:
+            self._teaching = self._bars.add_task("teacher looks at images", total=count)
+        self._bars.update(self._teaching, completed=done)
+
+    def fitting(self, epochs: int, done: int) -> None:
+        self._epochs = self._bars.add_task("epochs", total=epochs)
         self._bars.update(self._epochs, completed=done)
 
     def epoch(self, epoch: Epoch) -> None:
         self._bars.advance(self._epochs)
+        held_out = ""
+        if epoch.validation_loss is not None:
+            held_out = (
+                f"validation loss {epoch.validation_loss:.4f}, accuracy "
+                f"{epoch.validation_accuracy:.4f}, "
+            )
         self._bars.console.print(
-            f"epoch {epoch.epoch}: training loss {epoch.training_loss:.4f}, validation loss "
-            f"{epoch.validation_loss:.4f}, accuracy {epoch.validation_accuracy:.4f}, "
+            f"epoch {epoch.epoch}: training loss {epoch.training_loss:.4f}, {held_out}"
             f"{epoch.seconds:.0f} s",
             highlight=False,
         )
 
-    def measured(self, kind: SplitKind, found: Figures) -> None:
+    def measured(self, name: str, kind: SplitKind, found: Figures) -> None:
         self._bars.console.print(
-            f"test part of the {kind.value} split: micro-accuracy {found.micro_accuracy:.4f}, "
-            f"macro-accuracy {found.macro_accuracy:.4f}, log-loss {found.log_loss:.4f}, log-loss "
-            f"reduction {found.log_loss_reduction:.4f}",
+            f"{name}, test part of the {kind.value} split: micro-accuracy "
+            f"{found.micro_accuracy:.4f}, macro-accuracy {found.macro_accuracy:.4f}, log-loss "
+            f"{found.log_loss:.4f}, log-loss reduction {found.log_loss_reduction:.4f}",
             highlight=False,
         )

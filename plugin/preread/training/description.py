@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError
 
 from preread.imaging import display
 from preread.models.card import Applicability, Label, Part, Text
+from preread.training.data_set import ONLY_SET
 from preread.training.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -31,17 +32,22 @@ class Description(Part):
 
     Attributes
     ----------
+    Name
+        Of the model; None for the name of its architecture.
+    Set
+        The column of labels, where the data is a CSV.
     Classes
         From the name of a class folder to the name of its class, in the order of the outputs.
-        Empty: the folders' own names, sorted.
+        Empty: the folders' own names, sorted. In a CSV, of labels.
     Window
         In modality units, for DICOM images with such units; see `preread.imaging.Preprocessing`.
     InitialWeights
         What the pretrained weights are, with their licence.
     """
 
-    Name: Label
+    Name: Label | None = None
     Version: str = "1.0.0"
+    Set: str = Field(ONLY_SET, min_length=1, max_length=64)
     Classes: dict[str, Label] = Field(default_factory=dict)
     Dataset: DataDescription
     Limits: tuple[Text, ...] = Field(min_length=1)

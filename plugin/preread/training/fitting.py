@@ -7,97 +7,105 @@ fit that was killed and resumed ends with the weights it would have had.
 from __future__ import annotations
 
 import io
+import math
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from preread.models.weights import write_atomically
 from preread.training.augmentation import augment
 from preread.training.errors import TrainingError
-from preread.training.metrics import Figures, figures
+from preread.training.measuring import (
+    Measured,
+    batch_of,
+    batches_of,
+    features_of,
+    labels_of,
+    logits_of,
+    logits_of_features,
+    measure,
+)
+from preread.training.network import blocks_of, placed
 from preread.training.normalisation import remeasure
+from preread.training.objective import Objective
+from preread.training.plan import Optimizer, Precision, Transfer
+from preread.training.probing import fit_last_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from preread.training.folder import DataSet
+    from preread.training.data_set import DataSet
+    from preread.training.network import Network
+    from preread.training.plan import Plan
     from preread.training.splits import Split
+    from preread.training.teacher import Lessons
 
 LARGEST_CHECKPOINT: Final = 4 * 1024**3
-_EVALUATION_BATCH: Final = 32
 _STATISTICS: Final = 384  # images that batch normalisation is measured on after each epoch
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How a network is fitted.
-
-    Attributes
-    ----------
-    epochs
-        At most.
-    patience
-        Epochs without a lower log-loss on the validation part after which it stops.
-    batch_size, learning_rate, weight_decay
-        Of AdamW (Loshchilov and Hutter, 2019); the rate rises over the first epoch and then
-        falls along half a cosine.
-    balanced
-        Whether each class weighs the same in the loss, however many images it has.
-    augmented
-        Whether images are changed a little each time they are seen.
-    seed
-        Of order, augmentation and dropout.
-    """
-
-    epochs: int
-    patience: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    balanced: bool
-    augmented: bool
-    seed: int
-
-    def __post_init__(self) -> None:
-        if min(self.epochs, self.patience, self.batch_size) < 1 or self.learning_rate <= 0:
-            raise TrainingError(
-                "epochs, patience and batch size must be 1 or more, the learning rate above 0"
-            )
+_WARMING: Final = 0.1  # share of the steps over which AdamW's rate rises
+_BESIDES: Final = 0.3  # of the augmentation, where a teacher's views are augmented already
+_LEAST_RATE: Final = 0.01  # what the cosine ends at, of the highest
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One line of the history; epochs count from 1."""
+    """One line of the history; epochs count from 1.
+
+    Attributes
+    ----------
+    validation_loss, validation_accuracy
+        Mean over the sets; None without a validation part.
+    """
 
     epoch: int
     training_loss: float
-    validation_loss: float
-    validation_accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
     seconds: float
 
 
 @dataclass(slots=True)
 class Fitted:
-    """What fitting came to; the network itself holds the best epoch's weights.
+    """What fitting came to; the network itself holds the weights of `best_epoch`.
 
     Attributes
     ----------
     best_epoch
-        The one with the lowest log-loss on the validation part.
+        The one with the lowest log-loss on the validation part; the last without one.
     history
         One entry for each epoch that was run.
     """
 
     best_epoch: int
     history: tuple[Epoch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a fit runs and where it keeps its state.
+
+    Attributes
+    ----------
+    checkpoint
+        File of the state after each epoch.
+    origin
+        What tells this fit from another, such as a digest of data, split and plan: a checkpoint
+        of another is refused.
+    device
+        Where it runs.
+    """
+
+    checkpoint: Path
+    origin: str
+    device: torch.device
 
 
 class Fitting:
@@ -109,17 +117,14 @@ class Fitting:
         In place; ends with the best epoch's weights, in evaluation mode.
     data, split
         The images and which are for what.
-    black, white
-        What the preprocessing makes of them.
+    levels
+        What the preprocessing makes of black and white.
     plan
         How.
-    checkpoint
-        Where the state after each epoch is kept.
-    origin
-        What tells this fit from another, such as a digest of data, split and plan: a checkpoint
-        of another is refused.
-    device
-        Where it runs.
+    places
+        Where.
+    lessons
+        A teacher's views of the training part, in its order, if there is a teacher.
 
     Raises
     ------
@@ -129,28 +134,37 @@ class Fitting:
 
     def __init__(
         self,
-        network: nn.Module,
+        network: Network,
         data: DataSet,
         split: Split,
         *,
-        black: float,
-        white: float,
+        levels: tuple[float, float],
         plan: Plan,
-        checkpoint: Path,
-        origin: str,
-        device: torch.device,
+        places: Places,
+        lessons: Lessons | None = None,
     ) -> None:
-        self._network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks device with memory_format
+        self._network = network.to(places.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks device with memory_format
         self._data, self._split, self._plan = data, split, plan
-        self._black, self._white = black, white
-        self._checkpoint, self._origin, self._device = checkpoint, origin, device
-        self._optimizer = torch.optim.AdamW(
-            _groups(network, plan.weight_decay), lr=plan.learning_rate
-        )
-        self._weights = _class_weights(data, split, balanced=plan.balanced).to(device)
+        self._levels, self._places, self._lessons = levels, places, lessons
+        self._labels = labels_of(data)
+        self._objective = Objective(
+            data.sets,
+            split.training,
+            balanced=plan.balanced,
+            smoothing=plan.smoothing,
+            distillation=plan.distillation,
+        ).to(places.device)
+        self._bridge = _bridge(network, lessons).to(places.device)
+        self._optimizer = _optimizer(nn.ModuleList([network, self._bridge]), plan)
+        self._average = _average(network, plan)
+        self._features: Tensor | None = None
         self._history: list[Epoch] = []
-        self._best: tuple[int, float, dict[str, Tensor]] = (0, float("inf"), {})
+        self._best: tuple[int, float, dict[str, Tensor]] = (0, math.inf, {})
         self._resume()
+        if plan.probing and not self._history:
+            fit_last_layer(network, data, split.training, self._objective, places.device)
+            if self._average is not None:
+                self._average = _average(network, plan)
 
     @property
     def done(self) -> int:
@@ -170,20 +184,21 @@ class Fitting:
         TrainingError
             If the loss is not finite.
         """
+        self._freeze()
         for epoch in range(len(self._history) + 1, self._plan.epochs + 1):
-            if epoch - self._best[0] > self._plan.patience and self._best[0]:
+            if 0 < self._plan.patience < epoch - self._best[0] and self._best[0]:
                 break
             started = time.monotonic()
             training_loss = self._train(epoch)
-            found = self.measure(self._split.validation)
-            if found.log_loss < self._best[1]:
-                state = {k: v.detach().clone() for k, v in self._network.state_dict().items()}
-                self._best = (epoch, found.log_loss, state)
+            found = self._validate()
+            if found is None or found.log_loss < self._best[1]:
+                state = {k: v.detach().clone() for k, v in self._kept().state_dict().items()}
+                self._best = (epoch, math.inf if found is None else found.log_loss, state)
             line = Epoch(
                 epoch=epoch,
                 training_loss=training_loss,
-                validation_loss=found.log_loss,
-                validation_accuracy=found.micro_accuracy,
+                validation_loss=None if found is None else found.log_loss,
+                validation_accuracy=None if found is None else found.accuracy,
                 seconds=time.monotonic() - started,
             )
             self._history.append(line)
@@ -193,36 +208,58 @@ class Fitting:
         self._network.eval()
         return Fitted(self._best[0], tuple(self._history))
 
-    def measure(self, part: NDArray[np.int64]) -> Figures:
+    def measure(self, part: NDArray[np.int64]) -> Measured:
         """Measure the network as it is on some of the images."""
-        labels = torch.from_numpy(self._data.labels[part])
-        return figures(probabilities(self._network, self._data, part, self._device), labels)
+        logits = logits_of(self._network, self._data, part, self._places.device)
+        return measure(logits, self._data, part)
+
+    def _freeze(self) -> None:
+        """Keep the layers that do not learn; for feature extraction take the features once."""
+        for block in blocks_of(self._network.backbone)[: self._plan.frozen]:
+            block.requires_grad_(requires_grad=False)
+        if self._plan.transfer is not Transfer.FEATURE_EXTRACTION:
+            return
+        self._network.backbone.requires_grad_(requires_grad=False)
+        if self._plan.augmentation == 0 and self._lessons is None:
+            everything = np.arange(len(self._data), dtype=np.int64)
+            self._features = features_of(
+                self._network.backbone, self._data, everything, self._places.device
+            )
+
+    def _kept(self) -> Network:
+        """Give the network that is measured and kept: the average, where there is one."""
+        if self._average is None:
+            return self._network
+        return cast("Network", self._average.module)
+
+    def _validate(self) -> Measured | None:
+        part, kept = self._split.validation, self._kept()
+        if not len(part):
+            return None
+        if self._features is not None:
+            logits = logits_of_features(kept.head, self._features[torch.from_numpy(part)])
+        else:
+            logits = logits_of(kept, self._data, part, self._places.device)
+        return measure(logits, self._data, part)
 
     def _train(self, epoch: int) -> float:
         plan = self._plan
         torch.manual_seed(plan.seed * 100_003 + epoch)  # dropout
         random = torch.Generator().manual_seed(plan.seed * 100_003 + epoch)
-        order = self._split.training[
-            torch.randperm(len(self._split.training), generator=random).numpy()
-        ]
+        order = torch.randperm(len(self._split.training), generator=random)
         # Batch normalisation cannot use a last batch of one image.
         batches = [
-            part
-            for part in np.split(order, range(plan.batch_size, len(order), plan.batch_size))
-            if len(part) > 1 or len(order) == 1
+            rows for rows in torch.split(order, plan.batch_size) if len(rows) > 1 or len(order) == 1
         ]
         self._network.train()
+        if plan.transfer is Transfer.FEATURE_EXTRACTION:
+            self._network.backbone.eval()
+        for block in blocks_of(self._network.backbone)[: plan.frozen]:
+            block.eval()
         total = 0.0
-        for number, part in enumerate(batches):
+        for number, rows in enumerate(batches):
             self._set_rate(epoch - 1 + number / len(batches))
-            images = batch_of(self._data, part)
-            if plan.augmented:
-                images = augment(images, self._black, self._white, random)
-            loss = functional.cross_entropy(
-                self._network(_placed(images, self._device)),
-                torch.from_numpy(self._data.labels[part]).to(self._device),
-                weight=self._weights,
-            )
+            loss = self._loss(rows, random)
             if not torch.isfinite(loss):
                 raise TrainingError(
                     f"epoch {epoch}: the loss is not finite; lower the learning rate"
@@ -230,32 +267,82 @@ class Fitting:
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             self._optimizer.step()
-            total += float(loss.detach()) * len(part)
-        # The running statistics lag behind weights that move fast, and are of augmented images;
-        # what is measured and served has those of the weights as they now are (Wu and Johnson,
-        # "Rethinking batch in BatchNorm", 2021).
-        chosen = np.sort(order[:_STATISTICS])
-        remeasure(
-            self._network,
-            (_placed(batch, self._device) for batch in batches_of(self._data, chosen, 32)),
-        )
+            if self._average is not None:
+                self._average.update_parameters(self._network)
+            total += float(loss.detach()) * len(rows)
+        self._remeasure(order)
         return total / sum(map(len, batches))
 
-    def _set_rate(self, progress: float) -> None:
-        """Set the learning rate for a moment given in epochs: one of warming up, then a cosine."""
+    def _loss(self, rows: Tensor, random: torch.Generator) -> Tensor:
+        """Give the loss of a batch; `rows` count within the training part."""
+        device = self._places.device
+        part = torch.from_numpy(self._split.training)[rows]
+        labels = self._labels[part].to(device)
+        if self._features is not None:
+            return self._objective.labelled(self._network.head(self._features[part]), labels)
+        images, taught = self._images(rows, part, random)
+        with torch.autocast(
+            device.type, _DTYPES.get(self._plan.precision), enabled=self._plan.precision in _DTYPES
+        ):
+            features = self._network.backbone(placed(images.expand(-1, 3, -1, -1), device))
+            logits = self._network.head(features).float()
+        if taught is None:
+            return self._objective.labelled(logits, labels)
+        answers = taught[0].to(device), taught[1].to(device)
+        return self._objective.taught(logits, labels, self._bridge(features.float()), answers)
+
+    def _images(
+        self, rows: Tensor, part: Tensor, random: torch.Generator
+    ) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+        """Give a batch as it is seen now and, with a teacher, what the teacher said of it."""
+        strength, taught = self._plan.augmentation, None
+        if self._lessons is None:
+            images = batch_of(self._data, part.numpy())
+        else:
+            images, told, shown = self._lessons.draw(rows, *self._levels, random)
+            # The views were changed before the teacher saw them; this is only so that they are
+            # not the very same each time.
+            strength, taught = strength * _BESIDES, (told, shown)
+        if strength:
+            images = augment(images, *self._levels, random, strength)
+        return images, taught
+
+    def _remeasure(self, order: Tensor) -> None:
+        """Give batch normalisation the statistics that the weights as they are now lead to.
+
+        The running statistics lag behind weights that move fast, are of augmented images, and are
+        not averaged; see Wu and Johnson, "Rethinking batch in BatchNorm", 2021.
+        """
+        if self._plan.transfer is Transfer.FEATURE_EXTRACTION:
+            return
+        chosen = np.sort(self._split.training[order[:_STATISTICS].numpy()])
+        remeasure(
+            self._kept().backbone,
+            (placed(batch, self._places.device) for batch in batches_of(self._data, chosen, 32)),
+        )
+
+    def _set_rate(self, epochs: float) -> None:
+        """Set the learning rate for a moment given in epochs that have passed."""
         plan = self._plan
-        warm = min(1.0, 0.02 + progress)
-        left = max(0.0, progress - 1) / max(1, plan.epochs - 1)
-        rate = plan.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * left)))
+        if plan.optimizer is Optimizer.SGD:
+            return
+        passed = epochs / plan.epochs
+        if passed < _WARMING:
+            factor = 0.02 + 0.98 * passed / _WARMING
+        else:
+            turn = math.cos(math.pi * (passed - _WARMING) / (1 - _WARMING))
+            factor = _LEAST_RATE + (1 - _LEAST_RATE) * 0.5 * (1 + turn)
         for group in self._optimizer.param_groups:
-            group["lr"] = float(rate)
+            group["lr"] = plan.learning_rate * factor
 
     def _keep(self) -> None:
         buffer = io.BytesIO()
         torch.save(
             {
-                "origin": self._origin,
+                "origin": self._places.origin,
                 "network": self._network.state_dict(),
+                "bridge": self._bridge.state_dict(),
+                "average": None if self._average is None else self._average.state_dict(),
                 "optimizer": self._optimizer.state_dict(),
                 "history": [asdict(line) for line in self._history],
                 "best": {
@@ -266,33 +353,37 @@ class Fitting:
             },
             buffer,
         )
-        write_atomically(self._checkpoint, buffer.getvalue())
+        write_atomically(self._places.checkpoint, buffer.getvalue())
 
     def _resume(self) -> None:
-        if not self._checkpoint.exists():
+        path = self._places.checkpoint
+        if not path.exists():
             return
-        name = self._checkpoint.name
-        if self._checkpoint.stat().st_size > LARGEST_CHECKPOINT:
-            raise TrainingError(f"{name}: too large for a checkpoint; remove it to start anew")
+        if path.stat().st_size > LARGEST_CHECKPOINT:
+            raise TrainingError(f"{path.name}: too large for a checkpoint; remove it to start anew")
         try:
             # weights_only: tensors and plain containers, nothing that is run.
             kept: dict[str, Any] = torch.load(
-                self._checkpoint, map_location=self._device, weights_only=True
+                path, map_location=self._places.device, weights_only=True
             )
-            if kept["origin"] != self._origin:
+            if kept["origin"] != self._places.origin:
                 raise _ForeignCheckpoint  # noqa: TRY301 - told from a broken one below
             self._network.load_state_dict(kept["network"])
+            self._bridge.load_state_dict(kept["bridge"])
+            if self._average is not None:
+                self._average.load_state_dict(kept["average"])
             self._optimizer.load_state_dict(kept["optimizer"])
             self._history = [Epoch(**line) for line in kept["history"]]
             best = kept["best"]
             self._best = (best["epoch"], best["loss"], best["network"])
         except _ForeignCheckpoint:
             raise TrainingError(
-                f"{name}: from other images, options or weights; remove it to start anew"
+                f"{path.name}: from other images, options or weights; remove it to start anew"
             ) from None
         except Exception as error:  # noqa: BLE001 - torch.load raises what it likes on a broken file
             raise TrainingError(
-                f"{name}: a broken checkpoint ({type(error).__name__}); remove it to start anew"
+                f"{path.name}: a broken checkpoint ({type(error).__name__}); remove it to start "
+                "anew"
             ) from None
 
 
@@ -300,46 +391,31 @@ class _ForeignCheckpoint(Exception):
     """The checkpoint is of another fit."""
 
 
-def batch_of(data: DataSet, part: NDArray[np.int64]) -> Tensor:
-    """Give images as one float32 tensor (N, 3, H, W)."""
-    images = [torch.from_numpy(data.images[index]) for index in part]
-    return torch.stack([image.expand(3, -1, -1) for image in images])
+_DTYPES: Final = {Precision.BFLOAT16: torch.bfloat16, Precision.FLOAT16: torch.float16}
 
 
-def batches_of(data: DataSet, part: NDArray[np.int64], size: int) -> Iterator[Tensor]:
-    """Give images in batches of at most `size`, in order."""
-    for start in range(0, len(part), size):
-        yield batch_of(data, part[start : start + size])
+def _bridge(network: Network, lessons: Lessons | None) -> nn.Module:
+    """Make what brings the student's features to the width of the teacher's; it is not kept."""
+    if lessons is None:
+        return nn.Identity()
+    return nn.Linear(network.head.in_features, lessons.width)
 
 
-@torch.inference_mode()
-def probabilities(
-    network: nn.Module, data: DataSet, part: NDArray[np.int64], device: torch.device
-) -> Tensor:
-    """Give the network's probabilities for some of the images, (N, classes), on the CPU."""
-    network.eval()
-    rows = [
-        functional.softmax(network(_placed(batch, device)).float(), dim=1).cpu()
-        for batch in batches_of(data, part, _EVALUATION_BATCH)
-    ]
-    return torch.cat(rows)
+def _average(network: Network, plan: Plan) -> AveragedModel | None:
+    if not plan.averaging:
+        return None
+    average = get_ema_multi_avg_fn(plan.averaging)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    return AveragedModel(network, multi_avg_fn=average)
 
 
-def _placed(batch: Tensor, device: torch.device) -> Tensor:
-    return batch.to(device, memory_format=torch.channels_last)
-
-
-def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+def _optimizer(modules: nn.Module, plan: Plan) -> torch.optim.Optimizer:
     """Weights decay; biases, scales and shifts do not."""
-    decaying = [p for p in network.parameters() if p.ndim > 1]
-    others = [p for p in network.parameters() if p.ndim <= 1]
-    return [
-        {"params": decaying, "weight_decay": weight_decay},
-        {"params": others, "weight_decay": 0.0},
+    groups = [
+        {
+            "params": [p for p in modules.parameters() if p.ndim > 1],
+            "weight_decay": plan.weight_decay,
+        },
+        {"params": [p for p in modules.parameters() if p.ndim <= 1], "weight_decay": 0.0},
     ]
-
-
-def _class_weights(data: DataSet, split: Split, *, balanced: bool) -> Tensor:
-    counts = np.bincount(data.labels[split.training], minlength=len(data.classes))
-    weights = counts.sum() / (len(counts) * counts) if balanced else np.ones(len(counts))
-    return torch.tensor(weights, dtype=torch.float32)
+    kind = torch.optim.SGD if plan.optimizer is Optimizer.SGD else torch.optim.AdamW
+    return kind(groups, lr=plan.learning_rate)

@@ -152,7 +152,9 @@ def _notes(data: DataSet, contradictions: Contradictions) -> list[str]:
     if data.duplicates:
         notes.append(f"{data.duplicates} images left out whose pixels were there already")
     if data.contradictions:
-        done = "kept" if contradictions is Contradictions.KEEP else "taken out of it"
+        # A CSV that has parts is taken as it is.
+        kept = contradictions is Contradictions.KEEP or data.parts is not None
+        done = "kept" if kept else "taken out of it"
         notes.append(f"{data.contradictions} images with pixels in two classes of a set {done}")
     return notes
 

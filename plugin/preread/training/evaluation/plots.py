@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from matplotlib.figure import Figure as Canvas
+from PIL import Image
 
 from preread.training.evaluation.reliability import BINS
 
@@ -23,6 +24,7 @@ _FONT: Final = 8.5  # points
 # Okabe and Ito's, which people who confuse colours tell apart.
 _COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 _GREY: Final = "#888888"
+_PALETTE: Final = 128  # colours of a picture
 
 
 def figures_png(measured: Sequence[Figures]) -> bytes:
@@ -117,7 +119,7 @@ def _reliability(axes: Axes, measured: Sequence[Figures]) -> None:
     )
     axes.plot((0, 1), (0, 1), "--", color=_GREY, linewidth=1)
     for middle, height, count in zip(middles, accuracy, total[there], strict=True):
-        axes.text(middle, min(height + 0.02, 1.0), str(count), ha="center", fontsize=_FONT - 3)
+        axes.text(middle, height + 0.025, str(count), ha="center", fontsize=_FONT - 2.5)
     axes.set_xlabel("confidence", fontsize=_FONT)
     axes.set_ylabel("share that is right", fontsize=_FONT)
     axes.set_title("reliability (number: images)", fontsize=_FONT + 1)
@@ -140,7 +142,7 @@ def _curves(axes: Axes, measured: Sequence[Figures]) -> None:
     axes.plot((0, 1), (0, 1), "--", color=_GREY, linewidth=1)
     axes.set_xlabel("false positive rate", fontsize=_FONT)
     axes.set_ylabel("true positive rate", fontsize=_FONT)
-    axes.set_title("receiver's curve and its area, class against others", fontsize=_FONT + 1)
+    axes.set_title("receiver's curves, and areas below", fontsize=_FONT + 1)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=_FONT - 1, frameon=False, loc="lower right")
     _unit(axes)
@@ -148,7 +150,7 @@ def _curves(axes: Axes, measured: Sequence[Figures]) -> None:
 
 def _unit(axes: Axes) -> None:
     axes.set_xlim(-0.02, 1.02)
-    axes.set_ylim(-0.02, 1.06)
+    axes.set_ylim(-0.02, 1.09)
     _plain(axes)
 
 
@@ -163,4 +165,7 @@ def _png(canvas: Canvas) -> bytes:
     kept = io.BytesIO()
     # Without the date and the library's version: the same figures give the same bytes.
     canvas.savefig(kept, format="png", metadata={"Software": None})
-    return kept.getvalue()
+    small = io.BytesIO()
+    # A third of the size, and nobody sees it: there are few colours in a plot.
+    Image.open(kept).convert("RGB").quantize(_PALETTE).save(small, "PNG", optimize=True)
+    return small.getvalue()

@@ -75,6 +75,7 @@ class Section:
     """One model or ensemble over the runs."""
 
     title: str
+    together: bool
     facts: tuple[str, ...]
     cells: tuple[Cell, ...]
     classes: tuple[ClassRow, ...]
@@ -218,7 +219,11 @@ def _section(evaluation: Evaluation, summary: Summary, pictures: Mapping[str, by
     histories = [one.History for one in models if one.History]
     return Section(
         title=summary.Name if models else f"Ensemble, {together[0].Rule.value}",
-        facts=_model_facts(models) if models else _ensemble_facts(together),
+        together=not models,
+        facts=(
+            *(_model_facts(models) if models else _ensemble_facts(together)),
+            _counts(measured),
+        ),
         cells=_cells(evaluation, summary, measured),
         classes=tuple(_class_row(name, measured, summary) for name in measured[0].Classes),
         averages=_averages(measured),
@@ -226,6 +231,12 @@ def _section(evaluation: Evaluation, summary: Summary, pictures: Mapping[str, by
         history=_embedded(history_png(histories)) if histories else "",
         mistakes=_mistakes(measured, pictures),
     )
+
+
+def _counts(measured: Sequence[Figures]) -> str:
+    images = _span([one.Images for one in measured])
+    groups = _span([one.Groups for one in measured])
+    return f"measured on {images} images in {groups} groups that look alike"
 
 
 def _cells(

@@ -1,0 +1,211 @@
+"""The card of a model that was just trained, with what was measured on its test part."""
+
+from __future__ import annotations
+
+import datetime as dt
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+
+from preread.models.card import ModelCard
+from preread.models.card_facts import (
+    CalibrationFacts,
+    ClassMetrics,
+    DatasetFacts,
+    SplitMetrics,
+    TeacherFacts,
+    TrainingFacts,
+)
+from preread.training import augmentation
+from preread.training.evaluation.temperature import fit_temperature, scaled
+from preread.training.metrics import Figures, figures
+from preread.training.plan import Optimizer, Plan
+from preread.training.split_file import split_digest
+from preread.training.teacher import VIEWS
+
+if TYPE_CHECKING:
+    from preread.training.data_set import DataSet, LabelSet
+    from preread.training.description import Description
+    from preread.training.fitting import Fitted
+    from preread.training.request import Request
+    from preread.training.splits import Split
+    from preread.training.writing import Written
+
+_ONE_SPLIT: Final = (
+    "One fit on one split, chosen by no test image; other seeds and splits give other figures."
+)
+_NO_HELD_OUT: Final = (
+    "No validation part was held out: the model was not calibrated, and it cannot tell images "
+    "that are unlike its training data."
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Made:
+    """What came of a training for one set.
+
+    Attributes
+    ----------
+    number
+        Of the set.
+    fitted, written
+        The fit, and the files.
+    initial_sha256, grown_from, teacher
+        What the network started and learnt from.
+    """
+
+    number: int
+    fitted: Fitted
+    written: Written
+    initial_sha256: str | None
+    grown_from: TeacherFacts | None
+    teacher: TeacherFacts | None
+
+
+def card_of(
+    request: Request, told: Description, data: DataSet, split: Split, made: Made
+) -> tuple[ModelCard, Figures]:
+    """Measure a model on its own part of the test images, and write its card.
+
+    Returns
+    -------
+    tuple of ModelCard and Figures
+        The card, and the figures of the test part.
+    """
+    one = data.sets[made.number]
+    calibration = _calibration(one, split, made.written)
+    temperature = 1.0 if calibration is None else calibration.Temperature
+    tested = split.test[one.labels[split.test] >= 0]
+    found = scaled(made.written.logits[tested], temperature)
+    exact = scaled(made.written.exact[one.labels[split.test] >= 0], temperature)
+    measured = figures(torch.from_numpy(found), torch.from_numpy(one.labels[tested]))
+    limits = told.Limits if calibration is not None else (*told.Limits, _NO_HELD_OUT)
+    card = ModelCard(
+        Name=told.Name or request.architecture.value,
+        Version=told.Version,
+        Date=dt.datetime.now(dt.UTC).date(),
+        Architecture=request.architecture,
+        Preprocessing=request.preprocessing,
+        Classes=one.classes,
+        Dataset=_dataset(told, data, one),
+        Metrics=(_metrics(request, one, split, made.fitted, measured),),
+        Limits=(*limits, _ONE_SPLIT),
+        License=told.License,
+        Attribution=told.Attribution,
+        AppliesTo=told.AppliesTo,
+        WeightsSHA256=made.written.weights_sha256,
+        Backbone=made.written.backbone,
+        Calibration=calibration,
+        OutOfDistribution=made.written.out_of_distribution,
+        Training=_training(request, told, made, float(np.abs(found - exact).max())),
+    )
+    return card, measured
+
+
+def _calibration(one: LabelSet, split: Split, written: Written) -> CalibrationFacts | None:
+    held_out = split.validation[one.labels[split.validation] >= 0]
+    if len(held_out) < 2:
+        return None
+    return fit_temperature(written.logits[held_out], one.labels[held_out])
+
+
+def _dataset(told: Description, data: DataSet, one: LabelSet) -> DatasetFacts:
+    digests = {digest for digest, label in zip(data.digests, one.labels, strict=True) if label >= 0}
+    return DatasetFacts(
+        Name=told.Dataset.Name,
+        License=told.Dataset.License,
+        Attribution=told.Dataset.Attribution,
+        Source=told.Dataset.Source,
+        Images=len(one) + (data.duplicates if len(data.sets) == 1 else 0),
+        UniqueImages=len(digests),
+        ImagesPerClass=one.counts(),
+    )
+
+
+def _metrics(
+    request: Request, one: LabelSet, split: Split, fitted: Fitted, found: Figures
+) -> SplitMetrics:
+    inside = one.labels >= 0
+    tested = [sum(row) for row in found.confusion]
+    return SplitMetrics(
+        Split="random" if split.groups is None else "grouped",
+        Seed=request.plan.seed,
+        TrainingImages=int(inside[split.training].sum()),
+        ValidationImages=int(inside[split.validation].sum()),
+        TestImages=int(inside[split.test].sum()),
+        Groups=split.groups and len(set(split.group_of[inside].tolist())),
+        ShippedWeights=True,
+        MicroAccuracy=round(found.micro_accuracy, 4),
+        MacroAccuracy=round(found.macro_accuracy, 4),
+        LogLoss=round(found.log_loss, 4),
+        LogLossReduction=round(found.log_loss_reduction, 4),
+        Classes={
+            name: ClassMetrics(
+                Images=tested[label],
+                Recall=_rounded(found.recall[label]),
+                Precision=_rounded(found.precision[label]),
+            )
+            for label, name in enumerate(one.classes)
+        },
+        ConfusionMatrix=found.confusion,
+        BestEpoch=fitted.best_epoch,
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _training(request: Request, told: Description, made: Made, rounding: float) -> TrainingFacts:
+    plan = request.plan
+    initial = "random"
+    if made.initial_sha256:
+        initial = told.InitialWeights or "not described"
+    elif made.grown_from:
+        initial = f"the layers of {made.grown_from.Name}; the added blocks begin as the identity"
+    return TrainingFacts(
+        InitialWeights=initial,
+        InitialWeightsSHA256=made.initial_sha256,
+        Epochs=len(made.fitted.history),
+        BatchSize=plan.batch_size,
+        LearningRate=plan.learning_rate,
+        Optimizer=_optimizer(plan),
+        ClassBalance="each class weighs the same in the loss" if plan.balanced else "none",
+        Augmentation=_augmentation(plan, taught=made.teacher is not None),
+        Seed=plan.seed,
+        Command=request.command,
+        Device=f"{request.device.type}, {platform.machine()}",
+        Seconds=round(sum(line.seconds for line in made.fitted.history), 1),
+        Precision=request.kept,
+        LargestRoundingDifference=round(rounding, 6),
+        Versions={name: version(name) for name in ("preread", "torch", "torchvision", "numpy")},
+        Transfer=plan.transfer.value,
+        Teacher=made.teacher,
+        GrownFrom=made.grown_from,
+        SplitSHA256=split_digest(request.split_file),
+    )
+
+
+def _optimizer(plan: Plan) -> str:
+    if plan.optimizer is Optimizer.SGD:
+        told = "plain stochastic gradient descent at one rate"
+    else:
+        told = (
+            f"AdamW, weight decay {plan.weight_decay:g}, a tenth of warming up, then half a cosine"
+        )
+    if plan.smoothing:
+        told += f"; labels smoothed by {plan.smoothing:g}"
+    if plan.averaging:
+        told += f"; weights averaged over the steps (decay {plan.averaging:g})"
+    return f"{told}; computed in {plan.precision.value}"
+
+
+def _augmentation(plan: Plan, *, taught: bool) -> str:
+    if not plan.augmentation:
+        return "none"
+    told = f"{plan.augmentation:g} times: {augmentation.DESCRIPTION}"
+    return f"{told}; {VIEWS} such views of each image, as the teacher saw them" if taught else told

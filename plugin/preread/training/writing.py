@@ -1,0 +1,158 @@
+"""Writing the weights of a fitted network, and what is known of its features only then.
+
+Everything that is measured is measured on what was written, rounding included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+
+from preread.models.architectures import build_backbone
+from preread.models.card import WEIGHTS
+from preread.models.card_facts import BackboneFacts, OutOfDistributionFacts
+from preread.models.novelty import METHOD, Novelty
+from preread.models.weights import (
+    fill,
+    parse_weights,
+    sha256_of,
+    weights_bytes,
+    write_atomically,
+)
+from preread.training.measuring import features_of
+from preread.training.network import Network, head_arrays, outputs_of
+from preread.training.request import BACKBONES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from preread.training.data_set import DataSet, LabelSet
+    from preread.training.request import Request
+    from preread.training.splits import Split
+
+HELD_OUT_SHARE: Final = 0.99
+"""Share of the validation part that lies below the threshold of `Novelty`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Written:
+    """One model's weights as they lie on disk.
+
+    Attributes
+    ----------
+    backbone
+        The shared file, if there is one.
+    weights_sha256
+        Of the model's own file.
+    logits
+        float64 (N, classes) for every image of the data, from the written weights, before any
+        temperature.
+    exact
+        The same from the weights before rounding, for the test part alone.
+    out_of_distribution
+        For the card; None without a validation part.
+    """
+
+    backbone: BackboneFacts | None
+    weights_sha256: str
+    logits: NDArray[np.float64]
+    exact: NDArray[np.float64]
+    out_of_distribution: OutOfDistributionFacts | None
+
+
+def write_weights(
+    request: Request, data: DataSet, split: Split, network: Network, folders: Sequence[Path]
+) -> tuple[Written, ...]:
+    """Write a fitted network as one model for each set; see `Written`."""
+    backbone = {
+        name: np.asarray(tensor.detach().cpu().numpy(), dtype=np.float32)
+        for name, tensor in network.backbone.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    kept = weights_bytes(backbone, request.kept)
+    everything = np.arange(len(data), dtype=np.int64)
+    rounded = fill(build_backbone(request.architecture), parse_weights(kept, "weights")).eval()
+    features = _features(rounded.to(request.device), request, data, everything)
+    before = _features(network.backbone, request, data, split.test)
+    facts = None
+    if request.shares_backbone:
+        place = request.output.parent / BACKBONES / f"{request.output.name}.safetensors"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(place, kept)
+        facts = BackboneFacts(
+            File=f"{BACKBONES}/{place.name}", SHA256=sha256_of(kept), Precision=request.kept
+        )
+    return tuple(
+        _write_own(request, one, split, (features, before), facts, own)
+        for one, own in zip(
+            data.sets,
+            (
+                (folder, head_arrays(network, outputs, request.architecture), backbone)
+                for folder, outputs in zip(folders, outputs_of(data.sets), strict=True)
+            ),
+            strict=True,
+        )
+    )
+
+
+def _features(
+    backbone: torch.nn.Module, request: Request, data: DataSet, part: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    return features_of(backbone, data, part, request.device).cpu().numpy()
+
+
+def _write_own(
+    request: Request,
+    one: LabelSet,
+    split: Split,
+    features: tuple[NDArray[np.float32], NDArray[np.float32]],
+    facts: BackboneFacts | None,
+    own: tuple[Path, dict[str, NDArray[Any]], dict[str, NDArray[Any]]],
+) -> Written:
+    folder, head, backbone = own
+    inside = one.labels >= 0
+    novelty, told = _novelty(features[0], split, inside)
+    arrays = head | novelty if facts is not None else backbone | head | novelty
+    # A last layer of its own is a few kilobytes, which need no rounding.
+    data = weights_bytes(arrays, "float32" if facts is not None else request.kept)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / WEIGHTS, data)
+    written = parse_weights(data, WEIGHTS)
+    return Written(
+        backbone=facts,
+        weights_sha256=sha256_of(data),
+        logits=_logits(features[0], {name: written[name] for name in head}),
+        exact=_logits(features[1], head),
+        out_of_distribution=told,
+    )
+
+
+def _novelty(
+    features: NDArray[np.float32], split: Split, inside: NDArray[np.bool_]
+) -> tuple[dict[str, NDArray[Any]], OutOfDistributionFacts | None]:
+    """Learn what the training part looks like, and from the validation part what still counts."""
+    held_out = split.validation[inside[split.validation]]
+    if not len(held_out):
+        return {}, None
+    novelty = Novelty.fit(features[split.training[inside[split.training]]])
+    scores = Novelty.from_arrays(novelty.arrays()).score(features[held_out])
+    threshold = float(np.quantile(scores, HELD_OUT_SHARE))
+    return novelty.arrays(), OutOfDistributionFacts(
+        Method=METHOD,
+        Threshold=float(f"{threshold:.6g}"),
+        HeldOutImages=len(held_out),
+        HeldOutShare=round(float((scores <= threshold).mean()), 4),
+    )
+
+
+def _logits(features: NDArray[np.float32], head: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
+    named = {name.rpartition(".")[2]: array.astype(np.float64) for name, array in head.items()}
+    weight = named["weight"].reshape(len(named["weight"]), -1)
+    logits: NDArray[np.float64] = features.astype(np.float64) @ weight.T + named["bias"]
+    return logits
