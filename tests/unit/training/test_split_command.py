@@ -97,6 +97,9 @@ def test_contradictions(pictures: Path, tmp_path: Path) -> None:
         done = run(pictures, "--output", output, "--contradictions", choice)
         assert f"2 images with pixels in two classes of a set {told}" in done.output
         assert sum(parts_of(output).values()) == count
+        if choice == "keep":
+            again = run(output, "--root", pictures, "--output", tmp_path / "again.csv", "--seed", 5)
+            assert "a set kept" in again.output, again.output
 
 
 @pytest.mark.parametrize(

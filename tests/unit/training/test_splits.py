@@ -128,11 +128,12 @@ def test_alike_or_of_one_patient_or_the_same_belong_together() -> None:
         {"class": [0, 1] * 5},
         alike=[0, 1, 2, 3, 4, 5, 6, 7, 8, 0],
         patients=["", "p", "", "p", "", "q", "", "", "", "q"],
-        digests=[*"abcdeafghi"],
+        digests=[*"abcdefcghi"],
         groups=[0, 1, 2, 3, 4, 5, 6, 7, 7, 9],
     )
-    # 0 and 9 look alike, 5 and 9 are of one patient, 0 and 5 the same; 1 and 3; listed 7 and 8.
-    assert groups_of(data).tolist() == [0, 1, 2, 1, 3, 0, 4, 5, 5, 0]
+    # 0 and 9 look alike, 5 and 9 are of one patient; so are 1 and 3; 2 and 6 are the same; 7 and 8
+    # are listed as a group.
+    assert groups_of(data).tolist() == [0, 1, 2, 1, 3, 0, 2, 4, 4, 0]
 
 
 def test_images_of_unknown_patients_do_not_belong_together() -> None:
@@ -151,6 +152,21 @@ def test_several_sets_are_divided_at_once(kind: SplitKind, seed: int) -> None:
         assert abs((there != -1).sum() - 0.3 * len(one)) <= (1 if kind is SplitKind.RANDOM else 4)
         for label, count in enumerate(one.counts().values()):
             assert abs((there == label).sum() - 0.3 * count) <= 2
+    both = list(zip(*(one.labels.tolist() for one in data.sets), strict=True))
+    tested = [both[index] for index in parts.test]
+    for combination in set(both):
+        assert abs(tested.count(combination) - 0.3 * both.count(combination)) <= 1
+
+
+def test_each_combination_may_be_of_one_group_alone() -> None:
+    group = np.arange(54) // 2
+    data = data_of(
+        {name: (group // 3**digit % 3).tolist() for digit, name in enumerate(("a", "b", "c"))},
+        patients=[f"p{number}" for number in group],
+    )
+    parts = split_sets(data, SplitKind.GROUPED, test=0.3, validation=0.2, seed=0)
+    for one in data.sets:
+        assert np.abs(np.bincount(one.labels[parts.test]) - 0.3 * 18).max() <= 4
 
 
 def test_a_group_is_in_one_part_for_all_sets() -> None:
