@@ -54,7 +54,7 @@ class ImageFile:
             elif data[128:132] == b"DICM":
                 self._image = open_image(data, max_bytes=LARGEST_DECODED)
             else:
-                raise TrainingError(f"{shown}: neither PNG, JPEG nor DICOM; move it out")
+                raise TrainingError(f"{shown}: neither PNG, JPEG nor DICOM; leave it out")
         except UnreadableImage as error:
             raise TrainingError(f"{shown}: {error}") from None
         except OSError as error:
