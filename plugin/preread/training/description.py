@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import Field, ValidationError
 
 from preread.imaging import display
-from preread.models.card import Applicability, Label, Part, Text
+from preread.models.card_facts import Applicability, Label, Part, Text
 from preread.training.data_set import ONLY_SET
 from preread.training.errors import TrainingError
 

@@ -143,7 +143,7 @@ class Fitting:
         places: Places,
         lessons: Lessons | None = None,
     ) -> None:
-        self._network = network.to(places.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks device with memory_format
+        self._network: Network = network.to(places.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks device with memory_format
         self._data, self._split, self._plan = data, split, plan
         self._levels, self._places, self._lessons = levels, places, lessons
         self._labels = labels_of(data)

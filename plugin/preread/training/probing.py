@@ -69,7 +69,7 @@ def fit_last_layer(
         total.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         return float(total.detach())
 
-    optimizer.step(closure)
+    optimizer.step(closure)  # type: ignore[no-untyped-call]  # torch leaves it untyped
     with torch.no_grad():
         found = float(loss())
         network.head.weight.copy_(weight / deviation)

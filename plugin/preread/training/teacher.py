@@ -211,7 +211,7 @@ def lessons(
         features = torch.cat(
             [
                 teacher.backbone(placed(batch.expand(-1, 3, -1, -1), device)).float()
-                for batch in stacked.split(_BATCH)
+                for batch in torch.split(stacked, _BATCH)
             ]
         )
         small = functional.interpolate(stacked, size, mode="bilinear", antialias=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 
 from preread.models.card import CARD, ModelCard, card_text
+from preread.models.catalogue import Model
 from preread.models.loading import load_backbone, read_own
 from preread.models.weights import fill, load_pretrained, write_atomically
 from preread.training.cards import Made, card_of
@@ -23,6 +24,7 @@ from preread.training.measuring import batches_of
 from preread.training.network import Network
 from preread.training.normalisation import is_folded, unfold
 from preread.training.plan import Transfer
+from preread.training.quantizing import check_nncf, quantize
 from preread.training.split_file import listed_split, split_digest, write_split
 from preread.training.splits import Split, split_sets
 from preread.training.teacher import facts_of, lessons, load_teacher, model_folders, trained_model
@@ -115,6 +117,8 @@ def levels(preprocessing: Preprocessing) -> tuple[float, float]:
 
 
 def _check(request: Request) -> None:
+    if request.int8:
+        check_nncf()
     extraction = request.plan.transfer is Transfer.FEATURE_EXTRACTION
     if extraction and request.pretrained is None and request.grown_from is None:
         raise TrainingError(
@@ -259,7 +263,7 @@ def _finish(
     kind = "random" if split.groups is None else "grouped"
     history = {kind: [asdict(line) for line in fitted.history]}
     cards = []
-    for number, (folder, told) in enumerate(zip(folders, request.descriptions, strict=True)):
+    for number, told in enumerate(request.descriptions):
         made = Made(
             number=number,
             fitted=fitted,
@@ -270,8 +274,18 @@ def _finish(
         )
         card, found = card_of(request, told, data, split, made)
         progress.measured(data.sets[number].name, request.kind, found)
-        text = (json.dumps(history, indent=1) + "\n").encode()
+        cards.append(card)
+    if request.int8:
+        models = [
+            Model(folder.name, card, folder) for folder, card in zip(folders, cards, strict=True)
+        ]
+        facts = quantize(models, data, split, seed=request.plan.seed)
+        cards = [
+            card.model_copy(update={"Quantization": one})
+            for card, one in zip(cards, facts, strict=True)
+        ]
+    text = (json.dumps(history, indent=1) + "\n").encode()
+    for folder, card in zip(folders, cards, strict=True):
         write_atomically(folder / HISTORY, text)
         write_atomically(folder / CARD, card_text(card).encode())
-        cards.append(card)
     return tuple(cards)

@@ -27,7 +27,7 @@ from preread.training.network import Network, head_arrays, outputs_of
 from preread.training.request import BACKBONES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -127,8 +127,8 @@ def _write_own(
     return Written(
         backbone=facts,
         weights_sha256=sha256_of(data),
-        logits=_logits(features[0], {name: written[name] for name in head}),
-        exact=_logits(features[1], head),
+        logits=logits_with({name: written[name] for name in head}, features[0]),
+        exact=logits_with(head, features[1]),
         out_of_distribution=told,
     )
 
@@ -151,7 +151,10 @@ def _novelty(
     )
 
 
-def _logits(features: NDArray[np.float32], head: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
+def logits_with(
+    head: Mapping[str, NDArray[Any]], features: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Give the logits (N, classes) that a last layer's weights make of features (N, D)."""
     named = {name.rpartition(".")[2]: array.astype(np.float64) for name, array in head.items()}
     weight = named["weight"].reshape(len(named["weight"]), -1)
     logits: NDArray[np.float64] = features.astype(np.float64) @ weight.T + named["bias"]
