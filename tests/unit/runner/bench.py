@@ -27,6 +27,7 @@ from preread.models.catalogue import Catalogue, Model
 from preread.models.head import Answer
 from preread.models.prediction import Prediction, Unlikeness
 from preread.runner.announcing import Announcer
+from preread.runner.answers import Wishes, no_wishes
 from preread.runner.meter import Meter
 from preread.runner.pipeline import Pace, Pipeline, Stations
 from preread.runner.reading import Decoder, Reader
@@ -196,6 +197,7 @@ class Bench:
         self.networks = Networks(self.catalogue)
         self.meter = Meter(folder / "runner.json")
         self.mode, self.placement = Mode.INCOMING, Placement.IN_PLACE
+        self.wishes: Wishes = no_wishes
         self.pipelines: list[Pipeline] = []
         self._seq = 0
 
@@ -233,6 +235,7 @@ class Bench:
                 uids=Derived(),
             ),
             meter=self.meter,
+            wishes=self.wishes,
         )
         drained = (lambda: True) if once else None
         made = Pipeline(owner, stations, Pace(drained=drained, **pace), threading.Event())
