@@ -103,6 +103,10 @@ class Head:
                 f"the backbone gave features of shape {features.shape}, expected "
                 f"{self._weight.shape[1]} for each image"
             )
+        if not np.isfinite(features).all():
+            raise InvalidModelError(
+                "the network's features are not finite; its weights are unusable"
+            )
         logits = features.astype(np.float64) @ self._weight.T + self._bias
         scores = None if self._novelty is None else self._novelty.score(features)
         return Answer(softmax(logits), scores)

@@ -226,7 +226,7 @@ def parse_weights(data: bytes, name: str) -> Arrays:
     for key, array in arrays.items():
         if array.dtype not in (np.float16, np.float32, np.int8):
             raise InvalidModelError(f"{name}: {key[:80]!r}: expected float16, float32 or int8")
-    for key in [key for key, array in arrays.items() if array.dtype == np.int8]:
+    for key in sorted(key for key, array in arrays.items() if array.dtype == np.int8):
         arrays[key] = _dequantised(
             arrays[key], arrays.pop(key + SCALE, None), f"{name}: {key[:80]}"
         )

@@ -5,24 +5,27 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
 
 from preread.imaging.preprocessing import Preprocessing
-from preread.models.architectures import build
+from preread.models.architectures import build, is_of_head
 from preread.models.card import (
     CARD,
     WEIGHTS,
     Applicability,
     ArchitectureName,
+    BackboneFacts,
     DatasetFacts,
     ModelCard,
     TrainingFacts,
     card_text,
 )
-from preread.models.weights import sha256_of, weights_bytes
+from preread.models.novelty import Novelty
+from preread.models.weights import sha256_of, split_state, weights_bytes
 from preread.training.normalisation import remeasure
 
 torch.set_num_threads(1)
@@ -75,6 +78,20 @@ def make_card(sha256: str, **changes: Any) -> ModelCard:
     return ModelCard(**{**facts, **changes})
 
 
+def random_network(
+    architecture: ArchitectureName = ArchitectureName.MOBILENET_V2, size: int = 96
+) -> torch.nn.Module:
+    """Build a network in evaluation mode that tells images apart."""
+    torch.manual_seed(7)
+    network = build(architecture, len(CLASSES))
+    with torch.no_grad():
+        remeasure(network, [torch.randn(4, 3, size, size)])
+        for name, parameter in network.named_parameters():
+            if is_of_head(name, architecture) and parameter.ndim > 1:
+                parameter.mul_(2 / parameter.std() / parameter.shape[1] ** 0.5)
+    return network.eval()
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     place = tmp_path / "models"
@@ -106,14 +123,7 @@ def add_network(folder: Path) -> MakeModel:
         size: int = 96,
         **changes: Any,
     ) -> Path:
-        torch.manual_seed(7)
-        network = build(architecture, len(CLASSES))
-        with torch.no_grad():
-            remeasure(network, [torch.randn(4, 3, size, size)])
-            for parameter in network.parameters():  # a last layer that tells classes apart
-                if parameter.ndim == 2:
-                    parameter.mul_(2 / parameter.std() / parameter.shape[1] ** 0.5)
-        data = weights_bytes(network, half=False)
+        data = weights_bytes(random_network(architecture, size))
         place = folder / name
         place.mkdir()
         (place / WEIGHTS).write_bytes(data)
@@ -125,5 +135,42 @@ def add_network(folder: Path) -> MakeModel:
         )
         (place / CARD).write_text(card_text(card))
         return place
+
+    return add
+
+
+@pytest.fixture
+def add_sharing(folder: Path) -> MakeModel:
+    """Put models into the folder that share one backbone, each with a last layer of its own."""
+
+    def add(
+        *names: str,
+        architecture: ArchitectureName = ArchitectureName.MOBILENET_V2,
+        size: int = 96,
+        precision: Literal["float16", "float32", "int8"] = "float32",
+        novelty: Novelty | None = None,
+        **changes: Any,
+    ) -> Path:
+        backbone, head = split_state(random_network(architecture, size), architecture)
+        data = weights_bytes(backbone, precision)
+        file = f"backbones/{architecture}.safetensors"
+        (folder / "backbones").mkdir(exist_ok=True)
+        (folder / file).write_bytes(data)
+        shared = BackboneFacts(File=file, SHA256=sha256_of(data), Precision=precision)
+        for turn, name in enumerate(names):
+            own = {key: np.roll(array, turn, axis=0) for key, array in head.items()}
+            own |= {} if novelty is None else novelty.arrays()
+            data = weights_bytes(own)
+            (folder / name).mkdir()
+            (folder / name / WEIGHTS).write_bytes(data)
+            card = make_card(
+                sha256_of(data),
+                Architecture=architecture,
+                Preprocessing=Preprocessing(size=(size, size)),
+                Backbone=shared,
+                **changes,
+            )
+            (folder / name / CARD).write_text(card_text(card))
+        return folder / file
 
     return add

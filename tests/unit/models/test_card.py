@@ -46,7 +46,7 @@ def test_body_parts_become_codes(document: dict[str, Any]) -> None:
 
 
 def test_each_missing_key_is_named(document: dict[str, Any]) -> None:
-    optional = {"IntendedUse", "Quantization"}
+    optional = {"IntendedUse", "Quantization", "Backbone", "Calibration", "OutOfDistribution"}
     for key in document.keys() - optional:
         without = {k: v for k, v in document.items() if k != key}
         assert f"card.json: {key}: " in refused(without)
@@ -70,6 +70,12 @@ def test_each_missing_key_is_named(document: dict[str, Any]) -> None:
         (("Preprocessing", "Channels"), 1, "Preprocessing.Channels: the architectures take 3"),
         (("Limits",), [], "Limits: "),
         (("Training", "Seconds"), "long", "Training.Seconds: "),
+        (("Backbone",), {"File": "../b.safetensors"}, "Backbone.File: String should match"),
+        (("Backbone",), {"File": "backbones/../b.safetensors"}, "Backbone.File: String should"),
+        (("Backbone",), {"File": "backbones/b.bin"}, "Backbone.File: String should match"),
+        (("Backbone",), {"File": "backbones/b.safetensors"}, "Backbone.SHA256: Field required"),
+        (("Calibration",), {"Temperature": 0}, "Calibration.Temperature: "),
+        (("OutOfDistribution",), {"Method": "m", "Threshold": 0}, "OutOfDistribution.Threshold: "),
     ],
 )
 def test_wrong_values_are_named(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,15 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 from preread.elements.header import read_header
-from preread.models.card import CARD, WEIGHTS, Applicability, InvalidModelError
+from preread.models.card import (
+    CARD,
+    WEIGHTS,
+    Applicability,
+    BackboneFacts,
+    CalibrationFacts,
+    InvalidModelError,
+    OutOfDistributionFacts,
+)
 from preread.models.catalogue import Catalogue, ImageFacts, facts_of
 
 CHEST, HEAD, LUNG = "816094009", "69536005", "39607008"
@@ -110,6 +119,51 @@ def test_missing_and_oversized_weights(
         Catalogue.load(folder)
 
 
+BACKBONE = BackboneFacts(File="backbones/b.safetensors", SHA256="1" * 64, Precision="float32")
+
+
+def put_backbone(folder: Path, content: bytes = b"none") -> Path:
+    file = folder / BACKBONE.File
+    file.parent.mkdir()
+    file.write_bytes(content)
+    return file
+
+
+def test_a_backbone_is_looked_for(
+    add_card: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_card("a", Backbone=BACKBONE)
+    where = r"^a/card\.json: Backbone\.File: backbones/b\.safetensors: "
+    with pytest.raises(InvalidModelError, match=where + "cannot be read"):
+        Catalogue.load(folder)
+    file = put_backbone(folder)
+    [model] = Catalogue.load(folder)
+    assert (model.backbone, model.backbone_sha256) == (file, "1" * 64)
+    file.write_bytes(b"larger than the four bytes of the weights")
+    monkeypatch.setattr("preread.models.catalogue.LARGEST_WEIGHTS", 4)
+    with pytest.raises(InvalidModelError, match=where + "41 bytes; expected at most 4"):
+        Catalogue.load(folder)
+
+
+@pytest.mark.parametrize("linked", ["file", "folder"])
+def test_a_backbone_stays_inside_the_folder(
+    linked: str, add_card: Any, folder: Path, tmp_path: Path
+) -> None:
+    add_card("a", Backbone=BACKBONE)
+    file = put_backbone(folder)
+    place = file if linked == "file" else file.parent
+    place.rename(tmp_path / "elsewhere")
+    place.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InvalidModelError, match=r"a/card\.json: Backbone\.File: .* leads out of"):
+        Catalogue.load(folder)
+
+
+def test_a_folder_of_backbones_is_no_model(add_card: Any, folder: Path) -> None:
+    add_card("a", Backbone=BACKBONE)
+    put_backbone(folder)
+    assert Catalogue.load(folder).names == ("a",)
+
+
 def test_two_models_may_share_a_name(add_card: Any, folder: Path) -> None:
     add_card("one", Name="MobileNetV2")
     add_card("two", Name="MobileNetV2")
@@ -134,6 +188,43 @@ def test_fingerprints_tell_models_apart(add_card: Any, folder: Path) -> None:
     assert Catalogue.load(folder).fingerprint(("b",)) not in found
     with pytest.raises(InvalidModelError, match="not in the catalogue"):
         catalogue.fingerprint(("c",))
+
+
+def calibrated(temperature: float) -> CalibrationFacts:
+    return CalibrationFacts(
+        Temperature=temperature,
+        Images=1,
+        LogLossBefore=0,
+        LogLossAfter=0,
+        ECEBefore=0,
+        ECEAfter=0,
+    )
+
+
+def with_threshold(threshold: float) -> OutOfDistributionFacts:
+    return OutOfDistributionFacts(
+        Method="none", Threshold=threshold, HeldOutImages=1, HeldOutShare=1
+    )
+
+
+def test_fingerprints_change_with_what_changes_an_answer(add_card: Any, folder: Path) -> None:
+    put_backbone(folder)
+    changes: list[dict[str, Any]] = [
+        {},
+        {"Backbone": BACKBONE},
+        {"Backbone": BACKBONE.model_copy(update={"SHA256": "2" * 64})},
+        {"Calibration": calibrated(1.5)},
+        {"Calibration": calibrated(1.6)},
+        {"OutOfDistribution": with_threshold(1.5)},
+        {"OutOfDistribution": with_threshold(1.6)},
+    ]
+    found = []
+    for change in changes:
+        place = add_card("a", **change)
+        found.append(Catalogue.load(folder).fingerprint())
+        assert Catalogue.load(folder).fingerprint() == found[-1]
+        shutil.rmtree(place)
+    assert len(set(found)) == len(changes)
 
 
 def test_reads_real_headers(add_card: Any, folder: Path) -> None:

@@ -13,38 +13,20 @@ import pytest
 from preread.models.card import (
     CARD,
     WEIGHTS,
-    ArchitectureName,
     InvalidModelError,
     card_text,
     read_card,
 )
 from preread.models.catalogue import Catalogue
 from preread.models.conversion_cache import ConversionCache
-from preread.models.engine import make_engine, softmax
+from preread.models.engine import make_engine
 from preread.models.ensemble import Ensemble
 
-EQUAL = 1e-3
+EQUAL = 1e-4
 
 
 def images(count: int, size: int) -> Any:
     return np.random.default_rng(3).standard_normal((count, 3, size, size)).astype(np.float32)
-
-
-@pytest.mark.parametrize("architecture", list(ArchitectureName))
-def test_openvino_equals_torch(
-    architecture: ArchitectureName, add_network: Any, folder: Path, tmp_path: Path
-) -> None:
-    add_network("net", architecture)
-    catalogue = Catalogue.load(folder)
-    batch = images(4, 96)
-
-    reference = Ensemble(catalogue, "torch", 1).predict("net", batch)
-    converted = Ensemble(catalogue, "openvino", 1, tmp_path / "cache").predict("net", batch)
-
-    # Outputs that are all alike would make any two engines equal.
-    assert reference.std(axis=0).max() > 0.02
-    assert np.abs(reference - converted).max() <= EQUAL
-    assert np.allclose(converted.sum(axis=1), 1, atol=1e-12)
 
 
 def test_converted_network_runs_without_torch(
@@ -52,7 +34,8 @@ def test_converted_network_runs_without_torch(
 ) -> None:
     add_network("net")
     cache = tmp_path / "cache"
-    expected = Ensemble(Catalogue.load(folder), "openvino", 1, cache).predict("net", images(1, 96))
+    ensemble = Ensemble(Catalogue.load(folder), "openvino", 1, cache)
+    expected = ensemble.predict("net", images(1, 96)).probabilities
     program = f"""
 import sys
 from pathlib import Path
@@ -61,7 +44,7 @@ from preread.models.catalogue import Catalogue
 from preread.models.ensemble import Ensemble
 batch = np.random.default_rng(3).standard_normal((1, 3, 96, 96)).astype(np.float32)
 ensemble = Ensemble(Catalogue.load(Path({str(folder)!r})), "openvino", 1, Path({str(cache)!r}))
-print(ensemble.predict("net", batch).tolist())
+print(ensemble.predict("net", batch).probabilities.tolist())
 assert "torch" not in sys.modules
 assert not sys.modules.get("openvino_telemetry")
 """
@@ -116,7 +99,7 @@ def test_unwritable_cache_is_no_error(add_network: Any, folder: Path, tmp_path: 
     add_network("net")
     (tmp_path / "file").write_text("in the way")
     ensemble = Ensemble(Catalogue.load(folder), "openvino", 1, tmp_path / "file" / "cache")
-    assert ensemble.predict("net", images(1, 96)).shape == (1, 3)
+    assert ensemble.predict("net", images(1, 96)).probabilities.shape == (1, 3)
 
 
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
@@ -140,12 +123,6 @@ def test_weights_of_another_network_are_refused(add_network: Any, folder: Path) 
         Ensemble(Catalogue.load(folder), "torch", 1)
 
 
-def test_int8_without_a_copy_says_what_to_do(add_network: Any, folder: Path) -> None:
-    add_network("net")
-    with pytest.raises(InvalidModelError, match=r"net/card\.json: Quantization: .*--int8"):
-        Ensemble(Catalogue.load(folder), "openvino-int8", 1)
-
-
 def test_wrong_batch_is_refused(add_network: Any, folder: Path) -> None:
     add_network("net")
     ensemble = Ensemble(Catalogue.load(folder), "torch", 1)
@@ -159,8 +136,3 @@ def test_wrong_batch_is_refused(add_network: Any, folder: Path) -> None:
 def test_unknown_engine_is_refused() -> None:
     with pytest.raises(InvalidModelError, match="expected torch, openvino or openvino-int8"):
         make_engine("tensorflow")
-
-
-def test_softmax_refuses_what_is_not_finite() -> None:
-    with pytest.raises(InvalidModelError, match="not finite"):
-        softmax(np.array([[np.nan, 0.0]], dtype=np.float32))

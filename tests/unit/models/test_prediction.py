@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from preread.models.prediction import InvalidPredictionError, Prediction
+from preread.models.prediction import InvalidPredictionError, Prediction, Unlikeness
 
 GOOD = Prediction(
     model="MobileNetV2",
@@ -43,8 +43,33 @@ def test_what_low_precision_loses_is_given_back() -> None:
         ({"probabilities": (float("nan"), 1.0)}, "0..1"),
         ({"frames": ((0.5, 0.6),)}, "frame 0"),
         ({"frames": ()}, "frames"),
+        ({"weights_sha256": ""}, "weights_sha256"),
+        ({"backbone_sha256": "AB" * 32}, "backbone_sha256"),
     ],
 )
 def test_what_is_no_prediction_is_refused(change: dict[str, Any], expected: str) -> None:
     with pytest.raises(InvalidPredictionError, match=expected):
         replace(GOOD, **change)
+
+
+def test_an_image_outside_has_no_class() -> None:
+    at_the_threshold = replace(GOOD, unlikeness=Unlikeness(2.0, 2.0))
+    assert not GOOD.outside
+    assert not at_the_threshold.outside
+    assert at_the_threshold.probabilities == (0.25, 0.75)
+    outside = replace(GOOD, frames=((0.25, 0.75),) * 3, unlikeness=Unlikeness(2.1, 2.0))
+    assert outside.outside
+    assert outside.probabilities == (0.5, 0.5)
+    assert outside.frames == ((0.5, 0.5),) * 3
+    assert outside.unlikeness is not None
+    assert outside.unlikeness.ratio == pytest.approx(1.05)
+    assert replace(outside) == outside
+    with pytest.raises(InvalidPredictionError, match=r"0\.\.1"):
+        replace(GOOD, probabilities=(-1.0, 2.0), unlikeness=Unlikeness(2.1, 2.0))
+
+
+@pytest.mark.parametrize("number", [0.0, -1.0, math.nan, math.inf])
+def test_a_score_is_a_number_above_zero(number: float) -> None:
+    for score, threshold in ((number, 1.0), (1.0, number)):
+        with pytest.raises(InvalidPredictionError, match="finite numbers above 0"):
+            Unlikeness(score, threshold)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.numpy
 import torch
+from numpy.typing import NDArray
 
 from preread.models.architectures import HEADS, blueprint, build, shapes
 from preread.models.card import SMALLEST_SIDE, ArchitectureName, InvalidModelError
@@ -15,6 +17,7 @@ from preread.models.weights import (
     parse_weights,
     read_weights,
     sha256_of,
+    split_state,
     weights_bytes,
     write_atomically,
 )
@@ -32,7 +35,11 @@ def test_each_network_is_built_saved_and_loaded(
     expected = shapes(blueprint(architecture, 5))
     assert expected == shapes(network)
     assert expected[f"{HEADS[architecture]}.bias"] == (5,)
-    data = weights_bytes(network, half=False)
+    arrays = {name: np.asarray(tensor) for name, tensor in network.state_dict().items()}
+    data = weights_bytes(
+        {key: array for key, array in arrays.items() if key in expected}
+        | {"novelty.mean": np.zeros(3, dtype=np.float32)}
+    )
     path = tmp_path / "weights.safetensors"
     write_atomically(path, data)
     loaded = load_network(path, sha256_of(data), architecture, 5)
@@ -46,7 +53,7 @@ def test_each_network_is_built_saved_and_loaded(
 def test_half_precision_halves_the_file_and_is_near() -> None:
     torch.manual_seed(1)
     network = build(SMALL, 3)
-    whole, half = (weights_bytes(network, half=flag) for flag in (False, True))
+    whole, half = (weights_bytes(network, kind) for kind in ("float32", "float16"))
     assert len(half) < 0.52 * len(whole)
     full = parse_weights(whole, "a")
     for name, array in parse_weights(half, "b").items():
@@ -58,20 +65,94 @@ def test_numbers_that_do_not_fit_are_not_written() -> None:
     network = build(SMALL, 3)
     with torch.no_grad():
         next(network.parameters())[0, 0, 0, 0] = 1e6
-    weights_bytes(network, half=False)
+    weights_bytes(network)
     with pytest.raises(InvalidModelError, match="not finite or too large"):
-        weights_bytes(network, half=True)
+        weights_bytes(network, "float16")
     with torch.no_grad():
         next(network.parameters())[0, 0, 0, 0] = float("inf")
     with pytest.raises(InvalidModelError, match="not finite or too large"):
-        weights_bytes(network, half=False)
+        weights_bytes(network)
 
 
-def test_another_last_layer_is_left_as_it_was(tmp_path: Path) -> None:
+def test_eight_bits_quarter_the_file_and_lose_half_a_step_at_most() -> None:
+    random = np.random.default_rng(0)
+    arrays: dict[str, NDArray[Any]] = {
+        "kernel": random.normal(0, 3, (6, 4, 3, 3)).astype(np.float32),
+        "matrix": random.normal(0, 1e-3, (5, 7)).astype(np.float32),
+        "bias": random.normal(0, 1, 6).astype(np.float32),
+        "novelty.rows": random.normal(0, 1, (3, 4)).astype(np.float16),
+    }
+    arrays["kernel"][2] = 0  # a channel that is switched off
+    arrays["kernel"][3] *= 1000  # one that is far larger than the others
+    found = parse_weights(weights_bytes(arrays, "int8"), "w")
+    assert found.keys() == arrays.keys()
+    for name in ("bias", "novelty.rows"):
+        assert np.array_equal(found[name], arrays[name])
+        assert found[name].dtype == arrays[name].dtype
+    for name in ("kernel", "matrix"):
+        assert found[name].dtype == np.float32
+        axes = tuple(range(1, arrays[name].ndim))
+        step = np.abs(arrays[name]).max(axis=axes, keepdims=True) / 127
+        assert (np.abs(found[name] - arrays[name]) <= step * 0.5001).all()
+        assert np.abs(found[name] - arrays[name]).max() > 0
+        # The largest of a channel, of either sign, is kept as it is.
+        assert np.allclose(np.abs(found[name]).max(axis=axes), 127 * step.ravel(), rtol=1e-6)
+    assert not found["kernel"][2].any()
+    again = parse_weights(weights_bytes(found, "int8"), "w")
+    assert all(np.allclose(again[name], found[name], rtol=1e-6, atol=0) for name in found)
+
+
+def test_a_network_in_eight_bits_is_small() -> None:
+    network = build(SMALL, 3)
+    assert len(weights_bytes(network, "int8")) < 0.29 * len(weights_bytes(network))
+
+
+@pytest.mark.parametrize(
+    ("scale", "message"),
+    [
+        (None, r"w: matrix: 8-bit numbers without their \.scale"),
+        (np.ones(3, np.float32), r"matrix\.scale: float32 of shape \(3,\), .* shape \(2,\)"),
+        (np.ones((2, 1), np.float32), r"matrix\.scale: float32 of shape \(2, 1\)"),
+        (np.ones(2, np.float16), r"matrix\.scale: float16"),
+        (np.ones(2, np.int8), r"matrix\.scale: int8"),
+        (np.array([1, np.nan], np.float32), r"matrix\.scale: expected finite numbers above 0"),
+        (np.array([1, np.inf], np.float32), r"matrix\.scale: expected finite"),
+        (np.array([1, 0], np.float32), r"matrix\.scale: expected finite"),
+    ],
+)
+def test_eight_bits_without_a_fitting_scale_are_refused(scale: Any, message: str) -> None:
+    arrays: dict[str, NDArray[Any]] = {"matrix": np.ones((2, 3), dtype=np.int8)}
+    if scale is not None:
+        arrays["matrix.scale"] = scale
+    with pytest.raises(InvalidModelError, match=message):
+        parse_weights(safetensors.numpy.save(arrays), "w")
+
+
+def test_a_row_of_eight_bits_is_refused() -> None:
+    arrays: dict[str, NDArray[Any]] = {
+        "bias": np.ones(2, np.int8),
+        "bias.scale": np.ones(2, np.float32),
+    }
+    with pytest.raises(InvalidModelError, match=r"w: bias\.scale: .*two dimensions or more"):
+        parse_weights(safetensors.numpy.save(arrays), "w")
+
+
+def test_a_scale_of_nothing_is_no_weight(tmp_path: Path) -> None:
+    arrays = parse_weights(weights_bytes(build(SMALL, 3)), "w")
+    arrays["features.0.0.weight.scale"] = np.ones(32, dtype=np.float32)
+    data = safetensors.numpy.save(arrays)
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(data)
+    with pytest.raises(InvalidModelError, match=r"'features\.0\.0\.weight\.scale' is no weight"):
+        load_network(path, sha256_of(data), SMALL, 3)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_another_last_layer_is_left_as_it_was(alone: bool, tmp_path: Path) -> None:
     torch.manual_seed(1)
     other, network = build(SMALL, 1000), build(SMALL, 3)
     path = tmp_path / "start.safetensors"
-    path.write_bytes(weights_bytes(other, half=False))
+    path.write_bytes(weights_bytes(split_state(other, SMALL)[0] if alone else other))
     head = network.state_dict()["classifier.1.weight"].clone()
     assert load_pretrained(network, path, SMALL) == sha256_of(path.read_bytes())
     state = network.state_dict()
@@ -94,7 +175,7 @@ def test_another_last_layer_is_left_as_it_was(tmp_path: Path) -> None:
     ],
 )
 def test_weights_that_do_not_fit_are_refused(change: str, message: str, tmp_path: Path) -> None:
-    arrays = parse_weights(weights_bytes(build(SMALL, 3), half=False), "w")
+    arrays = parse_weights(weights_bytes(build(SMALL, 3)), "w")
     name = "features.0.0.weight"
     match change:
         case "missing":
