@@ -59,10 +59,11 @@ def classes_of(
     there = ", ".join(classes)
     known = {same(name): name for name in classes}
     told = {same(label): name for label, name in given.items()}
-    strange = set(told) - {same(label) for label in labels}
+    there_too = {same(label) for label in labels}
+    strange = [label for label in given if same(label) not in there_too]
     if strange:
         raise EvaluationError(
-            f"--map: {min(strange)!r} is no label of the data; it has {', '.join(labels)}"
+            f"--map: {strange[0]!r} is no label of the data; it has {', '.join(labels)}"
         )
     found: dict[str, str] = {}
     for label in labels:
