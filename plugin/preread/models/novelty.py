@@ -69,7 +69,8 @@ class Novelty:
             _REST: rest,
         }
         self._mean = mean.astype(np.float64)
-        self._directions = directions.astype(np.float64)
+        # One layout, so that what is read back from a file gives the same to the last bit.
+        self._directions = np.ascontiguousarray(directions, dtype=np.float64)
         self._variances = variances.astype(np.float64)
         self._rest = float(rest[0])
 
@@ -99,22 +100,19 @@ class Novelty:
             )
         rows = _scaled(features)
         mean = rows.mean(axis=0)
-        _, lengths, directions = np.linalg.svd(rows - mean, full_matrices=False)
+        rows -= mean
         dimensions = min(len(rows) - 1, rows.shape[1])
-        variances = lengths[:dimensions] ** 2 / (len(rows) - 1)
         kept = min(_COMPONENTS, dimensions // 2)
-        rest = variances[kept:].mean()
+        variances, directions = _principal(rows, kept)
+        rest = ((rows**2).sum() / (len(rows) - 1) - variances.sum()) / (dimensions - kept)
         if not rest > _TINY:
             raise InvalidModelError(
                 "features of training images: they do not vary; unlike images cannot be told"
             )
-        # Which way a direction points is the decomposition's whim.
-        largest = np.abs(directions[:kept]).argmax(axis=1)
-        signs = np.sign(directions[np.arange(kept), largest])
         return cls(
             mean.astype(np.float32),
-            (directions[:kept] * signs[:, np.newaxis]).astype(np.float16),
-            (variances[:kept] * dimensions).astype(np.float32),
+            directions.astype(np.float16),
+            (variances * dimensions).astype(np.float32),
             np.array([rest * dimensions], dtype=np.float32),
         )
 
@@ -201,3 +199,19 @@ def _scaled(features: NDArray[np.float32]) -> NDArray[np.float64]:
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     scaled: NDArray[np.float64] = rows / np.maximum(lengths, _TINY)
     return scaled
+
+
+def _principal(
+    rows: NDArray[np.float64], count: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give the largest variances of centred rows, falling, and their directions (count, D)."""
+    # Of the two products the smaller one: a decomposition costs the cube of its side.
+    few = len(rows) <= rows.shape[1]
+    values, vectors = np.linalg.eigh(rows @ rows.T if few else rows.T @ rows)
+    values, vectors = values[::-1][:count], vectors[:, ::-1][:, :count].T
+    directions = vectors @ rows if few else vectors
+    directions /= np.maximum(np.linalg.norm(directions, axis=1, keepdims=True), _TINY)
+    # Which way a direction points is the decomposition's whim.
+    largest = np.abs(directions).argmax(axis=1)
+    directions *= np.sign(directions[np.arange(count), largest])[:, np.newaxis]
+    return np.maximum(values, 0) / (len(rows) - 1), directions
