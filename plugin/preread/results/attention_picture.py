@@ -82,12 +82,11 @@ def draw(shown: NDArray[np.float32], spread: Spread, legend: Legend) -> NDArray[
         (height, width, 3) RGB. The frame has its own size; a small one is enlarged by whole
         factors, and one of more than 2048 pixels a side is reduced to that.
     """
-    blended = Image.fromarray(_blended(shown, spread.values))
     rows, columns = spread.values.shape
     height, width = _size(rows, columns)
-    if (height, width) != (rows, columns):
-        way = Image.Resampling.NEAREST if height > rows else Image.Resampling.BOX
-        blended = blended.resize((width, height), way)
+    blended = Image.fromarray(
+        _blended(_reduced(shown, height, width), _reduced(spread.values, height, width))
+    ).resize((width, height), Image.Resampling.NEAREST)
     wide = max(width, _SHORTEST)
     lines = _fitted(_lines(legend, spread), wide + _SCALE - 2 * _MARGIN)
     below = 2 * _MARGIN + sum(_height(size) for _, size, _ in lines)
@@ -103,6 +102,22 @@ def draw(shown: NDArray[np.float32], spread: Spread, legend: Legend) -> NDArray[
         pen.text((_MARGIN, top), text, font=_font(size), fill=colour)
         top += _height(size)
     return np.asarray(picture, dtype=np.uint8)
+
+
+def _reduced(values: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Shrink what is too large to be shown before it takes up more memory; leave the rest."""
+    if values.shape[0] <= height and values.shape[1] <= width:
+        return values
+    planes = [values] if values.ndim == 2 else list(np.moveaxis(values, 2, 0))
+    shrunk = [
+        np.asarray(
+            Image.fromarray(np.ascontiguousarray(plane, dtype=np.float32)).resize(
+                (width, height), Image.Resampling.BOX
+            )
+        )
+        for plane in planes
+    ]
+    return shrunk[0] if values.ndim == 2 else np.stack(shrunk, axis=2)
 
 
 def _blended(shown: NDArray[np.float32], values: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -92,6 +92,10 @@ def test_colour_frames_keep_their_colours() -> None:
     shown = np.zeros((512, 512, 3), dtype=np.float32)
     shown[:, :, 1] = 1
     assert draw(shown, whole(flat(0)), LEGEND)[5, 5].tolist() == [0, 255, 0]
+    large = np.repeat(np.repeat(shown, 5, axis=0), 5, axis=1)
+    picture = draw(large, whole(flat(0, 2560, 2560)), LEGEND)
+    assert picture[2040, 2040].tolist() == [0, 255, 0]
+    assert picture.shape[1] < 2560
 
 
 @pytest.mark.parametrize(
