@@ -11,7 +11,7 @@ from preread.training.belonging import look_alike_groups
 from preread.training.data_set import NOT_IN_SET
 from preread.training.evaluation.document import LeftOut
 from preread.training.evaluation.errors import EvaluationError
-from preread.training.evaluation.labels import LEFT_OUT, classes_of
+from preread.training.evaluation.labels import LEFT_OUT, classes_of, same
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -132,9 +132,14 @@ def _of_split(member: Member, part: str, asked: Asked, images: Images) -> Items:
     if asked.has_source:
         data = images.source(card.Preprocessing)
         column = _column(data, member.set_name)
-        told = dict(zip(data.digests, column.labels.tolist(), strict=True))
+        told: dict[str, list[str]] = {}
+        for digest, label in zip(data.digests, column.labels.tolist(), strict=True):
+            if label != NOT_IN_SET:
+                told.setdefault(digest, []).append(column.classes[label])
+        # Pixels that are in two classes of the source keep the one that the split has them in.
         names = [
-            column.classes[told[row.sha256]] if told.get(row.sha256, NOT_IN_SET) >= 0 else label
+            next((one for one in told.get(row.sha256, ()) if same(one) == same(label)), None)
+            or next(iter(told.get(row.sha256, ())), label)
             for row, label in zip(rows, own, strict=True)
         ]
         there = sorted(set(names) | (set(column.classes) & set(given)))
