@@ -196,11 +196,14 @@ class LeftOut(Part):
         Their pixels were there already.
     Unmapped
         ``--map`` gives their label no class.
+    Contradictory
+        The same pixels are in two classes of the source.
     """
 
     Seen: Count = 0
     Duplicates: Count = 0
     Unmapped: Count = 0
+    Contradictory: Count = 0
 
 
 class ModelResult(Part):

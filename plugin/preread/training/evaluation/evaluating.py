@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from preread import __version__
+from preread.training.data_set import Contradictions
 from preread.training.evaluation.document import Evaluation, Source
 from preread.training.evaluation.images import Images
 from preread.training.evaluation.measured_models import measured_models
@@ -50,7 +51,10 @@ def evaluate(request: Request, progress: Progress) -> Outcome:
     preread.training.errors.TrainingError
         If the data cannot be read.
     """
-    images = Images(request.data, request.root, progress.reading)
+    # Where a split says what an image is, pixels in two classes are in the one it says.
+    whole = request.part == "all"
+    contradictions = Contradictions.DROP if whole else Contradictions.KEEP
+    images = Images(request.data, request.root, progress.reading, contradictions)
     runs, calibrations = [], []
     pictures: dict[str, bytes] = {}
     for place in request.runs:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from preread.training.data_set import Contradictions
 from preread.training.evaluation.errors import EvaluationError
 from preread.training.folder import read_folder
 from preread.training.listing import read_listing
@@ -34,6 +35,8 @@ class Images:
         Folder that the files of a CSV are under; None for the folder of the CSV.
     progress
         Called with images read and images in all.
+    contradictions
+        What becomes of pixels that are in two classes of the source.
     """
 
     def __init__(
@@ -41,7 +44,9 @@ class Images:
         data: Path | None,
         root: Path | None,
         progress: Callable[[int, int], None] = lambda _done, _all: None,
+        contradictions: Contradictions = Contradictions.DROP,
     ) -> None:
+        self._contradictions = contradictions
         self._data, self._root, self._progress = data, root, progress
         self._sources: dict[str, DataSet] = {}
         self._arrays: dict[str, dict[str, NDArray[np.float32]]] = {}
@@ -60,10 +65,21 @@ class Images:
             if self._data is None:
                 raise EvaluationError("--data: expected a CSV or a folder of class folders")
             if self._data.is_dir():
-                found = read_folder(self._data, preprocessing, {}, self._progress)
+                found = read_folder(
+                    self._data,
+                    preprocessing,
+                    {},
+                    self._progress,
+                    contradictions=self._contradictions,
+                )
             else:
-                root = self._root or self._data.parent
-                found = read_listing(self._data, root, preprocessing, progress=self._progress)
+                found = read_listing(
+                    self._data,
+                    self._root or self._data.parent,
+                    preprocessing,
+                    progress=self._progress,
+                    contradictions=self._contradictions,
+                )
             self._sources[key] = found
             self._take(key, found)
         return self._sources[key]

@@ -165,6 +165,7 @@ def _of_source(member: Member, given: Mapping[str, str], images: Images) -> Item
     seen = member.record.seen() if member.record else frozenset()
     chosen: dict[str, int] = {}
     left = {"Seen": 0, "Duplicates": data.duplicates, "Unmapped": 0}
+    left["Contradictory"] = data.contradictions
     for digest, label in zip(data.digests, column.labels.tolist(), strict=True):
         if label == NOT_IN_SET:
             continue

@@ -187,6 +187,7 @@ def _notes(evaluation: Evaluation, summary: Summary) -> tuple[str, ...]:
     for count, why in (
         (left.Seen, "because the models were trained or chosen on them"),
         (left.Duplicates, "because their pixels were there already"),
+        (left.Contradictory, "because the source has the same pixels in two classes"),
         (left.Unmapped, "because --map gives their label no class"),
     ):
         if count:

@@ -191,6 +191,30 @@ def test_the_source_may_be_told_apart_from_the_split(
     assert [sum(row) for row in rows] == np.bincount(true).tolist()
 
 
+def test_pixels_in_two_classes_of_the_source(
+    models: Path, drawn: Drawn, own: Evaluation, tmp_path: Path
+) -> None:
+    """A split says what they are; without one they are not measured on."""
+    folder = Path(shutil.copytree(drawn.root, tmp_path / "source"))
+    shutil.copy(folder / "bar" / "001.png", folder / "zebra-001.png")
+    listing = tmp_path / "source.csv"
+    rows = [f"{line}\n" for line in drawn.listing.read_text().splitlines()]
+    # Ahead of all others, so that it is not the last one that counts.
+    rows.insert(1, "zebra-001.png,Disc,\n")
+    listing.write_text("".join(rows))
+    arguments = (models / "A-Shapes", "--data", listing, "--root", folder)
+    found = done(tmp_path / "out", *arguments)
+    assert model(found, "A-Shapes").Figures == model(own, "A-Shapes").Figures
+
+    card = json.loads((models / "A-Shapes" / "card.json").read_text())
+    card["Training"]["SplitSHA256"] = None
+    edited(models / "A-Shapes", Training=card["Training"])
+    rows = [row.rpartition(",")[0] + "\n" for row in rows]
+    listing.write_text("".join(rows))
+    elsewhere = model(done(tmp_path / "all", *arguments, "--part", "all"), "A-Shapes")
+    assert (elsewhere.LeftOut.Contradictory, elsewhere.Figures.Images) == (2, 119)
+
+
 @pytest.mark.parametrize("part", ["validation", "training"])
 def test_other_parts(models: Path, drawn: Drawn, tmp_path: Path, part: str) -> None:
     found = done(tmp_path / "out", models / "A-Two", "--root", drawn.root, "--part", part)
