@@ -34,7 +34,8 @@ LONGEST_REASON: Final = 500
 ATTENTION_MAP: Final = "ATTENTION_MAP"
 """The value of Image Type by which a picture of ours is known: nobody reads what networks drew."""
 
-_FOLDER_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+FOLDER_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""What the folder of a model may be called; others are passed over."""
 
 _IMAGE_TYPE: Final = 0x00080008
 _MODALITY: Final = 0x00080060
@@ -340,7 +341,7 @@ def _names_in(folder: Path) -> tuple[str, ...]:
     names = sorted(
         entry.name
         for entry in folder.iterdir()
-        if _FOLDER_NAME.fullmatch(entry.name) and (entry / CARD).is_file()
+        if FOLDER_NAME.fullmatch(entry.name) and (entry / CARD).is_file()
     )
     if len(names) > MOST_MODELS:
         raise InvalidModelError(

@@ -165,7 +165,9 @@ def train(
         bool,
         typer.Option(help="Make and measure a copy that computes in 8 bits (extra `int8`)."),
     ] = False,
-    seed: Annotated[int, typer.Option(help="Of split, order and augmentation.", min=0)] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Of split, order and augmentation.", min=0, max=2**32)
+    ] = 0,
     threads: Annotated[int, typer.Option(help="0: all cores.", min=0, max=1024)] = 0,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:1, ...; auto takes a GPU where there is one.")
@@ -217,12 +219,12 @@ def train(
         request = Request(
             data=data,
             root=root or data.parent,
-            output=output,
+            output=output.absolute(),
             checkpoints=checkpoints or output.parent / f".{output.name}.training",
             architecture=architecture,
             pretrained=pretrained_file(pretrained, architecture),
-            grown_from=grown_from,
-            teacher=teacher,
+            grown_from=grown_from and grown_from.absolute(),
+            teacher=teacher and teacher.absolute(),
             descriptions=tuple(read_description(path) for path in description),
             size=size or chosen.size or NATIVE_SIZE[architecture],
             test=test,
@@ -236,11 +238,18 @@ def train(
         )
         with _Bars(console) as bars:
             cards = run(request, bars)
-    except PrereadError as error:
-        Console(stderr=True).print(f"preread train: {error}", markup=False, highlight=False)
+    except (PrereadError, OSError) as error:
+        told = _reason(error) if isinstance(error, OSError) else error
+        Console(stderr=True).print(f"preread train: {told}", markup=False, highlight=False)
         raise typer.Exit(1) from None
     names = "one model" if len(cards) == 1 else f"{len(cards)} models"
     console.print(f"{names} written: {output}", markup=False, highlight=False)
+
+
+def _reason(error: OSError) -> str:
+    """Say of a file that cannot be read or written which it is and why, without its path."""
+    name = "" if error.filename is None else f"{Path(error.filename).name}: "
+    return f"{name}{error.strerror or type(error).__name__}"
 
 
 def _device(name: str) -> torch.device:
@@ -250,7 +259,7 @@ def _device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError):
         raise TrainingError(f"--device {name}: not usable on this machine; try cpu") from None
     return device
@@ -258,7 +267,7 @@ def _device(name: str) -> torch.device:
 
 def _command_line(context: typer.Context) -> str:
     """Give the command with its defaults that no preset sets, and of paths the last part alone."""
-    words = ["preread", "train", context.params["data"].name]
+    words = ["preread", "train", context.params["data"].absolute().name]
     for name, value in sorted(context.params.items()):
         option = f"--{name.replace('_', '-')}"
         if name in ("data", "root", "checkpoints", "threads") or value is None:
@@ -267,7 +276,7 @@ def _command_line(context: typer.Context) -> str:
             if isinstance(one, bool):
                 words.append(option if one else f"--no-{option[2:]}")
             elif isinstance(one, Path) or name == "pretrained":
-                words += [option, Path(one).name]
+                words += [option, Path(one).absolute().name]
             else:
                 words += [option, str(one)]
     return " ".join(words)

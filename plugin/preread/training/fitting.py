@@ -191,6 +191,11 @@ class Fitting:
             started = time.monotonic()
             training_loss = self._train(epoch)
             found = self._validate()
+            if found is not None and not math.isfinite(found.log_loss):
+                raise TrainingError(
+                    f"epoch {epoch}: the loss on the validation part is not finite; lower the "
+                    "learning rate"
+                )
             if found is None or found.log_loss < self._best[1]:
                 state = {k: v.detach().clone() for k, v in self._kept().state_dict().items()}
                 self._best = (epoch, math.inf if found is None else found.log_loss, state)
@@ -316,9 +321,11 @@ class Fitting:
         if self._plan.transfer is Transfer.FEATURE_EXTRACTION:
             return
         chosen = np.sort(self._split.training[order[:_STATISTICS].numpy()])
+        backbone = self._kept().backbone
         remeasure(
-            self._kept().backbone,
+            backbone,
             (placed(batch, self._places.device) for batch in batches_of(self._data, chosen, 32)),
+            blocks_of(backbone)[: self._plan.frozen],
         )
 
     def _set_rate(self, epochs: float) -> None:

@@ -49,15 +49,17 @@ def batches_of(data: DataSet, part: NDArray[np.int64], size: int) -> Iterator[Te
         yield batch_of(data, part[start : start + size]).expand(-1, 3, -1, -1)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def features_of(
     backbone: nn.Module, data: DataSet, part: NDArray[np.int64], device: torch.device
 ) -> Tensor:
-    """Give a backbone's features of some of the images, float32 (N, D), on the device."""
+    """Give a backbone's features of some of the images, float32 (N, D), on the device.
+
+    They are not of torch's inference mode, so that a layer can be fitted on them.
+    """
     backbone.eval()
     rows = [backbone(placed(batch, device)).float() for batch in batches_of(data, part, _BATCH)]
-    # Not of inference mode, so that a layer can be fitted on them.
-    return torch.cat(rows).clone()
+    return torch.cat(rows)
 
 
 @torch.inference_mode()

@@ -68,10 +68,14 @@ class _Moments:
         self._squares = torch.zeros(1, dtype=torch.float64)
 
     def add(self, values: Tensor) -> None:
-        flat = values.detach().double().transpose(0, 1).flatten(1)
-        self._count += flat.shape[1]
-        self._sum = self._sum + flat.sum(dim=1).cpu()
-        self._squares = self._squares + flat.square().sum(dim=1).cpu()
+        # Batches are reduced in their own precision, which is fast, and added up in double.
+        others = [axis for axis in range(values.ndim) if axis != 1]
+        variance, mean = torch.var_mean(values.detach(), dim=others, correction=0)
+        mean, variance = mean.double().cpu(), variance.double().cpu()
+        count = values.numel() // values.shape[1]
+        self._count += count
+        self._sum = self._sum + count * mean
+        self._squares = self._squares + count * (variance + mean.square())
 
     def mean_and_variance(self) -> tuple[Tensor, Tensor]:
         mean = self._sum / self._count
@@ -98,7 +102,9 @@ def _refit(layer: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
 
 
 @torch.no_grad()
-def remeasure(network: nn.Module, batches: Iterable[Tensor]) -> None:
+def remeasure(
+    network: nn.Module, batches: Iterable[Tensor], frozen: Iterable[nn.Module] = ()
+) -> None:
     """Replace the running statistics by those of some images, all layers at once.
 
     Parameters
@@ -107,18 +113,27 @@ def remeasure(network: nn.Module, batches: Iterable[Tensor]) -> None:
         Changed in place.
     batches
         float32 (N, C, H, W) each; one of a single image has no statistics and is passed over.
+    frozen
+        Parts of the network that stay as they are.
     """
-    layers = _layers(network)
+    frozen = tuple(frozen)
+    still = {layer for part in frozen for layer in _layers(part)}
+    layers = [layer for layer in _layers(network) if layer not in still]
     if not layers:
         return
     momenta = [layer.momentum for layer in layers]
     training = network.training
     network.train()
+    for part in frozen:
+        part.eval()
     for layer in layers:
         layer.reset_running_stats()
-        layer.momentum = None  # the plain mean over all batches
+    count = 0
     for batch in batches:
         if len(batch) > 1:
+            count += len(batch)
+            for layer in layers:
+                layer.momentum = len(batch) / count  # the mean over all images
             network(batch)
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum

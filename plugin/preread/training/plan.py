@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -103,7 +104,7 @@ class Plan:
         if (
             min(self.epochs, self.batch_size) < 1
             or min(self.patience, self.frozen) < 0
-            or self.learning_rate <= 0
+            or not 0 < self.learning_rate < math.inf
         ):
             raise TrainingError(
                 "epochs and batch size must be 1 or more, patience and frozen blocks 0 or more, "

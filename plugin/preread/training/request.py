@@ -129,6 +129,18 @@ class Request:
         return len(self.descriptions) > 1
 
     @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models' folders, in the order of the descriptions."""
+        if not self.shares_backbone:
+            return (self.output.name,)
+        return tuple(f"{self.output.name}-{told.Set}" for told in self.descriptions)
+
+    @property
+    def split_draft(self) -> Path:
+        """Where the split is kept until there are weights to keep it beside."""
+        return self.checkpoints / f"{self.output.name}.split.csv"
+
+    @property
     def split_file(self) -> Path:
         """Where the split is kept beside the weights."""
         if self.shares_backbone:

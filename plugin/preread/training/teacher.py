@@ -125,7 +125,9 @@ def load_teacher(models: Sequence[Model], split_sha256: str, device: torch.devic
     rows: list[tuple[Tensor, Tensor]] = []
     for model in models:
         head = read_own(model).head
-        weight, bias = (torch.from_numpy(head[name].copy()) for name in sorted(head, reverse=True))
+        weight, bias = (
+            torch.from_numpy(head[name].astype(np.float32)) for name in sorted(head, reverse=True)
+        )
         rows.append((weight.flatten(1), bias))
     return Teacher(
         card=models[0].card,

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from preread.models.card import CARD, ModelCard, card_text
-from preread.models.catalogue import Model
+from preread.models.card import CARD, SMALLEST_SIDE, ModelCard, card_text, read_card
+from preread.models.catalogue import FOLDER_NAME, Model
 from preread.models.loading import load_backbone, read_own
 from preread.models.weights import fill, load_pretrained, write_atomically
 from preread.training.cards import Made, card_of
-from preread.training.data_set import ONLY_SET
 from preread.training.errors import TrainingError
 from preread.training.fitting import Fitted, Fitting, Places
 from preread.training.folder import read_folder
@@ -26,11 +25,14 @@ from preread.training.normalisation import is_folded, unfold
 from preread.training.plan import Transfer
 from preread.training.quantizing import check_nncf, quantize
 from preread.training.split_file import listed_split, split_digest, write_split
-from preread.training.splits import Split, split_sets
+from preread.training.splits import Split, SplitKind, split_sets
 from preread.training.teacher import facts_of, lessons, load_teacher, model_folders, trained_model
 from preread.training.writing import write_weights
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from preread.imaging import Preprocessing
     from preread.models.card_facts import TeacherFacts
     from preread.training.data_set import DataSet
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 
 HISTORY: Final = "history.json"
 """Beside the card: loss and accuracy of each epoch, by split."""
+
+_STATISTICS: Final = 384  # images
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +73,7 @@ def train(request: Request, progress: Progress) -> tuple[ModelCard, ...]:
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
     data = _read(request, request.preprocessing, progress)
     split = _divide(request, data)
-    split_sha256 = split_digest(request.split_file)
+    split_sha256 = split_digest(request.split_draft)
     torch.manual_seed(request.plan.seed)
     outputs = sum(len(one.classes) for one in data.sets)
     network = Network(request.architecture, outputs)
@@ -80,7 +84,6 @@ def train(request: Request, progress: Progress) -> tuple[ModelCard, ...]:
     if initial is None:
         # A random backbone has no features worth fitting a layer to; a grown one brings its layer.
         plan = replace(plan, probing=False)
-    request.checkpoints.mkdir(parents=True, exist_ok=True)
     fitting = Fitting(
         network,
         data,
@@ -89,7 +92,9 @@ def train(request: Request, progress: Progress) -> tuple[ModelCard, ...]:
         plan=plan,
         places=Places(
             checkpoint=request.checkpoints / f"{request.output.name}.pt",
-            origin=_digest(request, data, split, [initial, *_names(grown, teacher)]),
+            origin=_digest(
+                request, data, split, [initial, *_names(grown, teacher), *_others(request, data)]
+            ),
             device=request.device,
         ),
         lessons=taught,
@@ -117,8 +122,26 @@ def levels(preprocessing: Preprocessing) -> tuple[float, float]:
 
 
 def _check(request: Request) -> None:
+    for name in request.models:
+        if not FOLDER_NAME.fullmatch(name):
+            raise TrainingError(
+                f"--output: a model called {name[:80]!r} would not be served; expected letters, "
+                "digits, '.', '_' and '-', a letter or digit first, 64 at most"
+            )
+    if len(set(request.models)) < len(request.models):
+        raise TrainingError("--description: two have the same Set")
+    smallest = SMALLEST_SIDE[request.architecture]
+    if request.size < smallest:
+        raise TrainingError(
+            f"--size {request.size}: {request.architecture} needs {smallest} or more"
+        )
     if request.int8:
         check_nncf()
+    _check_start(request)
+
+
+def _check_start(request: Request) -> None:
+    """Check what the network starts and learns from."""
     extraction = request.plan.transfer is Transfer.FEATURE_EXTRACTION
     if extraction and request.pretrained is None and request.grown_from is None:
         raise TrainingError(
@@ -127,6 +150,8 @@ def _check(request: Request) -> None:
         )
     if extraction and request.teacher is not None:
         raise TrainingError("--teacher: for --transfer fine-tuning alone")
+    if request.teacher is not None and not request.plan.distillation:
+        raise TrainingError("--teacher: has no say with --distillation 0; choose more, up to 1")
     if request.pretrained is not None and request.grown_from is not None:
         raise TrainingError("--pretrained and --grown-from: a network starts from one of them")
 
@@ -143,15 +168,19 @@ def _read(request: Request, preprocessing: Preprocessing, progress: Progress) ->
         request.data,
         request.root,
         preprocessing,
-        [one.Set for one in told] if told[0].Set != ONLY_SET or len(told) > 1 else None,
+        [one.Set for one in told],
         progress.reading,
         names={one.Set: one.Classes for one in told if one.Classes},
     )
 
 
 def _divide(request: Request, data: DataSet) -> Split:
-    """Divide the images, or take the division that the CSV lists; keep it beside the weights."""
-    place = request.split_file
+    """Divide the images, or take the division that the CSV lists; keep it.
+
+    Beside the output may lie weights of an earlier training, whose split is not to be replaced
+    before they are.
+    """
+    place = request.split_draft
     place.parent.mkdir(parents=True, exist_ok=True)
     if data.parts is not None:
         split = listed_split(data)
@@ -175,8 +204,13 @@ def _start_pretrained(
         return None
     sha256 = load_pretrained(network.backbone, request.pretrained, request.architecture)
     if is_folded(network.backbone):
-        unfold(network.backbone, batches_of(data, split.training, 32))
+        unfold(network.backbone, batches_of(data, _some(split.training), 32))
     return sha256
+
+
+def _some(part: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give enough of some images to measure statistics on, spread evenly."""
+    return part[:: max(1, len(part) // _STATISTICS)]
 
 
 def _start_grown(
@@ -230,6 +264,16 @@ def _names(*facts: TeacherFacts | None) -> list[str | None]:
     return [None if one is None else one.WeightsSHA256 for one in facts]
 
 
+def _others(request: Request, data: DataSet) -> list[str]:
+    """Give the digests of what is their own of the models that it starts or learns from."""
+    return [
+        read_card(folder).WeightsSHA256
+        for prefix in (request.grown_from, request.teacher)
+        if prefix is not None
+        for folder in model_folders(prefix, data.sets)
+    ]
+
+
 def _digest(request: Request, data: DataSet, split: Split, origins: list[str | None]) -> str:
     """Give a digest of all that the outcome of a fit depends on."""
     digest = hashlib.sha256()
@@ -260,6 +304,7 @@ def _finish(
     """Write the weights, measure what was written, and write the cards that tell of it."""
     folders = model_folders(request.output, data.sets)
     written = write_weights(request, data, split, network, folders)
+    write_atomically(request.split_file, request.split_draft.read_bytes())
     kind = "random" if split.groups is None else "grouped"
     history = {kind: [asdict(line) for line in fitted.history]}
     cards = []
@@ -273,7 +318,7 @@ def _finish(
             written=written[number],
         )
         card, found = card_of(request, told, data, split, made)
-        progress.measured(data.sets[number].name, request.kind, found)
+        progress.measured(data.sets[number].name, SplitKind(kind), found)
         cards.append(card)
     if request.int8:
         models = [
