@@ -38,7 +38,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with one network of random weights, which knows every image."""
     torch.manual_seed(7)
     network = build(ArchitectureName.MOBILENET_V2, len(CLASSES)).eval()
-    data = weights_bytes(network, half=False)
+    data = weights_bytes(network)
     folder = tmp_path_factory.mktemp("models")
     (folder / NAME).mkdir()
     (folder / NAME / WEIGHTS).write_bytes(data)

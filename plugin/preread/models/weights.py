@@ -107,8 +107,6 @@ def split_arrays(arrays: Mapping[str, NDArray[Any]], architecture: ArchitectureN
 def weights_bytes(
     weights: nn.Module | Mapping[str, NDArray[Any]],
     precision: Precision = "float32",
-    *,
-    half: bool | None = None,
 ) -> bytes:
     """Give weights as the bytes of a safetensors file.
 
@@ -120,16 +118,12 @@ def weights_bytes(
     precision
         ``int8``: tensors of two dimensions or more as whole numbers from -127 to 127 with a scale
         for each output channel, the others in float32.
-    half
-        The old way to say float16 or float32.
 
     Raises
     ------
     InvalidModelError
         If a weight is not finite, or too large for float16.
     """
-    if half is not None:
-        precision = "float16" if half else "float32"
     arrays: Arrays = {}
     given = weights if isinstance(weights, Mapping) else _state_of(weights)
     for name, array in given.items():
