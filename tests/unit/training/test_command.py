@@ -1,134 +1,502 @@
 from __future__ import annotations
 
 import json
-import re
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.numpy
-import typer
-from typer.testing import CliRunner
+from PIL import Image
 
-from preread.imaging import open_picture, prepare
+import preread
 from preread.models.architectures import build
 from preread.models.card import ArchitectureName, read_card
-from preread.models.catalogue import Catalogue
-from preread.models.ensemble import Ensemble
 from preread.models.weights import weights_bytes
-from preread.training.command import train
+from preread.training import pretrained
+from preread.training.cards import _NO_HELD_OUT
+from preread.training.description import read_description
+from preread.training.errors import TrainingError
+from preread.training.plan import PAPER, PRESETS, RECOMMENDED, Optimizer, Precision, Transfer
+from preread.training.request import Request
+from preread.training.splits import SplitKind
+from tests.unit.training.conftest import (
+    TwoSets,
+    describe,
+    picture,
+    refused,
+    run_train,
+    told_of,
+    trained,
+    write_pictures,
+)
 
-app = typer.Typer()
-app.command()(train)
+SMALL = ("--size", 32, "--batch-size", 16, "--threads", 1)
 
 
-def run(*arguments: object) -> Any:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pictures(
+        tmp_path_factory.mktemp("few") / "pictures", {"bar": 8, "check": 8, "disc": 8}
+    )
 
 
-SMALL = ("--size", 64, "--batch-size", 16, "--threads", 1, "--learning-rate", 0.002)
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Request]:
+    """Give what a command line asks for, without doing it."""
+    from preread.training import training
+
+    class Asked(Exception):
+        pass
+
+    def stop(request: Request, progress: Any) -> None:
+        raise Asked(request)
+
+    monkeypatch.setattr(training, "train", stop)
+
+    def ask(*arguments: object) -> Request:
+        done = run_train(*arguments)
+        assert isinstance(done.exception, Asked), done.output
+        request = done.exception.args[0]
+        assert isinstance(request, Request)
+        return request
+
+    return ask
 
 
-def test_trains_a_model_that_is_served_as_it_is(
-    pictures: Path, description: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("architecture", "side"),
+    [("MobileNetV2", 224), ("InceptionV3", 299), ("ResNet50V2", 224), ("ResNet101V2", 224)],
+)
+def test_the_defaults_are_the_papers(
+    architecture: str, side: int, few: Path, description: Path, asked: Callable[..., Request]
+) -> None:
+    request = asked(
+        few, "--output", "out", "--description", description, "--architecture", architecture
+    )
+    assert request.plan == PAPER.plan
+    assert (request.test, request.validation, request.kind) == (0.3, 0.0, SplitKind.RANDOM)
+    assert request.size == side
+    assert request.preprocessing.size == (side, side)
+    assert request.device.type in ("cpu", "cuda")
+
+
+def test_the_recommended_settings_may_be_asked_for(
+    few: Path, description: Path, asked: Callable[..., Request]
+) -> None:
+    request = asked(few, "--output", "out", "--description", description, "--preset", "recommended")
+    assert request.plan == RECOMMENDED.plan
+    assert request.size == RECOMMENDED.size
+    assert (request.kind, request.validation) == (SplitKind.GROUPED, RECOMMENDED.validation)
+
+
+def test_options_override_a_preset(
+    few: Path, description: Path, asked: Callable[..., Request]
+) -> None:
+    request = asked(
+        few, "--output", "out", "--description", description, "--preset", "recommended",
+        "--size", 48, "--epochs", 7, "--patience", 3, "--batch-size", 9, "--learning-rate", 0.5,
+        "--weight-decay", 0.0, "--optimizer", "sgd", "--transfer", "feature-extraction",
+        "--frozen", 4, "--no-probing", "--split", "random", "--test", 0.25, "--validation", 0.0,
+        "--no-balanced", "--augmentation", 0.0, "--smoothing", 0.0, "--averaging", 0.0,
+        "--distillation", 0.0, "--precision", "bfloat16", "--keep", "int8", "--seed", 11,
+    )  # fmt: skip
+    plan = request.plan
+    assert (plan.epochs, plan.patience, plan.batch_size, plan.learning_rate) == (7, 3, 9, 0.5)
+    assert (plan.optimizer, plan.transfer) == (Optimizer.SGD, Transfer.FEATURE_EXTRACTION)
+    assert (plan.frozen, plan.probing, plan.balanced) == (4, False, False)
+    # A zero is an answer too.
+    assert (plan.weight_decay, plan.augmentation, plan.smoothing) == (0, 0, 0)
+    assert (plan.averaging, plan.distillation) == (0, 0)
+    assert (plan.precision, plan.seed) == (Precision.BFLOAT16, 11)
+    assert (request.size, request.test, request.validation) == (48, 0.25, 0)
+    assert (request.kind, request.kept) == (SplitKind.RANDOM, "int8")
+
+
+def test_the_cards_command_names_no_place(
+    few: Path, description: Path, tmp_path: Path, asked: Callable[..., Request]
+) -> None:
+    weights = tmp_path / "start.safetensors"
+    weights.write_bytes(b"1")
+    request = asked(
+        few, "--output", tmp_path / "models" / "Net", "--description", description, "--root", few,
+        "--pretrained", weights, "--teacher", tmp_path / "t" / "Teacher", "--checkpoints",
+        tmp_path / "c", "--grown-from", tmp_path / "g" / "Grown", "--epochs", 3, "--no-balanced",
+        "--threads", 1,
+    )  # fmt: skip
+    words = request.command.split()
+    assert words[:3] == ["preread", "train", "pictures"]
+    for pair in (
+        "--output Net", "--pretrained start.safetensors", "--teacher Teacher", "--epochs 3",
+        "--grown-from Grown", f"--description {description.name}", "--preset paper", "--test 0.3",
+        "--architecture MobileNetV2", "--seed 0",
+    ):  # fmt: skip
+        assert f" {pair} " in f"{request.command} "
+    assert "--no-balanced" in words
+    assert "/" not in request.command
+    for left in ("--root", "--checkpoints", "--threads", "--epochs None", "--smoothing"):
+        assert left not in request.command
+
+
+def test_a_folder_may_be_called_by_a_dot(
+    few: Path,
+    description: Path,
+    tmp_path: Path,
+    asked: Callable[..., Request],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "Net").mkdir()
+    monkeypatch.chdir(tmp_path / "Net")
+    request = asked(few, "--output", ".", "--description", description, "--teacher", ".")
+    assert request.models == ("Net",)
+    assert request.teacher is not None
+    assert request.teacher.name == "Net"
+    assert "--output Net" in request.command
+    monkeypatch.chdir(few)
+    assert "train pictures " in asked(".", "--output", "o", "--description", description).command
+
+
+def test_the_papers_way_runs_and_tells_how_far_it_is(
+    few: Path, description: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "models" / "Shapes"
-    done = run(
-        pictures, "--output", output, "--description", description, "--epochs", 2, "--compare",
-        "--int8", *SMALL,
-    )  # fmt: skip
-    assert done.exit_code == 0, done.output
-    assert "test part of the grouped split: micro-accuracy" in done.output
-
+    done = trained(few, "--output", output, "--description", description, "--epochs", 2, *SMALL)
+    for told in (
+        "reading images", "24/24", "epoch 1: training loss", "epoch 2: training loss", "2/2",
+        "class, test part of the random split: micro-accuracy", "one model written:",
+    ):  # fmt: skip
+        assert told in done.output
     card = read_card(output)
-    assert card.Classes == ("Disc", "Bar", "Check")
-    assert [(m.Split, m.ShippedWeights) for m in card.Metrics] == [
-        ("grouped", True),
-        ("random", False),
+    (metrics,) = card.Metrics
+    assert metrics.Split == "random"
+    assert (metrics.TrainingImages, metrics.ValidationImages) == (24 - metrics.TestImages, 0)
+    assert metrics.TestImages == 7
+    assert metrics.BestEpoch == card.Training.Epochs == 2
+    assert card.Training.Optimizer.startswith("plain stochastic gradient descent at one rate")
+    assert (card.Training.ClassBalance, card.Training.Augmentation) == ("none", "none")
+    assert (card.Training.LearningRate, card.Training.Precision) == (0.01, "float16")
+    # Nothing was held out, so nothing is claimed.
+    assert card.Calibration is None
+    assert card.OutOfDistribution is None
+    assert _NO_HELD_OUT in card.Limits
+
+
+def test_a_listed_split_is_taken_as_it_is(two_sets: TwoSets, tmp_path: Path) -> None:
+    rows = [line.split(",") for line in two_sets.listing.read_text().splitlines()[1:]]
+    parts = ["test", "validation", *["training"] * 4] * 10
+    # Twins in one group make it a grouped split, whatever the preset's kind is.
+    lines = [
+        f"{file},{shape},{number // 2 if number < 2 else number},{part}"
+        for number, ((file, shape, _), part) in enumerate(
+            zip(rows, ["test", *parts[:59]], strict=True)
+        )
     ]
-    for metrics in card.Metrics:
-        parts = (metrics.TrainingImages, metrics.ValidationImages, metrics.TestImages)
-        assert sum(parts) == 72
-        right = sum(metrics.ConfusionMatrix[i][i] for i in range(3))
-        assert metrics.MicroAccuracy == round(right / metrics.TestImages, 4)
-    assert card.Training.InitialWeights == "random"
-    assert "pictures --architecture MobileNetV2" in card.Training.Command
-    assert str(tmp_path) not in (output / "card.json").read_text()
-    history = json.loads((output / "history.json").read_text())
-    assert [line["epoch"] for line in history["grouped"]] == [1, 2]
-    assert card.Quantization is not None
-    assert card.Quantization.TestImages == card.Metrics[0].TestImages
-
-    catalogue = Catalogue.load(output.parent)
-    image = (pictures / "disc" / "000.png").read_bytes()
-    frame = open_picture(image, max_bytes=10**6)
-    batch = prepare(frame, card.Preprocessing)[np.newaxis]
-    answers = {
-        engine: Ensemble(catalogue, engine, 1, tmp_path / "cache").predict("Shapes", batch)
-        for engine in ("torch", "openvino", "openvino-int8")
-    }
-    assert np.abs(answers["torch"] - answers["openvino"]).max() < 1e-3
-    assert answers["openvino-int8"].shape == (1, 3)
-
-    again = run(
-        pictures, "--output", output, "--description", description, "--epochs", 2, "--compare",
-        *SMALL,
+    listing = tmp_path / "split.csv"
+    listing.write_text("\n".join(["file,Shapes,group,part", *lines]) + "\n")
+    output = tmp_path / "Net"
+    done = trained(
+        listing, "--root", two_sets.root, "--output", output, "--description",
+        two_sets.descriptions[1], "--epochs", 1, *SMALL,
     )  # fmt: skip
-    assert again.exit_code == 0, again.output
-    assert "epoch 1" not in again.output  # resumed where it had ended
-    assert read_card(output).WeightsSHA256 == card.WeightsSHA256
-    assert read_card(output).Metrics == card.Metrics
+    assert "Shapes, test part of the grouped split:" in done.output
+    (metrics,) = read_card(output).Metrics
+    assert (metrics.Split, metrics.Groups) == ("grouped", 59)
+    assert metrics.TestImages == sum(line.endswith(",test") for line in lines)
+    assert metrics.ValidationImages == sum(line.endswith(",validation") for line in lines)
+    assert (output / "split.csv").read_bytes() == listing.read_bytes()
 
 
 def test_starts_from_weights_for_other_classes(
-    pictures: Path, description: Path, tmp_path: Path
+    few: Path, description: Path, tmp_path: Path
 ) -> None:
     weights = tmp_path / "start.safetensors"
-    weights.write_bytes(weights_bytes(build(ArchitectureName.MOBILENET_V2, 7), half=True))
+    network = build(ArchitectureName.MOBILENET_V2, 7)
+    weights.write_bytes(weights_bytes(network, "float32"))
+    told = describe(tmp_path / "told.json", InitialWeights="drawn by a seed")
     output = tmp_path / "Shapes"
-    arguments = (pictures, "--output", output, "--description", description, "--epochs", 1, *SMALL)
-    done = run(*arguments, "--pretrained", weights)
-    assert done.exit_code == 0, done.output
-    assert read_card(output).Training.InitialWeightsSHA256 is not None
+    arguments = (few, "--output", output, "--description", told, "--epochs", 1, *SMALL)
+    trained(
+        *arguments, "--pretrained", weights, "--transfer", "feature-extraction", "--keep",
+        "float32",
+    )  # fmt: skip
+    card = read_card(output)
+    assert card.Training.InitialWeights == "drawn by a seed"
+    assert card.Training.InitialWeightsSHA256 is not None
+    assert card.Training.Transfer == "feature-extraction"
+    # All but the last layer is as it was: of batch normalisation, which was folded, the function.
+    written = safetensors.numpy.load_file(output / "weights.safetensors")
+    given = network.state_dict()
+    kernels = [name for name, array in written.items() if array.ndim == 4]
+    assert len(kernels) == 52
+    assert all(np.array_equal(written[name], given[name].numpy()) for name in kernels)
+    assert written["classifier.1.weight"].shape == (3, 1280)
 
     # A state that started from other weights is not gone on from.
-    done = run(*arguments)
-    assert done.exit_code == 1
-    assert "Shapes-grouped.pt: from other images, options or weights" in done.output
+    assert "Shapes.pt: from other images, options or weights" in refused(*arguments)
 
 
-def test_wrong_input_gets_one_line(pictures: Path, description: Path, tmp_path: Path) -> None:
-    output = tmp_path / "out"
-    options = ("--output", output, "--description", description, *SMALL)
-    wrong = tmp_path / "wrong.safetensors"
-    safetensors.numpy.save_file({"a": np.zeros(3, dtype=np.float32)}, wrong)
-    told = json.loads(description.read_text())
-    odd = tmp_path / "odd.json"
-    odd.write_text(json.dumps({**told, "Colour": 1}))
-    for arguments, message in (
-        ((pictures, *options, "--pretrained", wrong), r"wrong\.safetensors: .* is missing"),
-        ((pictures, *options, "--pretrained", description), "not a safetensors file"),
-        ((pictures / "bar", *options), "two classes or more"),
-        ((pictures, *options, "--device", "cuda:99"), "not usable on this machine"),
-        ((pictures, *options, "--description", odd), r"odd\.json: Colour: is not a key"),
-    ):
-        done = run(*arguments)
-        assert done.exit_code == 1, done.output
-        assert re.search(message, done.output.replace("\n", " ")), done.output
-        assert "Traceback" not in done.output
-    assert not output.exists()
+def test_help_waits_for_no_network() -> None:
+    program = (
+        "import sys\n"
+        "from preread.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as end:\n"
+        "    heavy = {'torch', 'torchvision', 'timm', 'openvino', 'nncf'} & set(sys.modules)\n"
+        "    sys.exit(end.code or ', '.join(heavy) or 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "train", "--help"],
+        env=os.environ | {"PYTHONPATH": str(Path(preread.__file__).parents[1]), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--learning-rate" in done.stdout
+
+
+class TestWrongInput:
+    """Each gets one line, and nothing is written."""
+
+    @pytest.fixture
+    def output(self, tmp_path: Path) -> Path:
+        return tmp_path / "models" / "Net"
+
+    @pytest.fixture
+    def refuse(self, description: Path, output: Path) -> Callable[..., str]:
+        def refuse(data: Path, *more: object, told: object = None) -> str:
+            line = refused(
+                data, "--output", output, "--description", told or description, *SMALL,
+                "--epochs", 1, *more,
+            )  # fmt: skip
+            assert not output.exists()
+            return line
+
+        return refuse
+
+    def test_an_empty_class(self, pictures: Path, refuse: Callable[..., str]) -> None:
+        for path in (pictures / "disc").iterdir():
+            path.unlink()
+        assert refuse(pictures) == "pictures/disc: no images in it"
+
+    def test_one_image(self, pictures: Path, refuse: Callable[..., str], tmp_path: Path) -> None:
+        for path in sorted((pictures / "disc").iterdir())[1:]:
+            path.unlink()
+        line = refuse(pictures)
+        assert line.startswith("class Disc has no image in the ")
+        assert "add images or choose other shares" in line
+        write_pictures(tmp_path / "one", {"disc": 1})
+        told = describe(tmp_path / "one.json", Classes={})
+        assert "two classes or more" in refuse(tmp_path / "one", told=told)
+
+    def test_no_held_out_image_of_a_class(self, pictures: Path, refuse: Callable[..., str]) -> None:
+        for path in sorted((pictures / "disc").iterdir())[2:]:
+            path.unlink()
+        line = refuse(pictures, "--validation", 0.1)
+        assert line.startswith("class Disc has no image in the ")
+
+    def test_a_broken_file(self, pictures: Path, refuse: Callable[..., str]) -> None:
+        path = pictures / "bar" / "003.png"
+        path.write_bytes(path.read_bytes()[:100])
+        assert refuse(pictures).startswith("bar/003.png: ")
+        path.write_bytes(b"no picture")
+        assert refuse(pictures).startswith("bar/003.png: ")
+
+    def test_pictures_of_mixed_sizes_are_fine(
+        self, few: Path, description: Path, tmp_path: Path
+    ) -> None:
+        """They are brought to the network's size: no wrong input at all."""
+        folder = write_pictures(tmp_path / "mixed", dict.fromkeys(("bar", "check", "disc"), 4))
+        drawn = Image.fromarray(picture("disc", np.random.default_rng(9)))
+        drawn.resize((31, 57)).save(folder / "disc" / "small.png")
+        drawn.rotate(90).convert("RGB").resize((200, 90)).save(folder / "disc" / "wide.png")
+        trained(
+            folder, "--output", tmp_path / "m" / "Net", "--description", description, *SMALL,
+            "--epochs", 1,
+        )  # fmt: skip
+        assert sum(read_card(tmp_path / "m" / "Net").Dataset.ImagesPerClass.values()) == 14
+
+    def test_classes_that_are_not_the_cards(
+        self, few: Path, two_sets: TwoSets, refuse: Callable[..., str], tmp_path: Path
+    ) -> None:
+        more = {"disc": "Disc", "bar": "Bar", "check": "Check", "ring": "Ring"}
+        told = describe(tmp_path / "more.json", Classes=more)
+        line = "pictures: class folder 'ring' is only in one of data and card"
+        assert refuse(few, told=told) == line
+        told = describe(tmp_path / "fewer.json", Classes={"disc": "Disc", "bar": "Bar"})
+        line = "pictures: class folder 'check' is only in one of data and card"
+        assert refuse(few, told=told) == line
+        told = describe(tmp_path / "listed.json", Classes=more, Set="Shapes")
+        line = "sets.csv: Shapes: class 'ring' is only in one of data and card"
+        assert refuse(two_sets.listing, "--root", two_sets.root, told=told) == line
+
+    def test_sets_that_are_not_the_datas(
+        self, two_sets: TwoSets, refuse: Callable[..., str], tmp_path: Path
+    ) -> None:
+        root = ("--root", two_sets.root)
+        line = "sets.csv: no column of labels {!r}; has Shapes, Two"
+        told = describe(tmp_path / "three.json", Set="Three")
+        assert refuse(two_sets.listing, *root, told=told) == line.format("Three")
+        # A description that names no set means the column `class`, whatever else there is.
+        told = describe(tmp_path / "none.json")
+        assert refuse(two_sets.listing, *root, told=told) == line.format("class")
+        told = describe(tmp_path / "one.json", Set="Shapes")
+        line = "--description: two have the same Set"
+        assert refuse(two_sets.listing, *root, "--description", told, told=told) == line
+
+    def test_several_descriptions_of_a_folder(
+        self, few: Path, refuse: Callable[..., str], tmp_path: Path
+    ) -> None:
+        other = describe(tmp_path / "other.json", Set="Other")
+        line = "pictures: a folder is one set; describe several in a CSV"
+        assert refuse(few, "--description", other) == line
+
+    def test_several_windows(
+        self, two_sets: TwoSets, refuse: Callable[..., str], tmp_path: Path
+    ) -> None:
+        window = {"Center": 40, "Width": 400}
+        told = describe(tmp_path / "one.json", Set="Shapes", Window=window)
+        line = "Window: expected the same in the descriptions of all sets"
+        options = (*two_sets.descriptions[2:], "--root", two_sets.root)
+        assert refuse(two_sets.listing, *options, told=told) == line
+
+    def test_a_model_that_nobody_would_serve(
+        self, few: Path, two_sets: TwoSets, description: Path, tmp_path: Path
+    ) -> None:
+        for name in ("my model", ".hidden", "x" * 65):
+            told = refused(few, "--output", tmp_path / name, "--description", description)
+            assert told.startswith(f"--output: a model called {name!r} would not be served")
+        other = describe(tmp_path / "other.json", Set="CT/Scan")
+        told = refused(
+            two_sets.listing, "--output", tmp_path / "Net", "--description", other, "--description",
+            description,
+        )  # fmt: skip
+        assert told.startswith("--output: a model called 'Net-CT/Scan' would not be served")
+
+    def test_a_size_that_is_too_small(self, few: Path, refuse: Callable[..., str]) -> None:
+        line = refuse(few, "--architecture", "InceptionV3")
+        assert line == "--size 32: InceptionV3 needs 75 or more"
+
+    def test_a_key_of_the_description(
+        self, few: Path, refuse: Callable[..., str], tmp_path: Path
+    ) -> None:
+        path = tmp_path / "odd.json"
+        path.write_text(json.dumps(told_of(Colour=1)))
+        assert refuse(few, told=path) == "odd.json: Colour: is not a key of a model's description"
+        told = told_of()
+        del told["AppliesTo"]
+        path.write_text(json.dumps(told))
+        assert refuse(few, told=path) == "odd.json: AppliesTo: Field required"
+
+    def test_two_beginnings(self, few: Path, refuse: Callable[..., str], tmp_path: Path) -> None:
+        weights = tmp_path / "w.safetensors"
+        weights.write_bytes(b"1")
+        line = refuse(few, "--pretrained", weights, "--grown-from", tmp_path / "g")
+        assert line == "--pretrained and --grown-from: a network starts from one of them"
+
+    def test_features_of_nothing(self, few: Path, refuse: Callable[..., str]) -> None:
+        line = refuse(few, "--transfer", "feature-extraction")
+        assert line.startswith("--transfer feature-extraction fits the last layer alone: name what")
+
+    def test_a_teacher_for_a_last_layer(
+        self, few: Path, refuse: Callable[..., str], tmp_path: Path
+    ) -> None:
+        weights = tmp_path / "w.safetensors"
+        weights.write_bytes(b"1")
+        line = refuse(
+            few, "--transfer", "feature-extraction", "--pretrained", weights, "--teacher", "t"
+        )
+        assert line == "--teacher: for --transfer fine-tuning alone"
+
+    def test_a_teacher_without_a_say(self, few: Path, refuse: Callable[..., str]) -> None:
+        assert refuse(few, "--teacher", "t").startswith("--teacher: has no say with --distillation")
+
+    def test_weights_that_are_none(
+        self, few: Path, description: Path, refuse: Callable[..., str], tmp_path: Path
+    ) -> None:
+        wrong = tmp_path / "wrong.safetensors"
+        safetensors.numpy.save_file({"a": np.zeros(3, dtype=np.float32)}, wrong)
+        assert "wrong.safetensors: " in refuse(few, "--pretrained", wrong)
+        assert "not a safetensors file" in refuse(few, "--pretrained", description)
+        line = refuse(few, "--pretrained", tmp_path / "none")
+        assert line == "--pretrained none: no such file; expected one, or 'library'"
+        resnet = tmp_path / "resnet.safetensors"
+        safetensors.numpy.save_file({"stem.conv.weight": np.zeros(3, dtype=np.float32)}, resnet)
+        assert "resnet.safetensors: " in refuse(few, "--pretrained", resnet)
+
+    def test_the_library_without_a_network(
+        self,
+        few: Path,
+        refuse: Callable[..., str],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        def fetch(architecture: ArchitectureName) -> Any:
+            raise ConnectionError(f"https://somewhere/{architecture}")
+
+        monkeypatch.setattr(pretrained, "user_cache", lambda: tmp_path / "cache")
+        monkeypatch.setattr(pretrained, "_fetch", fetch)
+        line = "--pretrained library: the weights of MobileNetV2 cannot be fetched"
+        assert refuse(few, "--pretrained", "library") == (
+            f"{line} (ConnectionError); give a file instead"
+        )
+
+    @pytest.mark.parametrize("device", ["cuda:99", "meta", "nonsense"])
+    def test_a_device_that_is_not_there(
+        self, device: str, few: Path, refuse: Callable[..., str]
+    ) -> None:
+        line = refuse(few, "--device", device)
+        assert line == f"--device {device}: not usable on this machine; try cpu"
+
+    def test_a_rate_at_which_the_loss_explodes(
+        self, few: Path, refuse: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        wild = replace(PAPER, plan=replace(PAPER.plan, learning_rate=1e35))
+        monkeypatch.setitem(PRESETS, "paper", wild)
+        line = refuse(few, "--epochs", 3)
+        assert line == "epoch 2: the loss is not finite; lower the learning rate"
+
+    def test_a_place_that_cannot_be_written(
+        self, few: Path, description: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "file").write_text("1")
+        told = refused(
+            few, "--output", tmp_path / "file" / "Net", "--description", description, *SMALL
+        )
+        assert told == ".Net.training: Not a directory"
+
+    def test_8_bits_without_nncf(
+        self, few: Path, refuse: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+        line = "--int8 needs NNCF: install preread with its extra `int8`"
+        assert refuse(few, "--int8") == line
+
+    @pytest.mark.parametrize(
+        "option",
+        [("--epochs", 0), ("--size", 31), ("--test", 1.0), ("--seed", -1), ("--keep", "float8")],
+    )
+    def test_an_option_out_of_its_range(
+        self, option: tuple[str, object], few: Path, description: Path
+    ) -> None:
+        done = run_train(few, "--output", "out", "--description", description, *option)
+        assert done.exit_code == 2
+        assert option[0] in done.output
 
 
 def test_a_description_needs_its_keys(description: Path) -> None:
-    from preread.training.description import read_description
-    from preread.training.errors import TrainingError
-
     told = json.loads(description.read_text())
-    for key in ("Name", "Limits", "License", "AppliesTo", "Dataset"):
+    for key in ("Limits", "License", "Attribution", "AppliesTo", "Dataset"):
         description.write_text(json.dumps({k: v for k, v in told.items() if k != key}))
         with pytest.raises(TrainingError, match=rf"^description\.json: {key}: Field required"):
             read_description(description)
+    description.write_text(json.dumps(told_of(Name=None)))
+    assert read_description(description).Name is None  # the architecture's then
     description.write_text("{")
     with pytest.raises(TrainingError, match=r"^description\.json: "):
         read_description(description)

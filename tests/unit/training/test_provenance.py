@@ -1,0 +1,132 @@
+"""Every figure is of images that neither the network, nor whom it learnt from, was fitted on."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import preread
+from preread.models.card import CARD, read_card
+from preread.models.catalogue import Catalogue, Model
+from preread.training.listing import PARTS
+from preread.training.split_file import split_digest
+from tests.unit.training.conftest import TwoSets, trained
+
+SHIPPED = Path(preread.__file__).parents[2] / "models"
+
+
+def split_of(model: Model) -> Path:
+    if model.card.Backbone is None:
+        return model.folder / "split.csv"
+    return model.backbone.with_suffix(".split.csv")
+
+
+def check_provenance(model: Model) -> None:
+    """Prove that what a model was fitted on and measured on have no pixels in common."""
+    training, split = model.card.Training, split_of(model)
+    if training.SplitSHA256 is None:
+        assert not split.exists(), "a split that the card does not name"
+        assert training.Teacher is None, "a teacher, and no split that it shares"
+        assert training.GrownFrom is None, "a shallower network, and no split that it shares"
+        return
+    assert split_digest(split) == training.SplitSHA256
+    for other in (training.Teacher, training.GrownFrom):
+        assert other is None or other.SplitSHA256 == training.SplitSHA256
+    with split.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    digests = {
+        part: {row["sha256"] for row in rows if row["part"] == part} for part in (*PARTS, "")
+    }
+    assert not digests[""]
+    assert all(len(digest) == 64 for part in PARTS for digest in digests[part])
+    assert not digests["training"] & digests["test"]
+    assert not digests["validation"] & digests["test"]
+    assert not digests["training"] & digests["validation"]
+    (metrics,) = [one for one in model.card.Metrics if one.ShippedWeights and one.Runs == 1][:1]
+    if metrics.Split == "grouped":
+        groups = {part: {row["group"] for row in rows if row["part"] == part} for part in PARTS}
+        assert not groups["training"] & groups["test"]
+        assert not groups["validation"] & groups["test"]
+    assert digests["training"]
+    assert metrics.TestImages <= sum(row["part"] == "test" for row in rows)
+    assert metrics.TrainingImages <= sum(row["part"] == "training" for row in rows)
+
+
+@pytest.mark.parametrize("name", Catalogue.load(SHIPPED).names)
+def test_a_shipped_model_was_measured_on_images_that_it_had_not_seen(name: str) -> None:
+    check_provenance(Catalogue.load(SHIPPED)[name])
+
+
+@pytest.mark.parametrize("name", Catalogue.load(SHIPPED).names)
+def test_whom_a_shipped_model_learnt_from_had_not_seen_them_either(name: str) -> None:
+    """Where that network is shipped too, its own card and split must say the same."""
+    catalogue = Catalogue.load(SHIPPED)
+    training = catalogue[name].card.Training
+    for other in (training.Teacher, training.GrownFrom):
+        for model in catalogue:
+            if other is not None and model.backbone_sha256 == other.WeightsSHA256:
+                assert model.card.Training.SplitSHA256 == training.SplitSHA256
+
+
+@pytest.fixture(scope="module")
+def made(two_sets: TwoSets, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a run: a teacher for two sets, and a student of it."""
+    folder = tmp_path_factory.mktemp("made")
+    options = (
+        two_sets.listing, *two_sets.descriptions, "--preset", "recommended", "--validation", 0.2,
+        "--size", 32, "--epochs", 1, "--threads", 1, "--batch-size", 16, "--split", "grouped",
+    )  # fmt: skip
+    trained(*options, "--output", folder / "teacher")
+    trained(*options, "--output", folder / "student", "--teacher", folder / "teacher")
+    return folder
+
+
+@pytest.fixture
+def run(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "run"))
+
+
+def test_what_training_makes_can_be_proved(run: Path) -> None:
+    catalogue = Catalogue.load(run)
+    assert catalogue.names == ("student-Shapes", "student-Two", "teacher-Shapes", "teacher-Two")
+    for model in catalogue:
+        check_provenance(model)
+        assert model.card.Training.SplitSHA256 is not None
+        assert (model.card.Training.Teacher is None) == model.name.startswith("teacher")
+
+
+def rewrite(run: Path, name: str, **changes: object) -> Model:
+    path = run / name / CARD
+    card = json.loads(path.read_text())
+    card["Training"] |= changes
+    path.write_text(json.dumps(card))
+    return Catalogue.load(run)[name]
+
+
+def test_a_leak_does_not_stay_unseen(run: Path) -> None:
+    name = "student-Shapes"
+    training = read_card(run / name).Training
+    assert training.Teacher is not None
+    with pytest.raises(AssertionError, match="card does not name"):
+        check_provenance(rewrite(run, name, SplitSHA256=None))
+    rewrite(run, name, SplitSHA256=training.SplitSHA256)
+    theirs = training.Teacher.model_copy(update={"SplitSHA256": "0" * 64})
+    with pytest.raises(AssertionError):
+        check_provenance(rewrite(run, name, Teacher=theirs.model_dump()))
+    rewrite(run, name, Teacher=training.Teacher.model_dump())
+
+    split = split_of(Catalogue.load(run)[name])
+    lines = split.read_text().splitlines()
+    tested = next(line for line in lines if line.endswith(",test"))
+    split.write_text("\n".join([*lines, tested.removesuffix("test") + "training"]) + "\n")
+    with pytest.raises(AssertionError):
+        check_provenance(Catalogue.load(run)[name])  # the file is not the card's
+    digest = split_digest(split)
+    theirs = training.Teacher.model_copy(update={"SplitSHA256": digest})
+    leaking = rewrite(run, name, SplitSHA256=digest, Teacher=theirs.model_dump())
+    with pytest.raises(AssertionError):
+        check_provenance(leaking)
