@@ -240,7 +240,9 @@ def train(
             cards = run(request, bars)
     except (PrereadError, OSError) as error:
         told = _reason(error) if isinstance(error, OSError) else error
-        Console(stderr=True).print(f"preread train: {told}", markup=False, highlight=False)
+        Console(stderr=True).print(
+            f"preread train: {told}", markup=False, highlight=False, soft_wrap=True
+        )
         raise typer.Exit(1) from None
     names = "one model" if len(cards) == 1 else f"{len(cards)} models"
     console.print(f"{names} written: {output}", markup=False, highlight=False)

@@ -50,8 +50,9 @@ def refused(*arguments: object) -> str:
     done = run_train(*arguments)
     assert done.exit_code == 1, (done.output, done.exception)
     assert isinstance(done.exception, SystemExit)
-    told = " ".join(done.stderr.split())
+    told = done.stderr.removesuffix("\n")
     assert told.startswith("preread train: "), told
+    assert "\n" not in told
     return told.removeprefix("preread train: ")
 
 
