@@ -128,6 +128,10 @@ def train(
         bool | None,
         typer.Option(help="Fit the last layer to pretrained features before all are fitted."),
     ] = None,
+    fixed_statistics: Annotated[
+        bool | None,
+        typer.Option(help="Batch normalisation keeps the statistics of pretrained weights."),
+    ] = None,
     split: Annotated[
         SplitKind | None,
         typer.Option(help="grouped keeps look-alike images on one side; random does not."),
@@ -204,6 +208,7 @@ def train(
             "transfer": transfer,
             "frozen": frozen,
             "probing": probing,
+            "fixed_statistics": fixed_statistics,
             "balanced": balanced,
             "augmentation": augmentation,
             "smoothing": smoothing,

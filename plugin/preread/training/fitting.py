@@ -31,7 +31,7 @@ from preread.training.measuring import (
     measure,
 )
 from preread.training.network import blocks_of, placed
-from preread.training.normalisation import remeasure
+from preread.training.normalisation import keep_statistics, remeasure
 from preread.training.objective import Objective
 from preread.training.plan import Optimizer, Precision, Transfer
 from preread.training.probing import fit_last_layer
@@ -261,6 +261,8 @@ class Fitting:
             self._network.backbone.eval()
         for block in blocks_of(self._network.backbone)[: plan.frozen]:
             block.eval()
+        if plan.fixed_statistics:
+            keep_statistics(self._network.backbone)
         total = 0.0
         for number, rows in enumerate(batches):
             self._set_rate(epoch - 1 + number / len(batches))
@@ -318,7 +320,7 @@ class Fitting:
         The running statistics lag behind weights that move fast, are of augmented images, and are
         not averaged; see Wu and Johnson, "Rethinking batch in BatchNorm", 2021.
         """
-        if self._plan.transfer is Transfer.FEATURE_EXTRACTION:
+        if self._plan.transfer is Transfer.FEATURE_EXTRACTION or self._plan.fixed_statistics:
             return
         chosen = np.sort(self._split.training[order[:_STATISTICS].numpy()])
         backbone = self._kept().backbone

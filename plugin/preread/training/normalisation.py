@@ -59,6 +59,12 @@ def unfold(network: nn.Module, batches: Iterable[Tensor]) -> None:
         _refit(layer, *moments.mean_and_variance())
 
 
+def keep_statistics(network: nn.Module) -> None:
+    """Have batch normalisation use and keep its running statistics, also in training mode."""
+    for layer in _layers(network):
+        layer.eval()
+
+
 class _Moments:
     """First and second moments of each channel, added up in double precision."""
 

@@ -60,6 +60,10 @@ class Plan:
     probing
         Whether fine-tuning begins with a fitted last layer; see `preread.training.probing`. For a
         network that starts from trained weights.
+    fixed_statistics
+        Whether batch normalisation keeps the statistics that came with the weights, instead of
+        taking each batch's own. For a network that starts from trained weights: with the batch's
+        own it no longer computes what it had learnt.
     balanced
         Whether each class weighs the same in the loss, however many images it has.
     augmentation
@@ -92,6 +96,7 @@ class Plan:
     transfer: Transfer = Transfer.FINE_TUNING
     frozen: int = 0
     probing: bool = False
+    fixed_statistics: bool = False
     balanced: bool = True
     augmentation: float = 1.0
     smoothing: float = 0.0
@@ -152,6 +157,7 @@ RECOMMENDED: Final = Preset(
         learning_rate=3e-4,
         weight_decay=0.05,
         probing=True,
+        fixed_statistics=True,
         augmentation=0.5,
         smoothing=0.02,
         averaging=0.98,

@@ -83,7 +83,7 @@ def train(request: Request, progress: Progress) -> tuple[ModelCard, ...]:
     plan = request.plan
     if initial is None:
         # A random backbone has no features worth fitting a layer to; a grown one brings its layer.
-        plan = replace(plan, probing=False)
+        plan = replace(plan, probing=False, fixed_statistics=False)
     fitting = Fitting(
         network,
         data,
