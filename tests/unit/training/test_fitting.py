@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from preread.training import fitting
 from preread.training.data_set import DataSet
 from preread.training.errors import TrainingError
 from preread.training.fitting import Epoch, Fitting, Places
-from preread.training.measuring import Measured, batches_of, features_of, measure
+from preread.training.measuring import Measured, batch_of, batches_of, features_of, measure
 from preread.training.normalisation import remeasure
 from preread.training.plan import PAPER, Optimizer, Plan, Precision, Transfer
 from preread.training.splits import Split
@@ -385,6 +386,24 @@ def test_only_the_training_part_is_fitted_on(fits: Fits) -> None:
     changed, fit = other(name="b")
     fit.run()
     assert same(state_of(plain), state_of(changed))
+
+
+def test_each_epoch_passes_the_training_part_in_an_order_of_its_own(
+    fits: Fits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed: list[int] = []
+
+    def watched(data: DataSet, part: NDArray[np.int64]) -> Tensor:
+        passed.extend(part.tolist())
+        return batch_of(data, part)
+
+    monkeypatch.setattr(fitting, "batch_of", watched)
+    fits(replace(PLAN, epochs=2))[1].run()
+    part = fits.split.training.tolist()
+    first, second = passed[: len(part)], passed[len(part) :]
+    assert sorted(first) == sorted(second) == part
+    assert first != second
+    assert first != part
 
 
 def test_the_rate_rises_and_falls(fits: Fits) -> None:
