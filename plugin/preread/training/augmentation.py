@@ -17,7 +17,7 @@ BRIGHTNESS: Final = 0.1  # of the range from black to white
 NOISE: Final = 0.02  # standard deviation, of the same range
 
 DESCRIPTION: Final = (
-    f"horizontal flip, rotation to {ROTATION:g} degrees, scale to {SCALE:.0%}, shift to "
+    f"horizontal flip of a half of them, rotation to {ROTATION:g} degrees, scale to {SCALE:.0%}, shift to "
     f"{SHIFT / 2:.0%} of the side, contrast to {CONTRAST:.0%}, brightness to {BRIGHTNESS:.0%}, "
     f"Gaussian noise to {NOISE:.0%}"
 )
@@ -37,7 +37,7 @@ def augment(
     random
         Where the draws come from.
     strength
-        Factor of all changes but the flip.
+        Factor of all changes, and of how often an image is flipped.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def augment(
         return (torch.rand(count, generator=random) * 2 - 1) * width * strength
 
     angle, scale = draw(math.radians(ROTATION)), 1 + draw(SCALE)
-    flip = torch.where(torch.rand(count, generator=random) < 0.5, -1.0, 1.0)
+    flip = torch.where(torch.rand(count, generator=random) < 0.5 * strength, -1.0, 1.0)
     cosine, sine = torch.cos(angle) / scale, torch.sin(angle) / scale
     rows = (
         torch.stack((cosine * flip, -sine, draw(SHIFT)), dim=1),

@@ -144,7 +144,9 @@ def _curves(axes: Axes, measured: Sequence[Figures]) -> None:
     axes.set_ylabel("true positive rate", fontsize=_FONT)
     axes.set_title("receiver's curves, and areas below", fontsize=_FONT + 1)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=_FONT - 1, frameon=False, loc="lower right")
+        legend = axes.legend(fontsize=_FONT - 1, frameon=False, loc="lower right")
+        for line in legend.get_lines():
+            line.set_alpha(1)
     _unit(axes)
 
 
