@@ -17,9 +17,9 @@ BRIGHTNESS: Final = 0.1  # of the range from black to white
 NOISE: Final = 0.02  # standard deviation, of the same range
 
 DESCRIPTION: Final = (
-    f"horizontal flip of a half of them, rotation to {ROTATION:g} degrees, scale to {SCALE:.0%}, shift to "
-    f"{SHIFT / 2:.0%} of the side, contrast to {CONTRAST:.0%}, brightness to {BRIGHTNESS:.0%}, "
-    f"Gaussian noise to {NOISE:.0%}"
+    f"horizontal flip of a half of them, rotation to {ROTATION:g} degrees, scale to {SCALE:.0%}, "
+    f"shift to {SHIFT / 2:.0%} of the side, contrast to {CONTRAST:.0%}, brightness to "
+    f"{BRIGHTNESS:.0%}, Gaussian noise to {NOISE:.0%}"
 )
 
 
