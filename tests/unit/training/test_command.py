@@ -18,7 +18,7 @@ import preread
 from preread.models.architectures import build
 from preread.models.card import ArchitectureName, read_card
 from preread.models.weights import weights_bytes
-from preread.training import pretrained
+from preread.training import fitting, pretrained
 from preread.training.cards import _NO_HELD_OUT
 from preread.training.description import read_description
 from preread.training.errors import TrainingError
@@ -238,6 +238,19 @@ def test_starts_from_weights_for_other_classes(
 
     # A state that started from other weights is not gone on from.
     assert "Shapes.pt: from other images, options or weights" in refused(*arguments)
+
+
+def test_a_last_layer_is_probed_where_there_are_features_to_probe(
+    few: Path, description: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probed: list[object] = []
+    monkeypatch.setattr(fitting, "fit_last_layer", lambda *what: probed.append(what))
+    common = (few, "--description", description, "--epochs", 1, *SMALL, "--probing")
+    trained(*common, "--output", tmp_path / "m" / "Random", "--keep", "float32")
+    assert not probed
+    weights = tmp_path / "m" / "Random" / "weights.safetensors"
+    trained(*common, "--output", tmp_path / "m" / "Pretrained", "--pretrained", weights)
+    assert len(probed) == 1
 
 
 def test_help_waits_for_no_network() -> None:
