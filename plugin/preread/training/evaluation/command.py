@@ -116,6 +116,13 @@ def evaluate(
             "again.",
         ),
     ] = None,
+    pictures: Annotated[
+        bool,
+        typer.Option(
+            help="Whether the report shows the images that were wrong: leave them out where the "
+            "page goes further than the data may."
+        ),
+    ] = True,
     calibrate: Annotated[
         bool,
         typer.Option(
@@ -147,7 +154,7 @@ def evaluate(
             calibrate=calibrate,
             command=_command_line(context),
         )
-        _run(request, output, cards=write_cards or calibrate)
+        _run(request, output, pictures=pictures, cards=write_cards or calibrate)
     except PrereadError as error:
         Console(stderr=True).print(f"preread evaluate: {error}", markup=False, highlight=False)
         raise typer.Exit(1) from None
@@ -159,11 +166,12 @@ def _request(**facts: object) -> Request:
     return Request(**facts)  # type: ignore[arg-type]  # named as its fields
 
 
-def _run(request: Request, output: Path, *, cards: bool) -> None:
+def _run(request: Request, output: Path, *, pictures: bool, cards: bool) -> None:
     # torch takes seconds, which `--help` need not wait for.
     from preread.training.evaluation.cards import write_cards  # noqa: PLC0415
     from preread.training.evaluation.document import write_evaluation  # noqa: PLC0415
     from preread.training.evaluation.evaluating import evaluate as measure  # noqa: PLC0415
+    from preread.training.evaluation.report import NAME as REPORT  # noqa: PLC0415
     from preread.training.evaluation.report import write_report  # noqa: PLC0415
     from preread.training.evaluation.runs import catalogue_of  # noqa: PLC0415
 
@@ -173,7 +181,8 @@ def _run(request: Request, output: Path, *, cards: bool) -> None:
         found: Outcome = measure(request, bars)
     try:
         written = [write_evaluation(output, found.evaluation)]
-        written.append(write_report(output, found.evaluation, found.pictures))
+        shown = found.pictures if pictures else {}
+        written.append(write_report(output / REPORT, found.evaluation, shown))
     except OSError as error:
         raise EvaluationError(f"{output.name}: cannot be written ({error.strerror})") from None
     _tell(console, found.evaluation)
@@ -242,6 +251,8 @@ def _command_line(context: typer.Context) -> str:
         if name == "runs" or value is None or value is False:
             continue
         option = names.get(name, f"--{name.replace('_', '-')}")
+        if name == "pictures":
+            continue
         for one in value if isinstance(value, list | tuple) else (value,):
             words.append(option)
             if one is not True:

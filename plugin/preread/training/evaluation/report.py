@@ -94,9 +94,8 @@ class Chapter:
     sections: tuple[Section, ...]
 
 
-def write_report(folder: Path, evaluation: Evaluation, pictures: Mapping[str, bytes]) -> Path:
-    """Write ``report.html`` into a folder, at once or not at all."""
-    path = folder / NAME
+def write_report(path: Path, evaluation: Evaluation, pictures: Mapping[str, bytes]) -> Path:
+    """Write the page of an evaluation to a file, at once or not at all; see `report`."""
     write_atomically(path, report(evaluation, pictures).encode())
     return path
 

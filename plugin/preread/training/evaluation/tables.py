@@ -1,10 +1,10 @@
 """The README's table of models, made of evaluations.
 
     python -m preread.training.evaluation.tables EVALUATION.json... [--readme README.md]
-        [--cards models]
+        [--cards models] [--reports]
 
-prints the table in Markdown, or puts it between the README's two markers, and writes the figures
-into the models' cards.
+prints the table in Markdown, or puts it between the README's two markers, writes the figures into
+the models' cards, and the page of each evaluation beside it, without pictures of the data.
 """
 
 from __future__ import annotations
@@ -188,6 +188,9 @@ def main(
             help="Folder of models whose cards get the figures.", exists=True, file_okay=False
         ),
     ] = None,
+    reports: Annotated[
+        bool, typer.Option("--reports", help="Write each evaluation's page beside it, as .html.")
+    ] = False,
 ) -> None:
     """Print the table of models; or put it into a README, and figures into cards."""
     # pydantic's models of the document, and what writes cards, are not needed for help.
@@ -195,6 +198,7 @@ def main(
     from preread.models.weights import write_atomically  # noqa: PLC0415
     from preread.training.evaluation.cards import write_cards  # noqa: PLC0415
     from preread.training.evaluation.document import read_evaluation  # noqa: PLC0415
+    from preread.training.evaluation.report import write_report  # noqa: PLC0415
 
     try:
         evaluations = [read_evaluation(path) for path in documents]
@@ -205,7 +209,9 @@ def main(
         if cards is not None:
             for name in write_cards(Catalogue.load(cards), evaluations):
                 typer.echo(f"{name}/card.json written")
-        if readme is None and cards is None:
+        for path, evaluation in zip(documents, evaluations, strict=True) if reports else ():
+            typer.echo(f"{write_report(path.with_suffix('.html'), evaluation, {}).name} written")
+        if readme is None and cards is None and not reports:
             typer.echo(told, nl=False)
     except PrereadError as error:
         typer.echo(f"preread.training.evaluation.tables: {error}", err=True)

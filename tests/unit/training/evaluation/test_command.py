@@ -154,6 +154,7 @@ def test_the_command_is_told_without_the_machine_s_paths(
     assert "--root pictures" in own.Command
     for name in ("evaluation.json", "report.html"):
         assert str(made.parents[1]) not in (output / name).read_text()
+    assert (output / "report.html").read_text().count("<figure><img") > 10
 
 
 def test_one_model_of_one_set_and_the_other_engine(
@@ -161,7 +162,7 @@ def test_one_model_of_one_set_and_the_other_engine(
 ) -> None:
     output = tmp_path / "out"
     arguments = (models / "A-Shapes", "--root", drawn.root, "--output", output, "--set", "Shapes")
-    options = ("--engine", "torch", "--bootstrap", "0")
+    options = ("--engine", "torch", "--bootstrap", "0", "--no-pictures")
     result = CliRunner().invoke(app, [*map(str, arguments), *options])
     assert result.exit_code == 0, result.output
     assert "Shapes, A-Shapes: micro-accuracy 0." in result.output
@@ -171,6 +172,9 @@ def test_one_model_of_one_set_and_the_other_engine(
     assert first.ConfusionMatrix == second.ConfusionMatrix
     assert first.LogLoss == pytest.approx(second.LogLoss, abs=1e-3)
     assert first.Intervals == {}
+    assert first.Mistakes
+    assert "<figure>" in (output / "report.html").read_text()
+    assert "<figure><img" not in (output / "report.html").read_text()
 
 
 def test_the_source_may_be_told_apart_from_the_split(

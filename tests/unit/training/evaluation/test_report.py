@@ -165,7 +165,7 @@ def test_another_source_is_named_and_not_held_against_the_paper(tmp_path: Path) 
         "Source": Source(Name="chest-ct-scan", Part="all", Map={"adenocarcinoma": "Malignant"})
     }
     only = Run(Name="run", Models=(result("MobileNetV2-IQ", 1, History={}),))
-    path = write_report(tmp_path, evaluation(only, **changes), {})
+    path = write_report(tmp_path / "page.html", evaluation(only, **changes), {})
     page = Page(path.read_text(encoding="utf-8"))
     assert "Models of IQ-OTHNCCD, measured on chest-ct-scan" in page.words
     assert "adenocarcinoma = Malignant" in page.words

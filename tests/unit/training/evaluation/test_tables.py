@@ -19,6 +19,7 @@ from preread.training.evaluation.document import (
     write_evaluation,
 )
 from preread.training.evaluation.errors import EvaluationError
+from preread.training.evaluation.report import report
 from preread.training.evaluation.tables import main, table, with_table
 from tests.unit.models.conftest import make_card
 from tests.unit.training.evaluation.measured import CLASSES, evaluation, run
@@ -120,6 +121,12 @@ def test_the_command_writes_readme_and_cards(tmp_path: Path) -> None:
     assert (metrics[1].Groups, metrics[1].BestEpoch) == (None, None)
     assert (other / CARD).read_text() == before
 
+    done = CliRunner().invoke(app, [*documents, "--reports"])
+    assert done.exit_code == 0, done.output
+    for document in documents:
+        page = Path(document).with_suffix(".html").read_text(encoding="utf-8")
+        assert page == report(read_evaluation(Path(document)), {})
+
     wrong = CliRunner().invoke(app, [*documents, str(tmp_path / "none.json")])
     assert wrong.exit_code == 1
     assert wrong.output.strip().endswith("none.json: cannot be read (No such file or directory)")
@@ -171,6 +178,17 @@ def test_the_cards_have_the_figures_of_the_evaluations() -> None:
         entries = metrics_of(model.name, model.card, told)
         assert any(entry.ShippedWeights for entry in entries), model.name
         assert set(map(repr, entries)) <= set(map(repr, model.card.Metrics)), model.name
+        for one in (model_ for each in told for run_ in each.Runs for model_ in run_.Models):
+            if one.WeightsSHA256 == model.card.WeightsSHA256:
+                assert one.Calibration == model.card.Calibration, model.name
+
+
+def test_the_pages_are_those_of_the_evaluations() -> None:
+    for made, path in zip(shipped(), SHIPPED, strict=True):
+        page = path.with_suffix(".html").read_text(encoding="utf-8")
+        # Another version of the library may draw a plot a little differently.
+        plots = r"base64,[A-Za-z0-9+/=]+"
+        assert re.sub(plots, "", page) == re.sub(plots, "", report(made, {})), path.name
 
 
 def test_no_evaluation_names_a_path_of_a_machine() -> None:
