@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,16 +27,23 @@ from preread.training.splits import Split, SplitKind, split_sets
 SIDE = 64
 KINDS = ("bar", "check", "disc")
 
-# Bit for bit the same on every machine, and no slower: the networks and images are small.
-torch.set_num_threads(1)
-
 app = typer.Typer()
 app.command()(train)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Compute in one thread: always the same, and no slower for networks and images so small."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def run_train(*arguments: object) -> Result:
-    """Run ``preread train`` in this process."""
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    """Run ``preread train`` in this process, without a GPU unless told so."""
+    given = ("--device", "cpu", *arguments)
+    return CliRunner().invoke(app, [str(argument) for argument in given])
 
 
 def trained(*arguments: object) -> Result:

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
+import torch
 from PIL import Image
 
 import preread
 from preread.models.architectures import build
 from preread.models.card import ArchitectureName, read_card
 from preread.models.weights import weights_bytes
-from preread.training import fitting, pretrained
+from preread.training import command, fitting, pretrained
 from preread.training.cards import _NO_HELD_OUT
 from preread.training.description import read_description
 from preread.training.errors import TrainingError
@@ -83,7 +84,19 @@ def test_the_defaults_are_the_papers(
     assert (request.test, request.validation, request.kind) == (0.3, 0.0, SplitKind.RANDOM)
     assert request.size == side
     assert request.preprocessing.size == (side, side)
-    assert request.device.type in ("cpu", "cuda")
+    assert request.device == torch.device("cpu")
+
+
+def test_a_gpu_computes_in_bfloat16_unless_told_otherwise(
+    few: Path,
+    description: Path,
+    asked: Callable[..., Request],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(command, "_device", lambda _name: torch.device("cuda"))
+    common = (few, "--output", "out", "--description", description)
+    assert asked(*common).plan == replace(PAPER.plan, precision=Precision.BFLOAT16)
+    assert asked(*common, "--precision", "float32").plan == PAPER.plan
 
 
 def test_the_recommended_settings_may_be_asked_for(

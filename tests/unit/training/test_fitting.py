@@ -241,7 +241,7 @@ def test_refuses_broken_checkpoints(
     content = path.read_bytes()
     middle = len(content) // 2
     flipped = content[:middle] + bytes(255 - byte for byte in content[middle:])
-    for broken in (content[:middle], flipped, b"", b"nonsense", pickle.dumps(Trap())):
+    for broken in (content[:middle], flipped, b"", b"nonsense", pickle.dumps(Trap(), 2)):
         path.write_bytes(broken)
         with pytest.raises(TrainingError, match=r"^c\.pt: a broken checkpoint"):
             fits()

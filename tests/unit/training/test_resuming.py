@@ -40,7 +40,7 @@ TAUGHT = (*OPTIONS, "--epochs", 3, "--averaging", 0.9, "--augmentation", 1, "--d
 def start(program: tuple[str, ...], *arguments: object) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONPATH": str(PLUGIN), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        [sys.executable, *program, "train", *map(str, arguments)],
+        [sys.executable, *program, "train", "--device", "cpu", *map(str, arguments)],
         env=environment,
         capture_output=True,
         text=True,

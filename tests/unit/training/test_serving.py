@@ -17,7 +17,8 @@ from preread.models.card import CARD, WEIGHTS, ModelCard, read_card
 from preread.models.catalogue import Catalogue
 from preread.models.ensemble import Ensemble
 from preread.models.head import Answer
-from preread.models.loading import load_whole
+from preread.models.loading import load_backbone, load_whole
+from preread.models.novelty import Novelty
 from preread.models.weights import parse_weights
 from preread.training.metrics import Figures, figures
 from preread.training.split_file import split_digest
@@ -127,6 +128,15 @@ def check_served(run: Run, name: str, column: str, cache: Path) -> None:
         assert card.OutOfDistribution.Threshold == pytest.approx(threshold, rel=1e-3)
         share = float((scores <= threshold).mean())
         assert card.OutOfDistribution.HeldOutShare == pytest.approx(share, abs=1e-4)
+    # What the training images look like was learnt from them alone.
+    backbone = load_backbone(Catalogue.load(run.models)[name])
+    fitted_on, _ = run.batch(name, column, "training")
+    with torch.inference_mode():
+        seen, unseen = (backbone(torch.from_numpy(of)).numpy() for of in (fitted_on, held_out))
+    expected = Novelty.fit(seen).score(unseen)
+    found = run.answers(name, "torch", held_out, cache).novelty
+    assert found is not None
+    assert np.allclose(found, expected, rtol=0.01)
 
 
 @pytest.mark.parametrize("kept", KEPT)
