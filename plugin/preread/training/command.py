@@ -160,7 +160,11 @@ def train(
         typer.Option(help="Weight of the teacher beside the labels.", min=0.0, max=1.0),
     ] = None,
     precision: Annotated[
-        Precision | None, typer.Option(help="Numbers that layers compute in while fitted.")
+        Precision | None,
+        typer.Option(
+            help="Numbers that layers compute in while fitted; without it bfloat16 on a GPU, else "
+            "float32."
+        ),
     ] = None,
     keep: Annotated[
         Kept, typer.Option(help="Numbers that the weights are kept in.")
@@ -198,6 +202,9 @@ def train(
         torch.set_num_threads(threads)
     try:
         chosen = PRESETS[preset]
+        place = _device(device)
+        if precision is None and place.type == "cuda":
+            precision = Precision.BFLOAT16
         given: dict[str, Any] = {
             "epochs": epochs,
             "patience": patience,
@@ -238,7 +245,7 @@ def train(
             plan=plan,
             kept=keep.value,
             int8=int8,
-            device=_device(device),
+            device=place,
             command=_command_line(context),
         )
         with _Bars(console) as bars:

@@ -289,7 +289,7 @@ class Fitting:
             return self._objective.labelled(self._network.head(self._features[part]), labels)
         images, taught = self._images(rows, part, random)
         with torch.autocast(
-            device.type, _DTYPES.get(self._plan.precision), enabled=self._plan.precision in _DTYPES
+            device.type, torch.bfloat16, enabled=self._plan.precision is Precision.BFLOAT16
         ):
             features = self._network.backbone(placed(images.expand(-1, 3, -1, -1), device))
             logits = self._network.head(features).float()
@@ -398,9 +398,6 @@ class Fitting:
 
 class _ForeignCheckpoint(Exception):
     """The checkpoint is of another fit."""
-
-
-_DTYPES: Final = {Precision.BFLOAT16: torch.bfloat16, Precision.FLOAT16: torch.float16}
 
 
 def _bridge(network: Network, lessons: Lessons | None) -> nn.Module:

@@ -29,11 +29,13 @@ class Transfer(StrEnum):
 
 
 class Precision(StrEnum):
-    """In which numbers the layers compute while they are fitted; weights stay in float32."""
+    """In which numbers the layers compute while they are fitted; weights stay in float32.
+
+    float16 is not among them: its range is too small for gradients as they are.
+    """
 
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
-    FLOAT16 = "float16"
 
 
 @dataclass(frozen=True, slots=True)
