@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from preread.training.belonging import groups_of, look_alike_groups
+from preread.training.belonging import groups_of
 from preread.training.data_set import NOT_IN_SET, ONLY_SET, LabelSet
 from preread.training.errors import TrainingError
 from preread.training.quotas import quotas
@@ -103,37 +103,6 @@ def split_sets(
     grouped = kind is SplitKind.GROUPED
     groups = groups_of(data) if grouped else np.arange(len(data), dtype=np.int64)
     return _split(data.sets, groups, kind, test, validation, seed, exact)
-
-
-def split(
-    labels: NDArray[np.int64],
-    thumbnails: NDArray[np.float32],
-    kind: SplitKind,
-    *,
-    test: float,
-    validation: float,
-    seed: int,
-) -> Split:
-    """Divide images of one set that are known by labels and thumbnails alone.
-
-    Parameters
-    ----------
-    labels
-        (N,), 0 or more.
-    thumbnails
-        (N, D), see `preread.training.belonging.look_alike_groups`.
-    kind, test, validation, seed
-        See `split_sets`.
-
-    Raises
-    ------
-    TrainingError
-        If a part would have no image of a class.
-    """
-    grouped = kind is SplitKind.GROUPED
-    groups = look_alike_groups(thumbnails) if grouped else np.arange(len(labels), dtype=np.int64)
-    classes = tuple(f"{label} (counted from 0)" for label in range(int(labels.max()) + 1))
-    return _split((LabelSet(ONLY_SET, classes, labels),), groups, kind, test, validation, seed, {})
 
 
 def check_parts(sets: Sequence[LabelSet], parts: Mapping[str, NDArray[np.int64]]) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from preread.training.belonging import LOOK_ALIKE, groups_of, look_alike_groups
 from preread.training.data_set import DataSet, LabelSet
 from preread.training.errors import TrainingError
-from preread.training.splits import SplitKind, split, split_sets
+from preread.training.splits import SplitKind, split_sets
 
 
 def rows(groups: list[int], width: int = 64) -> NDArray[np.float32]:
@@ -91,9 +91,8 @@ def test_more_rows_than_a_block() -> None:
 def test_parts_cover_all_once_and_keep_groups(seed: int, kind: SplitKind) -> None:
     random = np.random.default_rng(seed)
     groups = random.integers(0, 90, size=240)
-    labels = (groups % 3).astype(np.int64)
-    thumbnails = rows(groups.tolist())
-    parts = split(labels, thumbnails, kind, test=0.3, validation=0.15, seed=seed)
+    data = data_of({"class": (groups % 3).tolist()}, alike=groups.tolist())
+    parts = split_sets(data, kind, test=0.3, validation=0.15, seed=seed)
     indices = np.concatenate([parts.training, parts.validation, parts.test])
     assert sorted(indices.tolist()) == list(range(240))
     assert abs(len(parts.test) - 72) <= 8
@@ -107,20 +106,10 @@ def test_parts_cover_all_once_and_keep_groups(seed: int, kind: SplitKind) -> Non
         assert parts.groups is None
 
 
-def test_the_same_seed_divides_alike() -> None:
-    labels = np.arange(60, dtype=np.int64) % 2
-    thumbnails = rows(list(range(60)))
-    options = {"test": 0.3, "validation": 0.2}
-    one, two = (split(labels, thumbnails, SplitKind.RANDOM, seed=5, **options) for _ in range(2))
-    other = split(labels, thumbnails, SplitKind.RANDOM, seed=6, **options)
-    assert one.test.tolist() == two.test.tolist() != other.test.tolist()
-
-
 def test_too_few_groups_is_an_error() -> None:
-    labels = np.array([0] * 10 + [1] * 10, dtype=np.int64)
-    thumbnails = rows([0] * 10 + list(range(1, 11)))
-    with pytest.raises(TrainingError, match=r"class 0 .* has no image in the .* part"):
-        split(labels, thumbnails, SplitKind.GROUPED, test=0.3, validation=0.2, seed=0)
+    data = data_of({"class": [0] * 10 + [1] * 10}, alike=[0] * 10 + list(range(1, 11)))
+    with pytest.raises(TrainingError, match=r"class A has no image in the .* part"):
+        split_sets(data, SplitKind.GROUPED, test=0.3, validation=0.2, seed=0)
 
 
 def test_alike_or_of_one_patient_or_the_same_belong_together() -> None:
@@ -204,17 +193,6 @@ def test_other_seeds_draw_other_images() -> None:
         for seed in (1, 1, 2)
     ]
     assert drawn[0] == drawn[1] != drawn[2]
-
-
-def test_several_sets_give_one_set_the_same_division() -> None:
-    labels = np.arange(90, dtype=np.int64) % 3
-    groups = (np.arange(90) // 3 * 3 + np.arange(90) % 3) % 45
-    data = data_of({"class": labels.tolist()}, alike=groups.tolist())
-    for kind in SplitKind:
-        old = split(labels, data.thumbnails, kind, test=0.3, validation=0.2, seed=2)
-        new = split_sets(data, kind, test=0.3, validation=0.2, seed=2)
-        assert old.test.tolist() == new.test.tolist()
-        assert old.validation.tolist() == new.validation.tolist()
 
 
 def test_what_cannot_be_divided_is_told() -> None:
