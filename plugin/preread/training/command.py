@@ -128,6 +128,10 @@ def train(
         bool | None,
         typer.Option(help="Fit the last layer to pretrained features before all are fitted."),
     ] = None,
+    refitting: Annotated[
+        bool | None,
+        typer.Option(help="Fit the last layer anew at the end, if all began with random weights."),
+    ] = None,
     fixed_statistics: Annotated[
         bool | None,
         typer.Option(help="Batch normalisation keeps the statistics of pretrained weights."),
@@ -215,6 +219,7 @@ def train(
             "transfer": transfer,
             "frozen": frozen,
             "probing": probing,
+            "refitting": refitting,
             "fixed_statistics": fixed_statistics,
             "balanced": balanced,
             "augmentation": augmentation,

@@ -6,7 +6,6 @@ fit that was killed and resumed ends with the weights it would have had.
 
 from __future__ import annotations
 
-import io
 import math
 import time
 from dataclasses import asdict, dataclass
@@ -17,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from preread.models.weights import write_atomically
 from preread.training.augmentation import augment
+from preread.training.checkpoint import keep, resume
 from preread.training.errors import TrainingError
 from preread.training.measuring import (
     Measured,
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
     from preread.training.splits import Split
     from preread.training.teacher import Lessons
 
-LARGEST_CHECKPOINT: Final = 4 * 1024**3
 _STATISTICS: Final = 384  # images that batch normalisation is measured on after each epoch
 _WARMING: Final = 0.1  # share of the steps over which AdamW's rate rises
 _BESIDES: Final = 0.3  # of the augmentation, where a teacher's views are augmented already
@@ -79,7 +77,8 @@ class Fitted:
     Attributes
     ----------
     best_epoch
-        The one with the lowest log-loss on the validation part; the last without one.
+        The one with the lowest log-loss on the validation part; the last without one, and where
+        the last layer was fitted anew.
     history
         One entry for each epoch that was run.
     """
@@ -160,7 +159,7 @@ class Fitting:
         self._features: Tensor | None = None
         self._history: list[Epoch] = []
         self._best: tuple[int, float, dict[str, Tensor]] = (0, math.inf, {})
-        self._resume()
+        resume(places.checkpoint, places.origin, places.device, self._load)
         if plan.probing and not self._history:
             fit_last_layer(network, data, split.training, self._objective, places.device)
             if self._average is not None:
@@ -209,14 +208,25 @@ class Fitting:
             self._history.append(line)
             self._keep()
             on_epoch(line)
-        self._network.load_state_dict(self._best[2])
+        best = self._best[0]
+        if self._plan.refitting:
+            best = len(self._history)
+            self._refit()
+        else:
+            self._network.load_state_dict(self._best[2])
         self._network.eval()
-        return Fitted(self._best[0], tuple(self._history))
+        return Fitted(best, tuple(self._history))
 
     def measure(self, part: NDArray[np.int64]) -> Measured:
         """Measure the network as it is on some of the images."""
         logits = logits_of(self._network, self._data, part, self._places.device)
         return measure(logits, self._data, part)
+
+    def _refit(self) -> None:
+        """Fit the last layer to the features of the last epoch."""
+        self._network.load_state_dict(self._kept().state_dict())
+        part, device = self._split.training, self._places.device
+        fit_last_layer(self._network, self._data, part, self._objective, device)
 
     def _freeze(self) -> None:
         """Keep the layers that do not learn; for feature extraction take the features once."""
@@ -345,59 +355,29 @@ class Fitting:
             group["lr"] = plan.learning_rate * factor
 
     def _keep(self) -> None:
-        buffer = io.BytesIO()
-        torch.save(
+        epoch, loss, state = self._best
+        keep(
+            self._places.checkpoint,
+            self._places.origin,
             {
-                "origin": self._places.origin,
                 "network": self._network.state_dict(),
                 "bridge": self._bridge.state_dict(),
                 "average": None if self._average is None else self._average.state_dict(),
                 "optimizer": self._optimizer.state_dict(),
                 "history": [asdict(line) for line in self._history],
-                "best": {
-                    "epoch": self._best[0],
-                    "loss": self._best[1],
-                    "network": self._best[2],
-                },
+                "best": {"epoch": epoch, "loss": loss, "network": state},
             },
-            buffer,
         )
-        write_atomically(self._places.checkpoint, buffer.getvalue())
 
-    def _resume(self) -> None:
-        path = self._places.checkpoint
-        if not path.exists():
-            return
-        if path.stat().st_size > LARGEST_CHECKPOINT:
-            raise TrainingError(f"{path.name}: too large for a checkpoint; remove it to start anew")
-        try:
-            # weights_only: tensors and plain containers, nothing that is run.
-            kept: dict[str, Any] = torch.load(
-                path, map_location=self._places.device, weights_only=True
-            )
-            if kept["origin"] != self._places.origin:
-                raise _ForeignCheckpoint  # noqa: TRY301 - told from a broken one below
-            self._network.load_state_dict(kept["network"])
-            self._bridge.load_state_dict(kept["bridge"])
-            if self._average is not None:
-                self._average.load_state_dict(kept["average"])
-            self._optimizer.load_state_dict(kept["optimizer"])
-            self._history = [Epoch(**line) for line in kept["history"]]
-            best = kept["best"]
-            self._best = (best["epoch"], best["loss"], best["network"])
-        except _ForeignCheckpoint:
-            raise TrainingError(
-                f"{path.name}: from other images, options or weights; remove it to start anew"
-            ) from None
-        except Exception as error:  # noqa: BLE001 - torch.load raises what it likes on a broken file
-            raise TrainingError(
-                f"{path.name}: a broken checkpoint ({type(error).__name__}); remove it to start "
-                "anew"
-            ) from None
-
-
-class _ForeignCheckpoint(Exception):
-    """The checkpoint is of another fit."""
+    def _load(self, kept: dict[str, Any]) -> None:
+        self._network.load_state_dict(kept["network"])
+        self._bridge.load_state_dict(kept["bridge"])
+        if self._average is not None:
+            self._average.load_state_dict(kept["average"])
+        self._optimizer.load_state_dict(kept["optimizer"])
+        self._history = [Epoch(**line) for line in kept["history"]]
+        best = kept["best"]
+        self._best = (best["epoch"], best["loss"], best["network"])
 
 
 def _bridge(network: Network, lessons: Lessons | None) -> nn.Module:

@@ -62,6 +62,11 @@ class Plan:
     probing
         Whether fine-tuning begins with a fitted last layer; see `preread.training.probing`. For a
         network that starts from trained weights.
+    refitting
+        Whether the last layer is fitted anew to the features that the others ended with. For a
+        network that starts from random weights: while its features move, its last layer lags
+        behind them. The epoch is then the last one, since the layer of each epoch says little of
+        its features.
     fixed_statistics
         Whether batch normalisation keeps the statistics that came with the weights, instead of
         taking each batch's own. For a network that starts from trained weights: with the batch's
@@ -98,6 +103,7 @@ class Plan:
     transfer: Transfer = Transfer.FINE_TUNING
     frozen: int = 0
     probing: bool = False
+    refitting: bool = False
     fixed_statistics: bool = False
     balanced: bool = True
     augmentation: float = 1.0
@@ -159,6 +165,7 @@ RECOMMENDED: Final = Preset(
         learning_rate=1e-4,
         weight_decay=0.05,
         probing=True,
+        refitting=True,
         fixed_statistics=True,
         augmentation=0.1,
         smoothing=0.02,

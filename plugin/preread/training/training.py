@@ -18,15 +18,24 @@ from preread.training.errors import TrainingError
 from preread.training.fitting import Fitted, Fitting, Places
 from preread.training.folder import read_folder
 from preread.training.growing import grow
+from preread.training.lesson_file import kept_lessons
 from preread.training.listing import read_listing
 from preread.training.measuring import batches_of
 from preread.training.network import Network
 from preread.training.normalisation import is_folded, unfold
+from preread.training.patients import without_identifiers
 from preread.training.plan import Transfer
 from preread.training.quantizing import check_nncf, quantize
 from preread.training.split_file import listed_split, split_digest, write_split
 from preread.training.splits import Split, SplitKind, split_sets
-from preread.training.teacher import facts_of, lessons, load_teacher, model_folders, trained_model
+from preread.training.teacher import (
+    VIEWS,
+    facts_of,
+    lessons,
+    load_teacher,
+    model_folders,
+    trained_model,
+)
 from preread.training.writing import write_weights
 
 if TYPE_CHECKING:
@@ -84,6 +93,9 @@ def train(request: Request, progress: Progress) -> tuple[ModelCard, ...]:
     if initial is None:
         # A random backbone has no features worth fitting a layer to; a grown one brings its layer.
         plan = replace(plan, probing=False, fixed_statistics=False)
+    else:
+        # A layer that began fitted has kept up with features that moved little.
+        plan = replace(plan, refitting=False)
     fitting = Fitting(
         network,
         data,
@@ -184,7 +196,7 @@ def _divide(request: Request, data: DataSet) -> Split:
     place.parent.mkdir(parents=True, exist_ok=True)
     if data.parts is not None:
         split = listed_split(data)
-        write_atomically(place, request.data.read_bytes())
+        write_atomically(place, without_identifiers(request.data.read_bytes()))
         return split
     split = split_sets(
         data,
@@ -247,17 +259,29 @@ def _learn(
     if levels(theirs) != levels(request.preprocessing):
         raise TrainingError("--teacher: its preprocessing has another range, mean or std")
     seen = data if theirs == request.preprocessing else _read(request, theirs, progress)
-    taught = lessons(
-        teacher,
-        seen,
-        split.training,
-        size=request.preprocessing.size,
-        levels=levels(theirs),
-        strength=request.plan.augmentation,
-        seed=request.plan.seed,
-        progress=progress.teaching,
-    )
-    return taught, teacher.facts
+
+    def taught() -> Lessons:
+        return lessons(
+            teacher,
+            seen,
+            split.training,
+            size=request.preprocessing.size,
+            levels=levels(theirs),
+            strength=request.plan.augmentation,
+            seed=request.plan.seed,
+            progress=progress.teaching,
+        )
+
+    origin = hashlib.sha256()
+    facts = [
+        [(model.backbone_sha256, model.card.WeightsSHA256) for model in models],
+        repr(theirs),
+        request.preprocessing.size,
+        [seen.digests[index] for index in split.training],
+        (request.plan.augmentation, request.plan.seed, VIEWS),
+    ]
+    origin.update(json.dumps(facts).encode())
+    return kept_lessons(request.checkpoints, origin.hexdigest(), taught), teacher.facts
 
 
 def _names(*facts: TeacherFacts | None) -> list[str | None]:

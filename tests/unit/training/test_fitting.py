@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from preread.training import fitting
+from preread.training import checkpoint, fitting
 from preread.training.data_set import DataSet
 from preread.training.errors import TrainingError
 from preread.training.fitting import Epoch, Fitting, Places
@@ -157,6 +157,7 @@ def stop_at(number: int) -> Callable[[Epoch], None]:
 VARIANTS: dict[str, dict[str, Any]] = {
     "augmented": {},
     "averaged": {"averaging": 0.8, "smoothing": 0.1},
+    "fitted anew": {"refitting": True, "averaging": 0.8},
     "probed": {"probing": True, "averaging": 0.8},
     "taught": {"distillation": 0.7, "averaging": 0.8},
     "frozen": {"frozen": 1},
@@ -257,7 +258,7 @@ def test_refuses_broken_checkpoints(
 def test_refuses_a_checkpoint_that_is_too_large(
     fits: Fits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fitting, "LARGEST_CHECKPOINT", 99)
+    monkeypatch.setattr(checkpoint, "LARGEST_CHECKPOINT", 99)
     (fits.folder / "c.pt").write_bytes(bytes(100))
     with pytest.raises(TrainingError, match=r"^c\.pt: too large for a checkpoint"):
         fits()
@@ -323,6 +324,18 @@ def test_frozen_blocks_stay_as_they_are(averaging: float, fits: Fits) -> None:
     # Weights and the statistics of batch normalisation.
     assert same(state_of(frozen), before)
     assert not any(torch.equal(tensor, after[name]) for name, tensor in state_of(other).items())
+
+
+def test_a_layer_fitted_anew_is_of_the_features_at_the_end(fits: Fits) -> None:
+    plan = replace(PLAN, learning_rate=1e-3, epochs=3)
+    lagging, fit = fits(plan, name="a", split=without_validation(fits.split))
+    fit.run()
+    before = fit.measure(fits.split.training)
+    network, fit = fits(replace(plan, refitting=True), name="b")
+    fitted = fit.run()
+    assert fitted.best_epoch == 3
+    assert same(state_of(network.backbone), state_of(lagging.backbone))
+    assert fit.measure(fits.split.training).log_loss < before.log_loss / 2
 
 
 def test_a_probed_layer_is_where_the_fit_begins(fits: Fits) -> None:
