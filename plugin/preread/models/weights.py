@@ -69,10 +69,14 @@ def sha256_of(data: bytes) -> str:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that another process sees all of it or none."""
+    """Write a file so that all of it is there or none, to another process and after a power cut."""
     beside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        beside.write_bytes(data)
+        with beside.open("xb") as file:
+            file.write(data)
+            file.flush()
+            # The new name may reach the disk before the content does.
+            os.fsync(file.fileno())
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,24 @@ def test_each_network_is_built_saved_and_loaded(
     image = torch.randn(1, 3, side, side)
     with torch.inference_mode():
         assert torch.equal(loaded(image), network(image))
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "weights"
+    path.write_bytes(b"old")
+    kept: list[tuple[bytes, bytes]] = []
+
+    def fsync(descriptor: int) -> None:
+        [beside] = set(tmp_path.iterdir()) - {path}
+        assert os.fstat(descriptor).st_ino == beside.stat().st_ino
+        kept.append((beside.read_bytes(), path.read_bytes()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_atomically(path, b"new")
+    assert kept == [(b"new", b"old")]
+    assert [(one.name, one.read_bytes()) for one in tmp_path.iterdir()] == [("weights", b"new")]
 
 
 def test_half_precision_halves_the_file_and_is_near() -> None:
