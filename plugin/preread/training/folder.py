@@ -35,8 +35,8 @@ def read_folder(
     preprocessing
         Of the network.
     names
-        From the name of a folder to that of its class, in the order of the classes. Empty: each
-        folder's own name, sorted.
+        From the name of a folder to that of its class, in the order of the classes; several
+        folders may be of one. Empty: each folder's own name, sorted.
     progress
         Called with files done and files in all.
     keep_duplicates
@@ -56,12 +56,13 @@ def read_folder(
         are in two classes and that is refused.
     """
     places = _class_folders(folder, names)
-    listed = [
-        (label, path) for label, place in enumerate(places.values()) for path in files_below(place)
-    ]
-    for label, name in enumerate(places):
-        if not any(number == label for number, _ in listed):
-            raise TrainingError(f"{folder.name}/{places[name].name}: no images in it")
+    listed = []
+    for label, class_folders in enumerate(places.values()):
+        for place in class_folders:
+            files = [(label, path) for path in files_below(place)]
+            if not files:
+                raise TrainingError(f"{folder.name}/{place.name}: no images in it")
+            listed += files
     gathering = Gathering(
         folder.name,
         preprocessing,
@@ -75,12 +76,13 @@ def read_folder(
         several = image.number_of_frames > 1
         for frame in image.frames():
             name = f"{shown}#{frame.index}" if several else shown
-            gathering.add(Listed(name, (label,)), frame)
+            gathering.add(Listed(name, (label,), image.patients()), frame)
         progress(done, len(listed))
     return gathering.data_set()
 
 
-def _class_folders(folder: Path, names: Mapping[str, str]) -> dict[str, Path]:
+def _class_folders(folder: Path, names: Mapping[str, str]) -> dict[str, list[Path]]:
+    """Give the folders of each class, in the order of the classes."""
     if not folder.is_dir():
         raise TrainingError(f"{folder.name}: no such folder")
     found = {
@@ -93,11 +95,14 @@ def _class_folders(folder: Path, names: Mapping[str, str]) -> dict[str, Path]:
             f"{folder.name}: expected a folder of images for each of two classes or more"
         )
     if not names:
-        return found
+        return {name: [place] for name, place in found.items()}
     if set(names) != set(found):
         odd = min(set(names) ^ set(found))
         raise TrainingError(f"{folder.name}: class folder {odd!r} is only in one of data and card")
-    return {names[name]: found[name] for name in names}
+    classes: dict[str, list[Path]] = {}
+    for name, known in names.items():
+        classes.setdefault(known, []).append(found[name])
+    return classes
 
 
 def files_below(place: Path) -> Iterator[Path]:

@@ -26,6 +26,14 @@ def test_reads_classes_in_the_order_of_the_names(pictures: Path) -> None:
     assert np.allclose((data.thumbnails**2).sum(axis=1), 1, atol=1e-5)
 
 
+def test_a_class_may_have_several_folders(pictures: Path) -> None:
+    data = read_folder(pictures, HOW, {"disc": "Round", "bar": "Straight", "check": "Straight"})
+    assert data.classes == ("Round", "Straight")
+    assert data.counts() == {"Round": 24, "Straight": 48}
+    straight = {file[:3] for file, label in zip(data.files, data.labels, strict=True) if label}
+    assert straight == {"bar", "che"}
+
+
 def test_takes_the_same_pixels_once(pictures: Path) -> None:
     again = Image.open(pictures / "disc" / "003.png")
     again.save(pictures / "disc" / "again.png", compress_level=1)
