@@ -30,11 +30,11 @@ class _Forest:
         if one != other:
             self._parent[max(one, other)] = min(one, other)
 
-    def join_equal(self, keys: Iterable[Hashable]) -> None:
-        """Join the items that have the same key; None is no key."""
+    def join_sharing(self, keys: Iterable[Iterable[Hashable]]) -> None:
+        """Join the items that share a key; each has any number of them."""
         first: dict[Hashable, int] = {}
-        for item, key in enumerate(keys):
-            if key is not None:
+        for item, own in enumerate(keys):
+            for key in own:
                 self.join(first.setdefault(key, item), item)
 
     def numbered(self) -> NDArray[np.int64]:
@@ -85,7 +85,7 @@ def look_alike_groups(
 def groups_of(data: DataSet, above: float = LOOK_ALIKE) -> NDArray[np.int64]:
     """Give each image the number of its group of images that must stay on one side.
 
-    Two images belong together when they look alike (see `look_alike_groups`), are of the same
+    Two images belong together when they look alike (see `look_alike_groups`), share a
     patient, have the same pixels, or are listed with the same group; or when a chain of such pairs
     leads from one to the other.
 
@@ -96,10 +96,10 @@ def groups_of(data: DataSet, above: float = LOOK_ALIKE) -> NDArray[np.int64]:
     """
     forest = _Forest(len(data))
     _join_look_alikes(forest, data.thumbnails, above)
-    forest.join_equal(patient or None for patient in data.patients)
-    forest.join_equal(data.digests)
+    forest.join_sharing(data.patients)
+    forest.join_sharing((digest,) for digest in data.digests)
     if data.groups is not None:
-        forest.join_equal(data.groups)
+        forest.join_sharing(data.groups)
     return forest.numbered()
 
 

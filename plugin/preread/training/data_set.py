@@ -88,11 +88,13 @@ class DataSet:
     contradictions
         How many images have pixels that are in two classes of a set.
     patients
-        What tells each image's patient from others; empty where unknown.
+        Tokens of whom each image is of (see `preread.training.patients`): none where unknown,
+        several where images of the same pixels became one.
     parts
         ``training``, ``validation`` or ``test`` for each image, where the data came with a split.
     groups
-        Number of each image's group, where the data came with groups.
+        Number of each image's group, where the data came with groups; several where images of the
+        same pixels became one.
     """
 
     sets: tuple[LabelSet, ...]
@@ -102,9 +104,9 @@ class DataSet:
     thumbnails: NDArray[np.float32]
     duplicates: int
     contradictions: int
-    patients: tuple[str, ...]
+    patients: tuple[tuple[str, ...], ...]
     parts: tuple[str, ...] | None = None
-    groups: tuple[int, ...] | None = None
+    groups: tuple[tuple[int, ...], ...] | None = None
 
     def __len__(self) -> int:
         return len(self.files)
@@ -134,13 +136,15 @@ class Listed:
         As in `DataSet.files`.
     labels
         One for each set, -1 where the image is not in it.
-    patient, part, group
+    patients, part
         As in `DataSet`, for this image.
+    group
+        Its number.
     """
 
     file: str
     labels: tuple[int, ...]
-    patient: str = ""
+    patients: tuple[str, ...] = ()
     part: str = ""
     group: int = 0
 
@@ -149,12 +153,16 @@ class Listed:
 class _Row:
     file: str
     labels: list[int]
-    patient: str
+    patients: tuple[str, ...]
     part: str
-    group: int
+    groups: tuple[int, ...]
     digest: str
     image: NDArray[np.float32]
     thumbnail: NDArray[np.float32]
+
+    @property
+    def is_in_a_set(self) -> bool:
+        return set(self.labels) != {NOT_IN_SET}
 
     def take_in(self, other: _Row) -> bool:
         """Take what a row of the same pixels tells besides; false if the two contradict."""
@@ -162,8 +170,12 @@ class _Row:
         if any(NOT_IN_SET not in pair and pair[0] != pair[1] for pair in pairs):
             return False
         self.labels = [max(pair) for pair in pairs]
-        self.patient = self.patient or other.patient
         return True
+
+    def belong_with(self, other: _Row) -> None:
+        """Belong to whatever another row of the same pixels belongs to."""
+        self.patients = tuple(dict.fromkeys((*self.patients, *other.patients)))
+        self.groups = tuple(dict.fromkeys((*self.groups, *other.groups)))
 
 
 class Gathering:
@@ -179,7 +191,7 @@ class Gathering:
         Names of the sets, with the classes of each.
     keep_duplicates
         Whether images whose pixels are there already are taken again. If not, what a second one
-        tells (a label in another set, the patient) goes to the first.
+        tells (a label in another set, the patient, the group) goes to the first.
     contradictions
         What becomes of images whose pixels are in two classes of a set.
     """
@@ -220,9 +232,9 @@ class Gathering:
         row = _Row(
             file=listed.file,
             labels=list(listed.labels),
-            patient=listed.patient,
+            patients=listed.patients,
             part=listed.part,
-            group=listed.group,
+            groups=(listed.group,),
             digest=digest,
             image=image,
             thumbnail=thumbnail,
@@ -241,11 +253,9 @@ class Gathering:
             left.
         """
         contradictions = sum(map(self._resolve, self._rows.values()))
-        rows = [row for row in self._order if set(row.labels) != {NOT_IN_SET}]
-        count = len(rows)
-        if not self._keep_duplicates:
-            kept = {id(row) for same in self._rows.values() for row in _merged(same)}
-            rows = [row for row in rows if id(row) in kept]
+        count = sum(row.is_in_a_set for row in self._order)
+        kept = {id(row) for same in self._rows.values() for row in self._kept(same)}
+        rows = [row for row in self._order if id(row) in kept]
         sets = []
         for column, (name, classes) in enumerate(self._sets.items()):
             labels = np.array([row.labels[column] for row in rows], dtype=np.int64)
@@ -261,10 +271,24 @@ class Gathering:
             thumbnails=np.stack([row.thumbnail for row in rows]),
             duplicates=count - len(rows),
             contradictions=contradictions,
-            patients=tuple(row.patient for row in rows),
+            patients=tuple(row.patients for row in rows),
             parts=tuple(row.part for row in rows) if with_parts else None,
-            groups=tuple(row.group for row in rows) if with_groups else None,
+            groups=tuple(row.groups for row in rows) if with_groups else None,
         )
+
+    def _kept(self, same: list[_Row]) -> list[_Row]:
+        """Give the rows that stay of those with the same pixels.
+
+        Where they belong all others do: what is left out must still chain images together.
+        """
+        kept = [row for row in same if row.is_in_a_set]
+        if not self._keep_duplicates:
+            kept = _merged(kept)
+        staying = set(map(id, kept))
+        for left_out in (row for row in same if id(row) not in staying):
+            for row in kept:
+                row.belong_with(left_out)
+        return kept
 
     def _resolve(self, same: list[_Row]) -> int:
         """Do with rows of the same pixels as was asked; count those that contradict."""
@@ -298,7 +322,7 @@ def _merged(same: list[_Row]) -> list[_Row]:
     """Give the rows that stay of those with the same pixels: one, if none contradicts it."""
     kept: list[_Row] = []
     for row in same:
-        if set(row.labels) != {NOT_IN_SET} and not any(other.take_in(row) for other in kept):
+        if not any(other.take_in(row) for other in kept):
             kept.append(row)
     return kept
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from preread.imaging import Preprocessing, UnreadableImage, open_image, open_picture, prepare
 from preread.training.errors import TrainingError
+from preread.training.patients import token_of, tokens_of_header
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -45,6 +47,7 @@ class ImageFile:
         self._shown = shown
         self._image: Image | None = None
         self._picture: Frame | None = None
+        self._data = b""
         try:
             if path.stat().st_size > LARGEST_FILE:
                 raise TrainingError(f"{shown}: larger than {LARGEST_FILE} bytes")
@@ -53,6 +56,7 @@ class ImageFile:
                 self._picture = open_picture(data, max_bytes=LARGEST_DECODED)
             elif data[128:132] == b"DICM":
                 self._image = open_image(data, max_bytes=LARGEST_DECODED)
+                self._data = data
             else:
                 raise TrainingError(f"{shown}: neither PNG, JPEG nor DICOM; leave it out")
         except UnreadableImage as error:
@@ -64,6 +68,32 @@ class ImageFile:
     def number_of_frames(self) -> int:
         """How many frames there are, 1 or more."""
         return self._image.number_of_frames if self._image is not None else 1
+
+    def patients(self, told: Sequence[str] = ()) -> tuple[str, ...]:
+        """Give tokens of whom the frames are of; see `preread.training.patients`.
+
+        Parameters
+        ----------
+        told
+            What a CSV says, which counts instead of a DICOM header.
+
+        Returns
+        -------
+        tuple of str
+            With a token of the file itself where its frames would have none in common otherwise.
+        """
+        known = tuple(told) or self._in_header
+        if self.number_of_frames > 1 and (told or not known):
+            known = (*known, self._own)
+        return known
+
+    @cached_property
+    def _in_header(self) -> tuple[str, ...]:
+        return tokens_of_header(self._data) if self._data else ()
+
+    @cached_property
+    def _own(self) -> str:
+        return token_of(self._data)
 
     def frames(self) -> Iterator[Frame]:
         """Decode all frames, one after the other.

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import csv
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from preread.training.data_set import NOT_IN_SET, Contradictions, DataSet, Gathering, Listed
 from preread.training.errors import TrainingError
 from preread.training.image_files import ImageFile
+from preread.training.patients import COLUMN, tokens_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from preread.imaging import Preprocessing
 
-RESERVED: Final = ("file", "patient", "sha256", "group", "part")
+RESERVED: Final = ("file", COLUMN, "sha256", "group", "part")
 """Columns that are no set's labels."""
 PARTS: Final = ("training", "validation", "test")
 LARGEST_LISTING: Final = 256 * 1024**2
@@ -77,7 +78,8 @@ def read_listing(
     Its columns: ``file`` (under the root, with ``/``; ``#3`` behind it for the fourth frame of a
     DICOM file with several), one column of labels for each set, named like the set and empty where
     an image is not in it, and where known ``patient``, ``sha256`` (of the decoded pixels),
-    ``group`` (a number) and ``part`` (``training``, ``validation`` or ``test``).
+    ``group`` (a number) and ``part`` (``training``, ``validation`` or ``test``). Where no patient
+    is told, a DICOM file's header tells it.
 
     Parameters
     ----------
@@ -135,7 +137,8 @@ def read_listing(
                 f"{line.where}: {line.file}: has {image.number_of_frames} frames; list each, such "
                 "as FILE#0"
             )
-        digest = gathering.add(known, image.frame(index or 0))
+        patients = image.patients(known.patients)
+        digest = gathering.add(replace(known, patients=patients), image.frame(index or 0))
         if sha256 not in (None, digest):
             raise TrainingError(
                 f"{line.where}: {line.file}: its pixels are not those that its sha256 tells of; "
@@ -242,7 +245,7 @@ def _listed(line: _Line, classes: Mapping[str, Mapping[str, str]]) -> Listed:
     return Listed(
         file=line.file,
         labels=tuple(labels),
-        patient=line.cells.get("patient", ""),
+        patients=tokens_in(line.cells.get(COLUMN, "")),
         part=line.part,
         group=line.group,
     )

@@ -13,6 +13,7 @@ from preread.models.weights import write_atomically
 from preread.training.data_set import NOT_IN_SET
 from preread.training.errors import TrainingError
 from preread.training.listing import PARTS
+from preread.training.patients import COLUMN
 from preread.training.splits import Split, check_parts
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 def write_split(path: Path, data: DataSet, split: Split) -> None:
     """Write a split, so that `preread.training.listing.read_listing` reads it back.
 
-    Columns: ``file``, one for each set with the class's name, ``patient`` where one is known,
-    ``sha256``, ``group``, ``part``. Lines end in a line feed on every system, so that the file's
-    own SHA-256 tells of the split.
+    Columns: ``file``, one for each set with the class's name, ``patient`` where one is known (by
+    tokens, see `preread.training.patients`), ``sha256``, ``group``, ``part``. Lines end in a line
+    feed on every system, so that the file's own SHA-256 tells of the split.
 
     Raises
     ------
@@ -39,14 +40,14 @@ def write_split(path: Path, data: DataSet, split: Split) -> None:
     with_patients = any(data.patients)
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    patient = ["patient"] if with_patients else []
+    patient = [COLUMN] if with_patients else []
     writer.writerow(["file", *(one.name for one in data.sets), *patient, "sha256", "group", "part"])
     for index, file in enumerate(data.files):
         labels = [
             "" if one.labels[index] == NOT_IN_SET else one.classes[one.labels[index]]
             for one in data.sets
         ]
-        known = [data.patients[index]] if with_patients else []
+        known = [" ".join(data.patients[index])] if with_patients else []
         group = int(split.group_of[index])
         writer.writerow([file, *labels, *known, data.digests[index], group, parts[index]])
     write_csv(path, text.getvalue())
@@ -71,7 +72,8 @@ def listed_split(data: DataSet) -> Split:
     check_parts(
         data.sets, {name: part for name, part in parts.items() if len(part) or name != "validation"}
     )
-    given = data.groups if data.groups is not None else range(len(data))
+    # What has parts is not merged: each image has one group.
+    given = range(len(data)) if data.groups is None else [first for first, *_ in data.groups]
     group_of = np.array(given, dtype=np.int64)
     home: dict[int, str] = {}
     for group, part in zip(group_of.tolist(), data.parts, strict=True):

@@ -9,9 +9,11 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from preread.imaging import Preprocessing, Window, open_image, prepare
+from preread.training.belonging import groups_of
 from preread.training.data_set import Contradictions
 from preread.training.errors import TrainingError
 from preread.training.folder import read_folder
+from preread.training.patients import token_of
 
 HOW = Preprocessing(size=(32, 40))
 
@@ -77,7 +79,7 @@ def test_a_folder_is_one_set(pictures: Path) -> None:
     data = read_folder(pictures, HOW, {})
     assert [one.name for one in data.sets] == ["class"]
     assert data.labels is data.sets[0].labels
-    assert set(data.patients) == {""}
+    assert set(data.patients) == {()}
     assert data.parts is None
     assert data.groups is None
 
@@ -105,6 +107,53 @@ def test_reads_dicom_as_the_runner_does(tmp_path: Path) -> None:
     data = read_folder(tmp_path, how, {})
     image = open_image((tmp_path / "ct" / "CT_small.dcm").read_bytes(), max_bytes=10**8)
     assert np.array_equal(data.images[0][0], prepare(next(image.frames), how)[0])
+
+
+def write_dicom(folder: Path, patient: str, study: str, name: str = "CT_small.dcm") -> Path:
+    """Write a DICOM file with pixels of its own."""
+    dataset = pydicom.dcmread(str(get_testdata_file(name)))
+    dataset.PatientID, dataset.StudyInstanceUID = patient, study
+    if name == "CT_small.dcm":
+        pixels = np.random.default_rng(len(list(folder.parent.rglob("*.dcm")))).integers(
+            0, 900, dataset.pixel_array.shape, dtype=np.int16
+        )
+        dataset.PixelData = pixels.tobytes()
+    path = folder / f"{len(list(folder.iterdir()))}.dcm"
+    dataset.save_as(path)
+    return path
+
+
+def test_a_dicom_header_tells_of_whom_an_image_is(pictures: Path) -> None:
+    for folder, patient, study in (
+        ("disc", "Doe-4711", "1.2.1"),
+        ("bar", "Doe-4711", "1.2.2"),
+        ("disc", "", "1.2.3"),
+        ("bar", "", "1.2.3"),
+        ("bar", "", ""),
+        ("disc", "", ""),
+    ):
+        write_dicom(pictures / folder, patient, study)
+    data = read_folder(pictures, HOW, {})
+    groups = dict(zip(data.files, groups_of(data).tolist(), strict=True))
+    patients = dict(zip(data.files, data.patients, strict=True))
+    assert patients["bar/24.dcm"] == patients["disc/24.dcm"] == (token_of(b"Doe-4711"),)
+    assert patients["bar/25.dcm"] == patients["disc/25.dcm"] == (token_of(b"1.2.3"),)
+    assert patients["bar/26.dcm"] == patients["disc/26.dcm"] == ()
+    assert groups["bar/24.dcm"] == groups["disc/24.dcm"]
+    assert groups["bar/25.dcm"] == groups["disc/25.dcm"] != groups["bar/24.dcm"]
+    assert groups["bar/26.dcm"] != groups["disc/26.dcm"]
+
+
+@pytest.mark.parametrize("patient", ["", "Doe-4711"])
+def test_frames_of_a_file_belong_together(patient: str, pictures: Path) -> None:
+    path = write_dicom(pictures / "disc", patient, "", "SC_rgb_rle_2frame.dcm")
+    other = write_dicom(pictures / "disc", "", "", "SC_rgb_rle_2frame.dcm")
+    data = read_folder(pictures, HOW, {}, keep_duplicates=True)
+    patients = dict(zip(data.files, data.patients, strict=True))
+    first, second = (patients[f"disc/{path.name}#{frame}"] for frame in (0, 1))
+    assert first == second
+    assert len(first) == 1
+    assert (patients[f"disc/{other.name}#0"] == first) == (not patient)
 
 
 def test_keeps_colour(tmp_path: Path) -> None:

@@ -10,10 +10,12 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 
 from preread.imaging import Preprocessing, open_picture
+from preread.training.belonging import groups_of
 from preread.training.data_set import Contradictions
 from preread.training.errors import TrainingError
 from preread.training.image_files import digest_of
 from preread.training.listing import read_listing
+from preread.training.patients import token_of
 
 HOW = Preprocessing(size=(16, 24))
 FRAMES = "SC_rgb_rle_2frame.dcm"
@@ -59,7 +61,7 @@ def test_reads_several_sets(root: Path) -> None:
     assert first.counts() == {"Benign": 1, "Normal": 2}
     assert (len(first), len(second), len(data)) == (3, 2, 4)
     assert data.files == ("a/0.png", "a/1.png", "b/0.png", "b/1.png")
-    assert data.patients == ("p1", "p1", "", "p2")
+    assert data.patients == ((token_of(b"p1"),), (token_of(b"p1"),), (), (token_of(b"p2"),))
     assert {image.shape for image in data.images} == {(1, 16, 24)}
 
 
@@ -93,7 +95,61 @@ def test_the_same_pixels_are_one_image_in_all_sets(root: Path) -> None:
 def test_a_patient_that_is_known_of_a_duplicate_is_known(root: Path) -> None:
     (root / "a" / "0.png").write_bytes((root / "b" / "0.png").read_bytes())
     path = listing(root, "file,class,patient", "a/0.png,x,", "b/0.png,x,p7", "a/1.png,y,")
-    assert read_listing(path, root, HOW).patients == ("p7", "")
+    assert read_listing(path, root, HOW).patients == ((token_of(b"p7"),), ())
+
+
+def same_pixels(root: Path, *names: str) -> None:
+    for name in names[1:]:
+        (root / name).write_bytes((root / names[0]).read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("column", "first", "second"), [("patient", "p1", "p2"), ("group", "1", "2")]
+)
+def test_images_that_became_one_chain_others_together(
+    column: str, first: str, second: str, root: Path
+) -> None:
+    """The same pixels are of two patients, or in two groups: all images of both belong together."""
+    same_pixels(root, "a/0.png", "a/1.png")
+    rows = [
+        f"a/0.png,x,{first}", f"a/1.png,x,{second}", f"a/2.png,y,{second}", f"b/0.png,y,{first}",
+        "b/1.png,x,3",
+    ]  # fmt: skip
+    data = read_listing(listing(root, f"file,class,{column}", *rows), root, HOW)
+    assert data.files == ("a/0.png", "a/2.png", "b/0.png", "b/1.png")
+    assert groups_of(data).tolist() == [0, 0, 0, 1]
+
+
+def test_what_was_taken_out_still_chains_images_together(root: Path) -> None:
+    """Of the same pixels one row contradicts in its only set, and the other is in one more."""
+    same_pixels(root, "a/0.png", "a/1.png")
+    rows = ["a/0.png,x,,p1", "a/1.png,y,s,p2", "a/2.png,x,s,p1", "a/3.png,y,t,p2", "b/0.png,x,t,"]
+    path = listing(root, "file,First,Second,patient", *rows)
+    for keep in (True, False):
+        data = read_listing(
+            path, root, HOW, keep_duplicates=keep, contradictions=Contradictions.DROP
+        )
+        assert data.files == ("a/1.png", "a/2.png", "a/3.png", "b/0.png")
+        assert groups_of(data).tolist() == [0, 0, 0, 1]
+
+
+def test_a_header_tells_the_patient_where_the_listing_does_not(root: Path) -> None:
+    for name, patient in (("one", "Doe-1"), ("two", "Doe-1"), ("three", "Doe-1")):
+        dataset = pydicom.dcmread(str(get_testdata_file("CT_small.dcm")))
+        dataset.PatientID = patient
+        dataset.save_as(root / f"{name}.dcm")
+    rows = ["one.dcm,x,", "two.dcm,y,p9", "three.dcm,x,Doe-1", "a/0.png,y,"]
+    path = listing(root, "file,class,patient", *rows)
+    data = read_listing(path, root, HOW, contradictions=Contradictions.KEEP, keep_duplicates=True)
+    doe = (token_of(b"Doe-1"),)
+    assert data.patients == (doe, (token_of(b"p9"),), doe, ())
+
+
+def test_frames_belong_together_whatever_the_listing_says_of_each(root: Path) -> None:
+    pydicom.dcmread(str(get_testdata_file(FRAMES))).save_as(root / "two.dcm")
+    rows = ["two.dcm#0,x,p1", "two.dcm#1,y,p2", "a/0.png,y,p2", "a/1.png,x,p3"]
+    data = read_listing(listing(root, "file,class,patient", *rows), root, HOW)
+    assert groups_of(data).tolist() == [0, 0, 0, 1]
 
 
 def contradicting(root: Path, columns: str = "", cells: str = "") -> Path:
@@ -130,7 +186,7 @@ def test_what_has_parts_is_taken_as_it_is(root: Path) -> None:
     assert len(data) == 5
     assert (data.contradictions, data.duplicates) == (2, 0)
     assert data.parts == ("test",) * 5
-    assert data.groups == (4,) * 5
+    assert data.groups == ((4,),) * 5
 
 
 def test_frames_of_a_file(root: Path) -> None:

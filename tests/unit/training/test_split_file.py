@@ -12,6 +12,7 @@ from preread.training.data_set import DataSet
 from preread.training.errors import TrainingError
 from preread.training.folder import read_folder
 from preread.training.listing import read_listing
+from preread.training.patients import token_of
 from preread.training.split_file import listed_split, split_digest, write_split
 from preread.training.splits import SplitKind, split_sets
 from tests.unit.training.conftest import write_pictures
@@ -43,6 +44,8 @@ def test_reads_back_what_was_written(kind: SplitKind, data: DataSet, root: Path)
     path = root.parent / "new" / "split.csv"
     write_split(path, data, parts)
     assert path.read_text().startswith("file,Shape,Size,patient,sha256,group,part\n")
+    assert "p0bar" not in path.read_text()
+    assert token_of(b"p0bar") in path.read_text()
     again = read_listing(path, root, HOW)
     assert (again.files, again.digests, again.patients) == (data.files, data.digests, data.patients)
     for one, other in zip(data.sets, again.sets, strict=True):
@@ -57,6 +60,17 @@ def test_reads_back_what_was_written(kind: SplitKind, data: DataSet, root: Path)
     write_split(path, again, read)
     assert path.read_bytes() == before
     assert [entry.name for entry in path.parent.iterdir()] == ["split.csv"]
+
+
+def test_all_patients_of_an_image_are_read_back(root: Path) -> None:
+    (root / "bar" / "001.png").write_bytes((root / "bar" / "000.png").read_bytes())
+    rows = [f"{kind}/{n:03}.png,{kind},p{n}{kind}" for kind in ("bar", "disc") for n in range(12)]
+    (root.parent / "sets.csv").write_text("\n".join(["file,class,patient", *rows]))
+    data = read_listing(root.parent / "sets.csv", root, HOW)
+    assert data.patients[0] == (token_of(b"p0bar"), token_of(b"p1bar"))
+    path = root.parent / "split.csv"
+    write_split(path, data, split_sets(data, SplitKind.RANDOM, test=0.3, validation=0, seed=0))
+    assert read_listing(path, root, HOW).patients == data.patients
 
 
 def test_one_set_of_a_split(data: DataSet, root: Path) -> None:

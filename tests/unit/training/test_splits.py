@@ -45,8 +45,8 @@ def data_of(
         thumbnails=rows(alike or list(range(count)), 256),
         duplicates=0,
         contradictions=0,
-        patients=tuple(patients or [""] * count),
-        groups=tuple(groups) if groups else None,
+        patients=tuple((one,) if one else () for one in patients or [""] * count),
+        groups=tuple((one,) for one in groups) if groups else None,
     )
 
 
