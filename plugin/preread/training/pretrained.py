@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from preread.models.card import ArchitectureName
+from preread.models.card import CARD, ArchitectureName, read_card
 from preread.models.conversion_cache import user_cache
 from preread.models.weights import weights_bytes, write_atomically
 from preread.training.errors import TrainingError
+from preread.training.request import BACKBONES
+from preread.training.split_file import split_digest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
     from torch import nn
 
@@ -67,6 +71,49 @@ def pretrained_file(given: str | None, architecture: ArchitectureName) -> Path |
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, weights_bytes(weights, "float32"))
     return path
+
+
+def check_same_split(path: Path, split_sha256: str) -> None:
+    """Refuse weights that were trained on another split, as far as that is told beside them.
+
+    It is told by a split's file, by the card of a model in the same folder, and by the cards of the
+    models that share a backbone.
+
+    Parameters
+    ----------
+    path
+        The weights.
+    split_sha256
+        Of the split that a network is trained on from there.
+
+    Raises
+    ------
+    TrainingError
+        If one of them tells of another split, or a card of none.
+    preread.models.card.InvalidModelError
+        If a card cannot be used.
+    """
+    for name, told in _splits_beside(path.resolve()):
+        if told != split_sha256:
+            raise TrainingError(
+                f"--pretrained {path.name}: {name} tells of another split, so that it may have "
+                "seen what this network is measured on; train it on the same split, or keep "
+                "weights that saw none of these images in a folder of their own"
+            )
+
+
+def _splits_beside(path: Path) -> Iterator[tuple[str, str | None]]:
+    """Give the SHA-256 of each split that is told beside a file, with what tells it."""
+    for split in (path.with_name("split.csv"), path.with_name(f"{path.stem}.split.csv")):
+        if split.is_file():
+            yield split.name, split_digest(split)
+    if (path.parent / CARD).is_file():
+        yield f"{path.parent.name}/{CARD}", read_card(path.parent).Training.SplitSHA256
+    if path.parent.name == BACKBONES:
+        for place in sorted(path.parent.parent.glob(f"*/{CARD}")):
+            card = read_card(place.parent)
+            if card.Backbone is not None and card.Backbone.File == f"{BACKBONES}/{path.name}":
+                yield f"{place.parent.name}/{CARD}", card.Training.SplitSHA256
 
 
 def _fetch(architecture: ArchitectureName) -> nn.Module | dict[str, NDArray[Any]]:

@@ -25,6 +25,7 @@ from preread.training.network import Network
 from preread.training.normalisation import is_folded, unfold
 from preread.training.patients import without_identifiers
 from preread.training.plan import Transfer
+from preread.training.pretrained import check_same_split
 from preread.training.quantizing import check_nncf, quantize
 from preread.training.split_file import listed_split, split_digest, write_split
 from preread.training.splits import Split, SplitKind, split_sets
@@ -214,6 +215,7 @@ def _start_pretrained(
 ) -> str | None:
     if request.pretrained is None:
         return None
+    check_same_split(request.pretrained, split_digest(request.split_draft))
     sha256 = load_pretrained(network.backbone, request.pretrained, request.architecture)
     if is_folded(network.backbone):
         unfold(network.backbone, batches_of(data, _some(split.training), 32))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -11,12 +13,15 @@ import torch
 import torchvision  # type: ignore[import-untyped]
 from torch import nn
 
+import preread
 from preread.models.architectures import build, build_backbone
-from preread.models.card import ArchitectureName
-from preread.models.weights import load_pretrained, parse_weights
+from preread.models.card import CARD, ArchitectureName, card_text, read_card
+from preread.models.card_facts import BackboneFacts
+from preread.models.weights import load_pretrained, parse_weights, weights_bytes
 from preread.training import pretrained
 from preread.training.errors import TrainingError
-from preread.training.pretrained import LIBRARY, NATIVE_SIZE, pretrained_file
+from preread.training.pretrained import LIBRARY, NATIVE_SIZE, check_same_split, pretrained_file
+from tests.unit.training.conftest import TwoSets, refused
 
 SMALL = ArchitectureName.MOBILENET_V2
 
@@ -109,3 +114,71 @@ def test_inceptions_second_classifier_is_left(monkeypatch: pytest.MonkeyPatch) -
     arrays = parse_weights(path.read_bytes(), path.name)
     assert list(arrays) == ["fc.bias"]
     assert np.array_equal(arrays["fc.bias"], np.ones(2))
+
+
+SHIPPED = Path(preread.__file__).parents[2] / "models"
+SAME, OTHER = (hashlib.sha256(content).hexdigest() for content in (b"same", b"other"))
+
+
+def write_card(folder: Path, split_sha256: str | None, backbone: str | None = None) -> None:
+    """Write the card of a model that was trained on a split, or on none that it names."""
+    card = read_card(next(SHIPPED.glob("MobileNetV2-*")))
+    facts = backbone and BackboneFacts(File=backbone, SHA256="0" * 64, Precision="float16")
+    told = card.Training.model_copy(update={"SplitSHA256": split_sha256})
+    folder.mkdir()
+    made = card.model_copy(update={"Training": told, "Backbone": facts or None})
+    (folder / CARD).write_text(card_text(made))
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(TrainingError) as caught:
+        check_same_split(path, SAME)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["split.csv", "net.split.csv"])
+def test_weights_beside_another_split_are_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    check_same_split(path, SAME)
+    (tmp_path / name).write_bytes(b"same")
+    (tmp_path / "other.split.csv").write_bytes(b"other")
+    check_same_split(path, SAME)
+    (tmp_path / name).write_bytes(b"other")
+    assert refusal(path).startswith(f"--pretrained net.safetensors: {name} tells of another split,")
+    link = tmp_path / "elsewhere" / "start.safetensors"
+    link.parent.mkdir()
+    path.write_bytes(b"")
+    link.symlink_to(path)
+    assert refusal(link).startswith(f"--pretrained start.safetensors: {name} tells of another")
+
+
+def test_weights_of_a_model_of_another_split_are_refused(tmp_path: Path) -> None:
+    for name, split in (("same", SAME), ("other", OTHER), ("none", None)):
+        write_card(tmp_path / name, split)
+    check_same_split(tmp_path / "same" / "weights.safetensors", SAME)
+    for name in ("other", "none"):
+        told = refusal(tmp_path / name / "weights.safetensors")
+        assert f" {name}/card.json tells of another split" in told
+
+
+def test_a_backbone_of_models_of_another_split_is_refused(tmp_path: Path) -> None:
+    backbones = tmp_path / "backbones"
+    backbones.mkdir()
+    write_card(tmp_path / "net-A", SAME, "backbones/net.safetensors")
+    write_card(tmp_path / "old-A", OTHER, "backbones/old.safetensors")
+    check_same_split(backbones / "net.safetensors", SAME)
+    assert " old-A/card.json tells of another split" in refusal(backbones / "old.safetensors")
+
+
+def test_a_training_does_not_start_from_another_split(two_sets: TwoSets, tmp_path: Path) -> None:
+    path = tmp_path / "backbones" / "net.safetensors"
+    path.parent.mkdir()
+    path.write_bytes(weights_bytes(build_backbone(SMALL)))
+    shutil.copy(two_sets.listing, path.with_name("net.split.csv"))
+    told = refused(
+        two_sets.listing, *two_sets.descriptions, "--output", tmp_path / "made", "--size", 32,
+        "--pretrained", path, "--epochs", 1,
+    )  # fmt: skip
+    assert told.startswith("--pretrained net.safetensors: net.split.csv tells of another split, so")
+    assert not list(tmp_path.glob("made*"))
