@@ -25,9 +25,13 @@ def split_of(model: Model) -> Path:
     return model.backbone.with_suffix(".split.csv")
 
 
-def check_provenance(model: Model) -> None:
+def check_provenance(model: Model, catalogue: Catalogue) -> None:
     """Prove that what a model was fitted on and measured on have no pixels in common."""
     training, split = model.card.Training, split_of(model)
+    for start in catalogue:
+        if training.InitialWeightsSHA256 in (start.backbone_sha256, start.card.WeightsSHA256):
+            assert training.SplitSHA256 is not None, "started from a model, and names no split"
+            assert start.card.Training.SplitSHA256 == training.SplitSHA256, "started from another"
     if training.SplitSHA256 is None:
         assert not split.exists(), "a split that the card does not name"
         assert training.Teacher is None, "a teacher, and no split that it shares"
@@ -58,7 +62,8 @@ def check_provenance(model: Model) -> None:
 
 @pytest.mark.parametrize("name", Catalogue.load(SHIPPED).names)
 def test_a_shipped_model_was_measured_on_images_that_it_had_not_seen(name: str) -> None:
-    check_provenance(Catalogue.load(SHIPPED)[name])
+    catalogue = Catalogue.load(SHIPPED)
+    check_provenance(catalogue[name], catalogue)
 
 
 @pytest.mark.parametrize("name", Catalogue.load(SHIPPED).names)
@@ -94,17 +99,18 @@ def test_what_training_makes_can_be_proved(run: Path) -> None:
     catalogue = Catalogue.load(run)
     assert catalogue.names == ("student-Shapes", "student-Two", "teacher-Shapes", "teacher-Two")
     for model in catalogue:
-        check_provenance(model)
+        check_provenance(model, catalogue)
         assert model.card.Training.SplitSHA256 is not None
         assert (model.card.Training.Teacher is None) == model.name.startswith("teacher")
 
 
-def rewrite(run: Path, name: str, **changes: object) -> Model:
+def rewrite(run: Path, name: str, **changes: object) -> tuple[Model, Catalogue]:
     path = run / name / CARD
     card = json.loads(path.read_text())
     card["Training"] |= changes
     path.write_text(json.dumps(card))
-    return Catalogue.load(run)[name]
+    catalogue = Catalogue.load(run)
+    return catalogue[name], catalogue
 
 
 def test_a_leak_does_not_stay_unseen(run: Path) -> None:
@@ -112,11 +118,11 @@ def test_a_leak_does_not_stay_unseen(run: Path) -> None:
     training = read_card(run / name).Training
     assert training.Teacher is not None
     with pytest.raises(AssertionError, match="card does not name"):
-        check_provenance(rewrite(run, name, SplitSHA256=None))
+        check_provenance(*rewrite(run, name, SplitSHA256=None))
     rewrite(run, name, SplitSHA256=training.SplitSHA256)
     theirs = training.Teacher.model_copy(update={"SplitSHA256": "0" * 64})
     with pytest.raises(AssertionError):
-        check_provenance(rewrite(run, name, Teacher=theirs.model_dump()))
+        check_provenance(*rewrite(run, name, Teacher=theirs.model_dump()))
     rewrite(run, name, Teacher=training.Teacher.model_dump())
 
     split = split_of(Catalogue.load(run)[name])
@@ -124,9 +130,25 @@ def test_a_leak_does_not_stay_unseen(run: Path) -> None:
     tested = next(line for line in lines if line.endswith(",test"))
     split.write_text("\n".join([*lines, tested.removesuffix("test") + "training"]) + "\n")
     with pytest.raises(AssertionError):
-        check_provenance(Catalogue.load(run)[name])  # the file is not the card's
+        check_provenance(*rewrite(run, name))  # the file is not the card's
     digest = split_digest(split)
     theirs = training.Teacher.model_copy(update={"SplitSHA256": digest})
     leaking = rewrite(run, name, SplitSHA256=digest, Teacher=theirs.model_dump())
     with pytest.raises(AssertionError):
-        check_provenance(leaking)
+        check_provenance(*leaking)
+
+
+def test_a_start_from_a_model_of_another_split_does_not_stay_unseen(run: Path) -> None:
+    name = "student-Shapes"
+    catalogue = Catalogue.load(run)
+    teacher = catalogue["teacher-Two"]
+    for start in (teacher.backbone_sha256, teacher.card.WeightsSHA256):
+        check_provenance(*rewrite(run, name, InitialWeightsSHA256=start))
+        rewrite(run, "teacher-Two", SplitSHA256="0" * 64)
+        with pytest.raises(AssertionError, match="started from another"):
+            check_provenance(*rewrite(run, name))
+        own = teacher.card.Training.SplitSHA256
+        rewrite(run, "teacher-Two", SplitSHA256=own)
+        with pytest.raises(AssertionError, match="names no split"):
+            check_provenance(*rewrite(run, name, SplitSHA256=None))
+        rewrite(run, name, SplitSHA256=own)
