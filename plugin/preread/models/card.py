@@ -30,6 +30,7 @@ from preread.models.card_facts import (
     TeacherFacts,
     Text,
     TrainingFacts,
+    VersionNumber,
 )
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class ModelCard(Part):
     """
 
     Name: Label
-    Version: str = Field(pattern=r"^\d{1,6}\.\d{1,6}\.\d{1,6}$")
+    Version: VersionNumber
     Date: dt.date
     Architecture: ArchitectureName
     Preprocessing: preprocessing.Preprocessing

@@ -17,6 +17,7 @@ Label = Annotated[
     str, Field(min_length=1, max_length=40, pattern=r"^[^\s{}:\\]([^{}:\\\r\n\t]*[^\s{}:\\])?$")
 ]
 Text = Annotated[str, Field(min_length=1, max_length=4000)]
+VersionNumber = Annotated[str, Field(pattern=r"^\d{1,6}\.\d{1,6}\.\d{1,6}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -166,7 +167,7 @@ class SplitMetrics(Part):
         How the images were divided: ``grouped`` keeps images that look alike on one side,
         ``random`` does not and flatters.
     Seed
-        Of the split.
+        Of the split; None where the images came divided and nothing tells by which seed.
     TrainingImages, ValidationImages, TestImages
         How many images each part had.
     Groups
@@ -200,7 +201,7 @@ class SplitMetrics(Part):
     """
 
     Split: Literal["grouped", "random"]
-    Seed: int
+    Seed: int | None
     TrainingImages: Count
     ValidationImages: Count
     TestImages: Count

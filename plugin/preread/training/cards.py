@@ -10,17 +10,21 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter, ValidationError
 
 from preread.models.card import ModelCard
 from preread.models.card_facts import (
     CalibrationFacts,
     ClassMetrics,
     DatasetFacts,
+    Label,
     SplitMetrics,
     TeacherFacts,
     TrainingFacts,
 )
 from preread.training import augmentation
+from preread.training.data_set import ONLY_SET
+from preread.training.errors import TrainingError
 from preread.training.evaluation.temperature import fit_temperature, scaled
 from preread.training.metrics import Figures, figures
 from preread.training.plan import Optimizer, Plan
@@ -28,6 +32,8 @@ from preread.training.split_file import split_digest
 from preread.training.teacher import VIEWS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from preread.training.data_set import DataSet, LabelSet
     from preread.training.description import Description
     from preread.training.fitting import Fitted
@@ -35,6 +41,8 @@ if TYPE_CHECKING:
     from preread.training.splits import Split
     from preread.training.writing import Written
 
+_LABEL: Final = TypeAdapter[str](Label)
+_MOST_CLASSES: Final = 1000
 _ONE_SPLIT: Final = (
     "One fit on one split, chosen by no test image; other seeds and splits give other figures."
 )
@@ -53,7 +61,7 @@ class Made:
     number
         Of the set.
     fitted, written
-        The fit, and the files.
+        The fit, and what is to be written.
     initial_sha256, grown_from, teacher
         What the network started and learnt from.
     """
@@ -64,6 +72,31 @@ class Made:
     initial_sha256: str | None
     grown_from: TeacherFacts | None
     teacher: TeacherFacts | None
+
+
+def check_classes(sets: Sequence[LabelSet]) -> None:
+    """Refuse classes that no card can have, before anything is fitted to them.
+
+    Raises
+    ------
+    TrainingError
+        With the class, or with how many there are.
+    """
+    for one in sets:
+        where = "" if one.name == ONLY_SET else f" of {one.name}"
+        if not 2 <= len(one.classes) <= _MOST_CLASSES:
+            raise TrainingError(
+                f"classes{where}: expected 2 to {_MOST_CLASSES}, found {len(one.classes)}"
+            )
+        for name in one.classes:
+            try:
+                _LABEL.validate_python(name)
+            except ValidationError:
+                raise TrainingError(
+                    f"class {name[:60]!r}{where}: expected a name of 40 characters at most, "
+                    "without braces, colons, backslashes, line breaks and blanks around it; give "
+                    "it one with the description's Classes"
+                ) from None
 
 
 def card_of(
@@ -92,7 +125,7 @@ def card_of(
         Preprocessing=request.preprocessing,
         Classes=one.classes,
         Dataset=_dataset(told, data, one),
-        Metrics=(_metrics(request, one, split, made.fitted, measured),),
+        Metrics=(_metrics(request, data, one, split, made, measured),),
         Limits=(*limits, _ONE_SPLIT),
         License=told.License,
         Attribution=told.Attribution,
@@ -127,13 +160,13 @@ def _dataset(told: Description, data: DataSet, one: LabelSet) -> DatasetFacts:
 
 
 def _metrics(
-    request: Request, one: LabelSet, split: Split, fitted: Fitted, found: Figures
+    request: Request, data: DataSet, one: LabelSet, split: Split, made: Made, found: Figures
 ) -> SplitMetrics:
     inside = one.labels >= 0
     tested = [sum(row) for row in found.confusion]
     return SplitMetrics(
         Split="random" if split.groups is None else "grouped",
-        Seed=request.plan.seed,
+        Seed=request.plan.seed if data.parts is None else None,
         TrainingImages=int(inside[split.training].sum()),
         ValidationImages=int(inside[split.validation].sum()),
         TestImages=int(inside[split.test].sum()),
@@ -152,7 +185,7 @@ def _metrics(
             for label, name in enumerate(one.classes)
         },
         ConfusionMatrix=found.confusion,
-        BestEpoch=fitted.best_epoch,
+        BestEpoch=made.fitted.best_epoch,
     )
 
 
@@ -186,7 +219,7 @@ def _training(request: Request, told: Description, made: Made, rounding: float) 
         Transfer=plan.transfer.value,
         Teacher=made.teacher,
         GrownFrom=made.grown_from,
-        SplitSHA256=split_digest(request.split_file),
+        SplitSHA256=split_digest(request.split_draft),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import Field, ValidationError
 
 from preread.imaging import display
-from preread.models.card_facts import Applicability, Label, Part, Text
+from preread.models.card_facts import Applicability, Label, Part, Text, VersionNumber
 from preread.training.data_set import ONLY_SET
 from preread.training.errors import TrainingError
 
@@ -46,7 +46,7 @@ class Description(Part):
     """
 
     Name: Label | None = None
-    Version: str = "1.0.0"
+    Version: VersionNumber = "1.0.0"
     Set: str = Field(ONLY_SET, min_length=1, max_length=64)
     Classes: dict[str, Label] = Field(default_factory=dict)
     Dataset: DataDescription

@@ -13,22 +13,22 @@ from preread.models.card import CARD, SMALLEST_SIDE, ModelCard, card_text, read_
 from preread.models.catalogue import FOLDER_NAME, Model
 from preread.models.loading import load_backbone, read_own
 from preread.models.weights import fill, load_pretrained, write_atomically
-from preread.training.cards import Made, card_of
+from preread.training.cards import Made, card_of, check_classes
 from preread.training.errors import TrainingError
 from preread.training.fitting import Fitted, Fitting, Places
 from preread.training.folder import read_folder
 from preread.training.growing import grow
+from preread.training.kept_split import keep_split
 from preread.training.lesson_file import kept_lessons
 from preread.training.listing import read_listing
 from preread.training.measuring import batches_of
 from preread.training.network import Network
 from preread.training.normalisation import is_folded, unfold
-from preread.training.patients import without_identifiers
 from preread.training.plan import Transfer
 from preread.training.pretrained import check_same_split
 from preread.training.quantizing import check_nncf, quantize
-from preread.training.split_file import listed_split, split_digest, write_split
-from preread.training.splits import Split, SplitKind, split_sets
+from preread.training.split_file import split_digest
+from preread.training.splits import Split, SplitKind
 from preread.training.teacher import (
     VIEWS,
     facts_of,
@@ -37,9 +37,12 @@ from preread.training.teacher import (
     model_folders,
     trained_model,
 )
-from preread.training.writing import write_weights
+from preread.training.writing import weights_of, write_weights
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -82,7 +85,8 @@ def train(request: Request, progress: Progress) -> tuple[ModelCard, ...]:
     _check(request)
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
     data = _read(request, request.preprocessing, progress)
-    split = _divide(request, data)
+    check_classes(data.sets)
+    split = keep_split(request, data)
     split_sha256 = split_digest(request.split_draft)
     torch.manual_seed(request.plan.seed)
     outputs = sum(len(one.classes) for one in data.sets)
@@ -185,29 +189,6 @@ def _read(request: Request, preprocessing: Preprocessing, progress: Progress) ->
         progress.reading,
         names={one.Set: one.Classes for one in told if one.Classes},
     )
-
-
-def _divide(request: Request, data: DataSet) -> Split:
-    """Divide the images, or take the division that the CSV lists; keep it.
-
-    Beside the output may lie weights of an earlier training, whose split is not to be replaced
-    before they are.
-    """
-    place = request.split_draft
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if data.parts is not None:
-        split = listed_split(data)
-        write_atomically(place, without_identifiers(request.data.read_bytes()))
-        return split
-    split = split_sets(
-        data,
-        request.kind,
-        test=request.test,
-        validation=request.validation,
-        seed=request.plan.seed,
-    )
-    write_split(place, data, split)
-    return split
 
 
 def _start_pretrained(
@@ -327,12 +308,13 @@ def _finish(
     origin: _Origin,
     progress: Progress,
 ) -> tuple[ModelCard, ...]:
-    """Write the weights, measure what was written, and write the cards that tell of it."""
+    """Make the weights, measure them as they will lie on disk, and write them with their cards.
+
+    Nothing is written before all that can be wrong has been found.
+    """
     folders = model_folders(request.output, data.sets)
-    written = write_weights(request, data, split, network, folders)
-    write_atomically(request.split_file, request.split_draft.read_bytes())
+    written = weights_of(request, data, split, network, folders)
     kind = "random" if split.groups is None else "grouped"
-    history = {kind: [asdict(line) for line in fitted.history]}
     cards = []
     for number, told in enumerate(request.descriptions):
         made = Made(
@@ -346,7 +328,14 @@ def _finish(
         card, found = card_of(request, told, data, split, made)
         progress.measured(data.sets[number].name, SplitKind(kind), found)
         cards.append(card)
+    write_weights(written)
+    write_atomically(request.split_file, request.split_draft.read_bytes())
+    history = {kind: [asdict(line) for line in fitted.history]}
+    for folder in folders:
+        write_atomically(folder / HISTORY, (json.dumps(history, indent=1) + "\n").encode())
+    _write_cards(folders, cards)
     if request.int8:
+        # The 8-bit copy is made of what was written, and the models are whole without it.
         models = [
             Model(folder.name, card, folder) for folder, card in zip(folders, cards, strict=True)
         ]
@@ -355,8 +344,10 @@ def _finish(
             card.model_copy(update={"Quantization": one})
             for card, one in zip(cards, facts, strict=True)
         ]
-    text = (json.dumps(history, indent=1) + "\n").encode()
-    for folder, card in zip(folders, cards, strict=True):
-        write_atomically(folder / HISTORY, text)
-        write_atomically(folder / CARD, card_text(card).encode())
+        _write_cards(folders, cards)
     return tuple(cards)
+
+
+def _write_cards(folders: Sequence[Path], cards: Sequence[ModelCard]) -> None:
+    for folder, card in zip(folders, cards, strict=True):
+        write_atomically(folder / CARD, card_text(card).encode())

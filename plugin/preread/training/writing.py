@@ -1,6 +1,6 @@
-"""Writing the weights of a fitted network, and what is known of its features only then.
+"""The files of a fitted network's weights, and what is known of its features only then.
 
-Everything that is measured is measured on what was written, rounding included.
+Everything that is measured is measured on what is written, rounding included.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from preread.models.architectures import build_backbone
 from preread.models.card import WEIGHTS
 from preread.models.card_facts import BackboneFacts, OutOfDistributionFacts
-from preread.models.novelty import METHOD, Novelty
+from preread.models.novelty import FEWEST, METHOD, Novelty
 from preread.models.weights import (
     fill,
     parse_weights,
@@ -22,6 +22,8 @@ from preread.models.weights import (
     weights_bytes,
     write_atomically,
 )
+from preread.training.data_set import ONLY_SET
+from preread.training.errors import TrainingError
 from preread.training.measuring import features_of
 from preread.training.network import Network, head_arrays, outputs_of
 from preread.training.request import BACKBONES
@@ -42,7 +44,7 @@ HELD_OUT_SHARE: Final = 0.99
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Written:
-    """One model's weights as they lie on disk.
+    """One model's weights as they are to lie on disk.
 
     Attributes
     ----------
@@ -57,6 +59,8 @@ class Written:
         The same from the weights before rounding, for the test part alone.
     out_of_distribution
         For the card; None without a validation part.
+    files
+        What is to be written where; what models share is named by each.
     """
 
     backbone: BackboneFacts | None
@@ -64,12 +68,34 @@ class Written:
     logits: NDArray[np.float64]
     exact: NDArray[np.float64]
     out_of_distribution: OutOfDistributionFacts | None
+    files: Mapping[Path, bytes]
 
 
-def write_weights(
+def check_enough(data: DataSet, split: Split) -> None:
+    """Refuse too few images to tell unlike ones by, before anything is fitted to them.
+
+    Raises
+    ------
+    TrainingError
+        With the set.
+    """
+    for one in data.sets:
+        count, held_out = (
+            int((one.labels[part] >= 0).sum()) for part in (split.training, split.validation)
+        )
+        if held_out and count < FEWEST:
+            where = "" if one.name == ONLY_SET else f" of {one.name}"
+            raise TrainingError(
+                f"{count} images{where} in the training part: expected {FEWEST} or more, to tell "
+                "images that are unlike them; add images, choose other shares, or hold out no "
+                "validation part"
+            )
+
+
+def weights_of(
     request: Request, data: DataSet, split: Split, network: Network, folders: Sequence[Path]
 ) -> tuple[Written, ...]:
-    """Write a fitted network as one model for each set; see `Written`."""
+    """Make one model of a fitted network for each set; see `Written`."""
     backbone = {
         name: np.asarray(tensor.detach().cpu().numpy(), dtype=np.float32)
         for name, tensor in network.backbone.state_dict().items()
@@ -80,16 +106,15 @@ def write_weights(
     rounded = fill(build_backbone(request.architecture), parse_weights(kept, "weights")).eval()
     features = _features(rounded.to(request.device), request, data, everything)
     before = _features(network.backbone, request, data, split.test)
-    facts = None
+    facts, shared = None, {}
     if request.shares_backbone:
         place = request.output.parent / BACKBONES / f"{request.output.name}.safetensors"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(place, kept)
+        shared[place] = kept
         facts = BackboneFacts(
             File=f"{BACKBONES}/{place.name}", SHA256=sha256_of(kept), Precision=request.kept
         )
     return tuple(
-        _write_own(request, one, split, (features, before), facts, own)
+        _own(request, one, split, (features, before), facts, (*own, shared))
         for one, own in zip(
             data.sets,
             (
@@ -101,28 +126,35 @@ def write_weights(
     )
 
 
+def write_weights(models: Sequence[Written]) -> None:
+    """Put the weights of models in their places."""
+    files = {place: content for model in models for place, content in model.files.items()}
+    for place in files:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    for place, content in files.items():
+        write_atomically(place, content)
+
+
 def _features(
     backbone: torch.nn.Module, request: Request, data: DataSet, part: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     return features_of(backbone, data, part, request.device).cpu().numpy()
 
 
-def _write_own(
+def _own(
     request: Request,
     one: LabelSet,
     split: Split,
     features: tuple[NDArray[np.float32], NDArray[np.float32]],
     facts: BackboneFacts | None,
-    own: tuple[Path, dict[str, NDArray[Any]], dict[str, NDArray[Any]]],
+    own: tuple[Path, dict[str, NDArray[Any]], dict[str, NDArray[Any]], dict[Path, bytes]],
 ) -> Written:
-    folder, head, backbone = own
+    folder, head, backbone, shared = own
     inside = one.labels >= 0
     novelty, told = _novelty(features[0], split, inside)
     arrays = head | novelty if facts is not None else backbone | head | novelty
     # A last layer of its own is a few kilobytes, which need no rounding.
     data = weights_bytes(arrays, "float32" if facts is not None else request.kept)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / WEIGHTS, data)
     written = parse_weights(data, WEIGHTS)
     return Written(
         backbone=facts,
@@ -130,6 +162,7 @@ def _write_own(
         logits=logits_with({name: written[name] for name in head}, features[0]),
         exact=logits_with(head, features[1]),
         out_of_distribution=told,
+        files=shared | {folder / WEIGHTS: data},
     )
 
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,16 +15,20 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import torch
+import typer
 from PIL import Image
+from typer.testing import CliRunner
 
 import preread
 from preread.models.architectures import build
 from preread.models.card import ArchitectureName, read_card
 from preread.models.weights import weights_bytes
-from preread.training import command, fitting, pretrained
+from preread.training import cards, command, fitting, pretrained, training
 from preread.training.cards import _NO_HELD_OUT
-from preread.training.description import read_description
+from preread.training.description import Description, read_description
 from preread.training.errors import TrainingError
+from preread.training.evaluation.command import evaluate
+from preread.training.evaluation.document import read_evaluation
 from preread.training.plan import PAPER, PRESETS, RECOMMENDED, Optimizer, Precision, Transfer
 from preread.training.request import Request
 from preread.training.splits import SplitKind
@@ -50,7 +56,6 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Request]:
     """Give what a command line asks for, without doing it."""
-    from preread.training import training
 
     class Asked(Exception):
         pass
@@ -188,7 +193,7 @@ def test_the_papers_way_runs_and_tells_how_far_it_is(
     (metrics,) = card.Metrics
     assert metrics.Split == "random"
     assert (metrics.TrainingImages, metrics.ValidationImages) == (24 - metrics.TestImages, 0)
-    assert metrics.TestImages == 7
+    assert (metrics.TestImages, metrics.Seed) == (7, 0)
     assert metrics.BestEpoch == card.Training.Epochs == 2
     assert card.Training.Optimizer.startswith("plain stochastic gradient descent at one rate")
     assert (card.Training.ClassBalance, card.Training.Augmentation) == ("none", "none")
@@ -199,7 +204,9 @@ def test_the_papers_way_runs_and_tells_how_far_it_is(
     assert _NO_HELD_OUT in card.Limits
 
 
-def test_a_listed_split_is_taken_as_it_is(two_sets: TwoSets, tmp_path: Path) -> None:
+def test_a_listed_split_is_taken_and_the_model_measured_on_it(
+    two_sets: TwoSets, tmp_path: Path
+) -> None:
     rows = [line.split(",") for line in two_sets.listing.read_text().splitlines()[1:]]
     parts = ["test", "validation", *["training"] * 4] * 10
     # Twins in one group make it a grouped split, whatever the preset's kind is.
@@ -221,7 +228,48 @@ def test_a_listed_split_is_taken_as_it_is(two_sets: TwoSets, tmp_path: Path) -> 
     assert (metrics.Split, metrics.Groups) == ("grouped", 59)
     assert metrics.TestImages == sum(line.endswith(",test") for line in lines)
     assert metrics.ValidationImages == sum(line.endswith(",validation") for line in lines)
-    assert (output / "split.csv").read_bytes() == listing.read_bytes()
+    # Nothing tells what seed, if any, drew it.
+    assert metrics.Seed is None
+    # What the listing lacks for an evaluation is added: digests, and the names of classes.
+    with (output / "split.csv").open(newline="") as file:
+        kept = list(csv.DictReader(file))
+    assert list(kept[0]) == ["file", "Shapes", "sha256", "group", "part"]
+    assert [
+        ",".join((row["file"], row["Shapes"].lower(), row["group"], row["part"])) for row in kept
+    ] == lines
+    app = typer.Typer()
+    app.command()(evaluate)
+    given = (
+        output, "--root", two_sets.root, "--output", tmp_path / "out", "--engine", "torch",
+        "--bootstrap", 0,
+    )  # fmt: skip
+    measured = CliRunner().invoke(app, list(map(str, given)))
+    assert measured.exit_code == 0, measured.output
+    [model] = read_evaluation(tmp_path / "out" / "evaluation.json").Runs[0].Models
+    assert model.Figures.ConfusionMatrix == metrics.ConfusionMatrix
+    assert model.Split is not None
+    assert (model.Split.Groups, model.Split.Seed) == (59, None)
+
+
+def test_what_fails_after_the_fit_replaces_nothing(
+    two_sets: TwoSets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    common = (
+        two_sets.listing, *two_sets.descriptions, "--output", tmp_path / "m" / "Net", "--epochs", 1,
+        "--preset", "recommended", "--split", "random", *SMALL,
+    )  # fmt: skip
+    trained(*common)
+    before = {path: path.read_bytes() for path in sorted((tmp_path / "m").glob("[!.]*/*"))}
+    assert len(before) == 8
+
+    def fail(request: Request, told: Description, *rest: Any) -> Any:
+        if told.Set == "Two":
+            raise TrainingError("no card")
+        return cards.card_of(request, told, *rest)
+
+    monkeypatch.setattr(training, "card_of", fail)
+    assert refused(*common, "--seed", 1, "--checkpoints", tmp_path / "state") == "no card"
+    assert before == {path: path.read_bytes() for path in sorted((tmp_path / "m").glob("[!.]*/*"))}
 
 
 def test_starts_from_weights_for_other_classes(
@@ -407,6 +455,42 @@ class TestWrongInput:
     def test_a_size_that_is_too_small(self, few: Path, refuse: Callable[..., str]) -> None:
         line = refuse(few, "--architecture", "InceptionV3")
         assert line == "--size 32: InceptionV3 needs 75 or more"
+
+    def test_a_class_that_no_card_can_name(
+        self, few: Path, refuse: Callable[..., str], tmp_path: Path
+    ) -> None:
+        told = describe(tmp_path / "plain.json", Classes={})
+        told_set = describe(tmp_path / "set.json", Classes={}, Set="Kind")
+        for name in ("bar: thick", "{bar}", " bar", "b" * 41):
+            folder = write_pictures(tmp_path / "pictures", {name: 8, "check": 8})
+            line = refuse(folder, told=told)
+            assert line.startswith(f"class {name!r}: expected a name of 40 characters at most, ")
+            assert line.endswith("give it one with the description's Classes")
+            (folder / name).rename(folder / "bar")
+            names = {"bar": "b\\ar", "check": "check"}
+            rows = [f"{path.relative_to(folder)}" for path in sorted(folder.glob("*/*.png"))]
+            listing = tmp_path / "listing.csv"
+            listing.write_text(
+                "\n".join(["file,Kind", *(f"{row},{names[row.split('/')[0]]}" for row in rows)])
+            )
+            line = refuse(listing, "--root", folder, told=told_set)
+            assert line.startswith("class 'b\\\\ar' of Kind: expected a name")
+            shutil.rmtree(folder)
+        one = describe(tmp_path / "one.json", Classes=dict.fromkeys(("bar", "check", "disc"), "A"))
+        assert refuse(few, told=one) == "classes: expected 2 to 1000, found 1"
+
+    def test_a_version_that_no_card_can_have(
+        self, few: Path, refuse: Callable[..., str], tmp_path: Path
+    ) -> None:
+        told = describe(tmp_path / "odd.json", Version="1.0")
+        assert refuse(few, told=told).startswith("odd.json: Version: String should match pattern")
+
+    def test_too_few_images_to_tell_others_by(
+        self, refuse: Callable[..., str], tmp_path: Path
+    ) -> None:
+        folder = write_pictures(tmp_path / "some", dict.fromkeys(("bar", "check", "disc"), 4))
+        line = refuse(folder, "--validation", 0.3)
+        assert line.startswith("5 images in the training part: expected 8 or more, to tell images")
 
     def test_a_key_of_the_description(
         self, few: Path, refuse: Callable[..., str], tmp_path: Path

@@ -154,6 +154,8 @@ class SplitFacts(Part):
     ----------
     Kind
         ``grouped`` keeps look-alikes on one side, ``random`` does not.
+    Seed
+        None where nothing tells it.
     SHA256
         Of its CSV.
     TrainingImages, ValidationImages, TestImages
@@ -166,7 +168,7 @@ class SplitFacts(Part):
     """
 
     Kind: Kind
-    Seed: int
+    Seed: int | None
     SHA256: Digest
     TrainingImages: Count
     ValidationImages: Count

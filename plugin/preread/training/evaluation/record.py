@@ -110,7 +110,7 @@ class SplitRecord:
         groups = {row.group for rows in parts.values() for row in rows}
         return SplitFacts(
             Kind=kind,
-            Seed=own.Seed if own else model.card.Training.Seed,
+            Seed=own.Seed if own else None,
             SHA256=self.sha256,
             TrainingImages=len(parts["training"]),
             ValidationImages=len(parts["validation"]),
@@ -151,7 +151,18 @@ def read_record(model: Model) -> SplitRecord | None:
         return None
     path = _place(model)
     name = f"{path.parent.name}/{path.name}"
-    data = read_weights(path, sha256, LARGEST_LISTING)
+    sets, rows = parse_record(read_weights(path, sha256, LARGEST_LISTING), name)
+    return SplitRecord(name=name, path=path, sha256=sha256, sets=sets, rows=rows)
+
+
+def parse_record(data: bytes, name: str) -> tuple[tuple[str, ...], tuple[Row, ...]]:
+    """Give the sets of a split's CSV and its rows.
+
+    Raises
+    ------
+    EvaluationError
+        If it is no split.
+    """
     try:
         table = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
         sets = tuple(column for column in table.fieldnames or () if column not in RESERVED)
@@ -171,7 +182,7 @@ def read_record(model: Model) -> SplitRecord | None:
         ) from None
     if not sets or any(row.part not in PARTS for row in rows):
         raise EvaluationError(f"{name}: not a split: expected labels, and parts {', '.join(PARTS)}")
-    return SplitRecord(name=name, path=path, sha256=sha256, sets=sets, rows=rows)
+    return sets, rows
 
 
 def _place(model: Model) -> Path:
