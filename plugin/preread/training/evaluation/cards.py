@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     )
 
 _DIGITS: Final = 4
+_ROUNDED: Final = "openvino-int8"
+"""The engine whose figures are those of a rounded copy of the weights."""
 
 
 def write_cards(
@@ -40,7 +42,8 @@ def write_cards(
     catalogue
         The models whose cards are written.
     evaluations
-        Of test parts; others say nothing for a card.
+        Of test parts; others say nothing for a card, nor do those of 8-bit copies or with labels
+        that were mapped.
     calibrations
         By name of the model.
 
@@ -88,10 +91,15 @@ def metrics_of(
     """
     found: dict[tuple[object, ...], SplitMetrics] = {}
     for evaluation in evaluations:
-        if evaluation.Source.Part == "test":
+        if _is_of_models_as_they_are(evaluation):
             for entry in _entries(name, card, evaluation):
                 found.setdefault(_key(entry), entry)
     return tuple(sorted(found.values(), key=lambda entry: not entry.ShippedWeights))
+
+
+def _is_of_models_as_they_are(evaluation: Evaluation) -> bool:
+    source = evaluation.Source
+    return source.Part == "test" and not source.Map and evaluation.Engine != _ROUNDED
 
 
 def _key(entry: SplitMetrics) -> tuple[object, ...]:

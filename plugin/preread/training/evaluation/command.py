@@ -139,6 +139,11 @@ def evaluate(
     try:
         if (write_cards or calibrate) and part is not WhichPart.TEST:
             raise EvaluationError("--write-cards, --calibrate: cards tell of --part test alone")
+        if (write_cards or calibrate) and (engine is EngineName.OPENVINO_INT8 or mapping):
+            raise EvaluationError(
+                "--write-cards, --calibrate: cards tell of the models as they are; leave out --map "
+                "and --engine openvino-int8"
+            )
         request = _request(
             runs=tuple(runs),
             data=data,

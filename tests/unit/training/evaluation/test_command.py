@@ -31,8 +31,9 @@ app.command()(evaluate)
 
 
 def run(*arguments: object) -> Any:
-    options = ("--engine", ENGINE, "--bootstrap", 50)
-    return CliRunner().invoke(app, [str(argument) for argument in (*arguments, *options)])
+    engine = () if "--engine" in arguments else ("--engine", ENGINE)
+    given = (*arguments, *engine, "--bootstrap", 50)
+    return CliRunner().invoke(app, [str(argument) for argument in given])
 
 
 def done(output: Path, *arguments: object) -> Evaluation:
@@ -445,6 +446,14 @@ def test_wrong_options_get_one_line(models: Path, drawn: Drawn, tmp_path: Path) 
         (
             (models, *root, "--part", "training", "--write-cards"),
             r"--write-cards, --calibrate: cards tell of --part test alone",
+        ),
+        *(
+            (
+                (models, *root, *option, *more),
+                r"--write-cards, --calibrate: cards tell of the models as they are; leave out",
+            )
+            for option in (("--write-cards",), ("--calibrate",))
+            for more in (("--map", "Disc="), ("--engine", "openvino-int8"))
         ),
         ((models, *root, "--map", "Ball=Bar"), r"--map: 'Ball' is no label of the data"),
         ((models / "A-Two", "--data", renamed), r"label 'rod' of the data is none of the cla"),

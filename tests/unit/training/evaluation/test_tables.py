@@ -146,6 +146,19 @@ def test_figures_that_evaluations_do_not_tell_of_stay(tmp_path: Path) -> None:
     assert (entry.ShippedWeights, entry.Runs) == (False, 1)
 
 
+def test_a_card_tells_of_the_model_as_it_is(tmp_path: Path) -> None:
+    """Neither of its 8-bit copy, nor of labels that were mapped, nor of another part."""
+    card = read_card(put(tmp_path, "MobileNetV2-IQ", f"{1:064x}"))
+    own = evaluation(run(1))
+    assert metrics_of("MobileNetV2-IQ", card, [own])
+    for other in (
+        evaluation(run(1), Engine="openvino-int8"),
+        evaluation(run(1), Source=Source(Name="", Part="test", Map={"cyst": "Benign"})),
+        evaluation(run(1), Source=Source(Name="", Part="validation", Map={})),
+    ):
+        assert metrics_of("MobileNetV2-IQ", card, [other]) == ()
+
+
 def test_figures_of_other_classes_are_refused(tmp_path: Path) -> None:
     from preread.training.evaluation.cards import write_cards
 
