@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from preread.models.card import ArchitectureName, InvalidModelError
+from preread.models.engine import cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,13 +49,19 @@ class Attention:
         Gives a model's whole network, verified, in evaluation mode.
     kept
         How many networks stay loaded; the one that was asked longest ago goes first.
+    threads
+        For the arithmetic, of the whole process; 0 for all cores. Set with the first network.
     """
 
     def __init__(
-        self, load: Callable[[Model], nn.Module] = _whole_network, kept: int = _KEPT
+        self,
+        load: Callable[[Model], nn.Module] = _whole_network,
+        kept: int = _KEPT,
+        threads: int = 0,
     ) -> None:
         self._load = load
         self._kept = kept
+        self._threads: int | None = threads or cores()
         self._networks: OrderedDict[str, nn.Module] = OrderedDict()
 
     def map(self, model: Model, image: NDArray[np.float32], target: int) -> NDArray[np.float32]:
@@ -84,12 +91,20 @@ class Attention:
 
     def _network(self, model: Model) -> nn.Module:
         if model.name not in self._networks:
+            self._set_threads()
             while len(self._networks) >= self._kept:
                 self._networks.popitem(last=False)
             # Gradients are wanted of the feature map alone, and those of weights take memory.
             self._networks[model.name] = self._load(model).requires_grad_(requires_grad=False)
         self._networks.move_to_end(model.name)
         return self._networks[model.name]
+
+    def _set_threads(self) -> None:
+        if self._threads is not None:
+            import torch  # noqa: PLC0415 - see the module's docstring
+
+            torch.set_num_threads(self._threads)
+            self._threads = None
 
 
 def grad_cam(

@@ -177,7 +177,7 @@ def _explainer(
         pacs,
         Announcer(secret.derive("announcement")),
         catalogue,
-        Attention(),
+        Attention(threads=site.settings.runner.threads),
         partial(open_image, max_bytes=site.settings.runner.max_image_megabytes * 2**20),
         Pseudonyms(secret),
         # By the header alone: the copy itself, with clean pixels, is in Orthanc.

@@ -13,6 +13,7 @@ from torch import nn
 
 from preread.imaging import Preprocessing, frame_from_array, prepare
 from preread.imaging.mapping_back import onto_frame
+from preread.models import attention
 from preread.models.architectures import HEADS, build
 from preread.models.attention import LAST_FEATURES, Attention, grad_cam
 from preread.models.card import ArchitectureName, InvalidModelError
@@ -112,6 +113,29 @@ def test_models_of_a_folder_are_asked(folder: Path, add_network: MakeModel) -> N
     assert 0 <= found.min() <= found.max() <= 1
 
 
+@pytest.mark.parametrize(("asked", "expected"), [(1, 1), (0, 3)])
+def test_the_threads_are_those_of_the_settings(
+    asked: int, expected: int, folder: Path, add_card: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "cores", lambda: 3)
+    told: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", told.append)
+
+    def load(_model: Model) -> nn.Module:
+        network = BrightOrDark()
+        network.add_module("norm", network.features)
+        return network.eval()
+
+    for name in ("a", "b"):
+        add_card(name, Architecture=ArchitectureName.RESNET50_V2)
+    catalogue = Catalogue.load(folder)
+    asking = Attention(load, threads=asked)
+    assert told == []
+    for name in ("a", "b", "a"):
+        asking.map(catalogue[name], np.ones((3, SIZE, SIZE), dtype=np.float32), 0)
+    assert told == [expected]
+
+
 def test_few_networks_stay_loaded(folder: Path, add_card: MakeModel) -> None:
     loaded: list[str] = []
 
@@ -124,10 +148,10 @@ def test_few_networks_stay_loaded(folder: Path, add_card: MakeModel) -> None:
     for name in ("a", "b", "c"):
         add_card(name, Architecture=ArchitectureName.RESNET50_V2)
     catalogue = Catalogue.load(folder)
-    attention = Attention(load, kept=2)
+    asking = Attention(load, kept=2)
     image = np.ones((3, SIZE, SIZE), dtype=np.float32)
     for name in "aabacb":
-        attention.map(catalogue[name], image, 0)
+        asking.map(catalogue[name], image, 0)
     assert loaded == ["a", "b", "c", "b"]
 
 

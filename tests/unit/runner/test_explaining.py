@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from preread.models.card import DatasetFacts, ModelCard
 from preread.models.catalogue import Catalogue, Model
 from preread.models.prediction import Prediction, Unlikeness
 from preread.results import attention_picture
+from preread.runner import assembly
 from preread.runner.announcing import Announcer
 from preread.runner.explainer import Explainer
 from preread.runner.explaining import Explaining
@@ -37,6 +39,21 @@ CLASSES = ("Benign", "Malignant", "Normal")
 DONE, FAILED = ExplanationState.DONE, ExplanationState.FAILED
 PENDING, SUPERSEDED = ExplanationState.PENDING, ExplanationState.SUPERSEDED
 SECRET = Secret(b"s" * 32)
+
+
+def test_networks_take_as_many_threads_as_the_settings_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: dict[str, Any] = {}
+    monkeypatch.setattr(assembly, "Attention", lambda **options: told.update(options))
+    for name in ("Announcer", "Explainer", "Pseudonyms"):
+        monkeypatch.setattr(assembly, name, lambda *_given, **_options: None)
+    runner = SimpleNamespace(threads=3, max_image_megabytes=1)
+    deidentify = SimpleNamespace(mode=None)
+    site: Any = SimpleNamespace(settings=SimpleNamespace(runner=runner, deidentify=deidentify))
+    nothing: Any = None
+    assembly._explainer(site, nothing, nothing, SECRET, nothing)
+    assert told == {"threads": 3}
 
 
 def card(name: str, sha256: str = "a" * 64, classes: tuple[str, ...] = CLASSES) -> ModelCard:
