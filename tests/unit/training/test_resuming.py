@@ -19,12 +19,12 @@ PLUGIN = Path(preread.__file__).parents[1]
 
 DYING = """
 import os, signal
-from preread.training import fitting
-write = fitting.write_atomically
+from preread.training import checkpoint
+write = checkpoint.write_atomically
 def write_and_die(path, data):
     write(path, data)
     os.kill(os.getpid(), signal.SIGKILL)
-fitting.write_atomically = write_and_die
+checkpoint.write_atomically = write_and_die
 from preread.cli import main
 main()
 """
@@ -46,6 +46,15 @@ def start(program: tuple[str, ...], *arguments: object) -> subprocess.CompletedP
         text=True,
         check=False,
     )
+
+
+def written(folder: Path) -> dict[Path, bytes]:
+    """Give what lies in the folders of models and of what they share."""
+    return {
+        path: path.read_bytes()
+        for pattern in ("net-*/*", "backbones/*")
+        for path in folder.glob(pattern)
+    }
 
 
 @pytest.mark.timeout(600)
@@ -88,14 +97,14 @@ def test_killed_after_an_epoch_it_ends_with_the_same_weights(
 def test_a_state_of_another_training_is_refused(two_sets: TwoSets, tmp_path: Path) -> None:
     common = (two_sets.listing, *two_sets.descriptions, *OPTIONS, "--output", tmp_path / "net")
     trained(*common, "--epochs", 1)
-    before = {path: path.read_bytes() for path in tmp_path.glob("net-*/*")}
+    before = written(tmp_path)
+    assert {path.parent.name for path in before} == {"backbones", "net-Shapes", "net-Two"}
+    assert tmp_path / "backbones" / "net.split.csv" in before
     told = "net.pt: from other images, options or weights; remove it to start anew"
     for change in (("--epochs", 2), ("--epochs", 1, "--seed", 1), ("--epochs", 1, "--size", 40)):
         assert refused(*common, *change) == told
     # What was there is left as it was, the split with it.
-    assert before == {path: path.read_bytes() for path in tmp_path.glob("net-*/*")}
-    split = tmp_path / "backbones" / "net.split.csv"
-    assert split.read_bytes() == split.read_bytes()
+    assert written(tmp_path) == before
     (tmp_path / ".net.training" / "net.pt").write_bytes(b"x")
     assert refused(*common, "--epochs", 1).startswith("net.pt: a broken checkpoint")
 
