@@ -266,6 +266,9 @@ class TrainingFacts(Part):
         In which the weights are kept, and with
     LargestRoundingDifference
         the largest difference of a probability on the test part that this made.
+    AccuracyLossByRounding
+        What keeping the weights in those numbers cost in micro-accuracy on the test part; below 0
+        if it gained. None where it was not measured.
     """
 
     InitialWeights: Text
@@ -282,6 +285,7 @@ class TrainingFacts(Part):
     Seconds: float
     Precision: Literal["float16", "float32", "int8"]
     LargestRoundingDifference: Fraction
+    AccuracyLossByRounding: Annotated[float, Field(ge=-1, le=1)] | None = None
     Versions: dict[str, str]
     Transfer: Literal["feature-extraction", "fine-tuning"] = "fine-tuning"
     Teacher: TeacherFacts | None = None

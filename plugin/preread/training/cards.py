@@ -116,6 +116,8 @@ def card_of(
     found = scaled(made.written.logits[tested], temperature)
     exact = scaled(made.written.exact[one.labels[split.test] >= 0], temperature)
     measured = figures(torch.from_numpy(found), torch.from_numpy(one.labels[tested]))
+    right = [answers.argmax(axis=1) == one.labels[tested] for answers in (exact, found)]
+    loss = float(right[0].mean() - right[1].mean())
     limits = told.Limits if calibration is not None else (*told.Limits, _NO_HELD_OUT)
     card = ModelCard(
         Name=told.Name or request.architecture.value,
@@ -134,7 +136,7 @@ def card_of(
         Backbone=made.written.backbone,
         Calibration=calibration,
         OutOfDistribution=made.written.out_of_distribution,
-        Training=_training(request, told, made, float(np.abs(found - exact).max())),
+        Training=_training(request, told, made, float(np.abs(found - exact).max()), loss),
     )
     return card, measured
 
@@ -193,7 +195,9 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def _training(request: Request, told: Description, made: Made, rounding: float) -> TrainingFacts:
+def _training(
+    request: Request, told: Description, made: Made, rounding: float, loss: float
+) -> TrainingFacts:
     plan = request.plan
     initial = "random"
     if made.initial_sha256:
@@ -215,6 +219,7 @@ def _training(request: Request, told: Description, made: Made, rounding: float) 
         Seconds=round(sum(line.seconds for line in made.fitted.history), 1),
         Precision=request.kept,
         LargestRoundingDifference=round(rounding, 6),
+        AccuracyLossByRounding=round(loss, 4),
         Versions={name: version(name) for name in ("preread", "torch", "torchvision", "numpy")},
         Transfer=plan.transfer.value,
         Teacher=made.teacher,
