@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import re
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -35,6 +37,13 @@ if TYPE_CHECKING:
 
     from preread.training.fitting import Epoch
     from preread.training.metrics import Figures
+
+
+_OUT_OF_MEMORY: Final = re.compile(
+    r"out of memory|not enough memory|can(no|')t allocate memory|_ALLOC_FAILED|std::bad_alloc",
+    re.IGNORECASE,
+)
+"""What torch says of it: most of torch's errors have no class of their own."""
 
 
 class PresetName(StrEnum):
@@ -255,8 +264,10 @@ def train(
         )
         with _Bars(console) as bars:
             cards = run(request, bars)
-    except (PrereadError, OSError) as error:
-        told = _reason(error) if isinstance(error, OSError) else error
+    except (PrereadError, OSError, MemoryError, RuntimeError) as error:
+        told = _reason(error)
+        if told is None:
+            raise
         Console(stderr=True).print(
             f"preread train: {told}", markup=False, highlight=False, soft_wrap=True
         )
@@ -265,10 +276,16 @@ def train(
     console.print(f"{names} written: {output}", markup=False, highlight=False)
 
 
-def _reason(error: OSError) -> str:
-    """Say of a file that cannot be read or written which it is and why, without its path."""
-    name = "" if error.filename is None else f"{Path(error.filename).name}: "
-    return f"{name}{error.strerror or type(error).__name__}"
+def _reason(error: Exception) -> str | None:
+    """Say in one line what is wrong, without the path of a file; None if nobody foresaw it."""
+    if isinstance(error, PrereadError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno != errno.ENOMEM:
+        name = "" if error.filename is None else f"{Path(error.filename).name}: "
+        return f"{name}{error.strerror or type(error).__name__}"
+    if isinstance(error, MemoryError | OSError) or _OUT_OF_MEMORY.search(str(error)):
+        return "not enough memory; lower --batch-size or --size"
+    return None
 
 
 def _device(name: str) -> torch.device:

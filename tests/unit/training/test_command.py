@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import shutil
@@ -334,6 +335,10 @@ def test_help_waits_for_no_network() -> None:
     assert "--learning-rate" in done.stdout
 
 
+def throw(error: Exception) -> None:
+    raise error
+
+
 class TestWrongInput:
     """Each gets one line, and nothing is written."""
 
@@ -579,6 +584,36 @@ class TestWrongInput:
             few, "--output", tmp_path / "file" / "Net", "--description", description, *SMALL
         )
         assert told == ".Net.training: Not a directory"
+
+    @pytest.mark.parametrize(
+        "fail",
+        [
+            lambda: np.empty(2**60, dtype=np.uint8),
+            lambda: torch.empty(2**60, dtype=torch.uint8),
+            lambda: throw(MemoryError()),
+            lambda: throw(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")),
+            lambda: throw(RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")),
+            lambda: throw(OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))),
+        ],
+        ids=["numpy", "torch", "Python", "GPU", "cuDNN", "system"],
+    )
+    def test_more_than_there_is_memory_for(
+        self,
+        fail: Callable[[], object],
+        few: Path,
+        refuse: Callable[..., str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(training, "keep_split", lambda *_given: fail())
+        assert refuse(few) == "not enough memory; lower --batch-size or --size"
+
+    def test_a_fault_of_our_own_is_not_hidden(
+        self, few: Path, description: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fault = RuntimeError("expected scalar type Float")
+        monkeypatch.setattr(training, "keep_split", lambda *_given: throw(fault))
+        done = run_train(few, "--output", output, "--description", description, *SMALL)
+        assert done.exception is fault
 
     def test_8_bits_without_nncf(
         self, few: Path, refuse: Callable[..., str], monkeypatch: pytest.MonkeyPatch
