@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from preread.models.card import CARD, ArchitectureName, read_card
 from preread.models.conversion_cache import user_cache
 from preread.models.weights import weights_bytes, write_atomically
@@ -13,7 +15,7 @@ from preread.training.request import BACKBONES
 from preread.training.split_file import split_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
     from torch import nn
@@ -33,6 +35,11 @@ _TIMM: Final = {
     ArchitectureName.RESNET101_V2: "resnetv2_101.a1h_in1k",
     ArchitectureName.RESNET50_V2: "resnetv2_50.a1h_in1k",
 }
+
+
+_MEAN: Final = (0.485, 0.456, 0.406)
+_STD: Final = (0.229, 0.224, 0.225)
+"""Of ImageNet's colours in 0..1, which torchvision takes off before its MobileNetV2."""
 
 
 def pretrained_file(given: str | None, architecture: ArchitectureName) -> Path | None:
@@ -131,8 +138,39 @@ def _fetch(architecture: ArchitectureName) -> nn.Module | dict[str, NDArray[Any]
     }[architecture]
     state = published.get_state_dict(weights_only=True, check_hash=True, progress=False)
     # InceptionV3 is published with a second classifier, which is for training from nothing.
-    return {
+    arrays = {
         name: tensor.numpy()
         for name, tensor in state.items()
         if not name.startswith("AuxLogits.") and not name.endswith("num_batches_tracked")
+    }
+    if architecture is ArchitectureName.MOBILENET_V2:
+        return with_own_range(arrays, "features.0.0.weight", "features.0.1.running_mean")
+    return arrays  # InceptionV3 was published for images in -1..1
+
+
+def with_own_range(
+    arrays: Mapping[str, NDArray[Any]], kernel: str, mean: str
+) -> dict[str, NDArray[Any]]:
+    """Make weights for images less ImageNet's mean colour weights for images in -1..1.
+
+    The first convolution takes over the scale of each colour, and the mean of the batch
+    normalisation behind it the shift: the same but at the border, where a convolution sees zeros
+    that now mean another grey.
+
+    Parameters
+    ----------
+    arrays
+        All weights.
+    kernel, mean
+        Names of the first convolution's kernel (N, 3, H, W), which has no bias, and of the mean
+        (N,) that is taken off its output.
+    """
+    scale = 0.5 / np.array(_STD)
+    shift = (0.5 - np.array(_MEAN)) / np.array(_STD)
+    old = arrays[kernel].astype(np.float64)
+    constant = np.einsum("nchw,c->n", old, shift)
+    return {
+        **arrays,
+        kernel: (old * scale[:, None, None]).astype(np.float32),
+        mean: (arrays[mean] - constant).astype(np.float32),
     }

@@ -20,7 +20,13 @@ from preread.models.card_facts import BackboneFacts
 from preread.models.weights import load_pretrained, parse_weights, weights_bytes
 from preread.training import pretrained
 from preread.training.errors import TrainingError
-from preread.training.pretrained import LIBRARY, NATIVE_SIZE, check_same_split, pretrained_file
+from preread.training.pretrained import (
+    LIBRARY,
+    NATIVE_SIZE,
+    check_same_split,
+    pretrained_file,
+    with_own_range,
+)
 from tests.unit.training.conftest import TwoSets, refused
 
 SMALL = ArchitectureName.MOBILENET_V2
@@ -98,9 +104,30 @@ def test_the_librarys_weights_are_fetched_once(
     backbone = build_backbone(architecture)
     load_pretrained(backbone, path, architecture)
     given = published.state_dict()
+    # torchvision's MobileNetV2 was published for images of another range.
+    other = {"features.0.0.weight", "features.0.1.running_mean"} if architecture == SMALL else set()
     for name, tensor in backbone.state_dict().items():
         if not name.endswith("num_batches_tracked"):
-            assert torch.equal(tensor, given[name]), name
+            assert torch.equal(tensor, given[name]) == (name not in other), name
+
+
+def test_published_weights_see_what_they_were_published_for() -> None:
+    torch.manual_seed(2)
+    published = build(SMALL, 10)
+    stem = published.get_submodule("features.0")
+    nn.init.normal_(stem.get_parameter("1.bias"), mean=3)  # within the rectifier's range
+    arrays = {name: tensor.numpy() for name, tensor in published.state_dict().items()}
+    ours = build(SMALL, 10)
+    made = with_own_range(arrays, "features.0.0.weight", "features.0.1.running_mean")
+    ours.load_state_dict({name: torch.from_numpy(array) for name, array in made.items()})
+
+    images = torch.rand(2, 3, 32, 32)
+    mean, std = (torch.tensor(of).view(3, 1, 1) for of in (pretrained._MEAN, pretrained._STD))
+    with torch.inference_mode():
+        expected = stem.eval()((images - mean) / std)
+        found = ours.get_submodule("features.0").eval()(images * 2 - 1)
+    assert torch.allclose(found[..., 1:, 1:], expected[..., 1:, 1:], atol=1e-5)
+    assert found.std() > 0.1
 
 
 def test_inceptions_second_classifier_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
