@@ -161,7 +161,9 @@ def evaluate(
         )
         _run(request, output, pictures=pictures, cards=write_cards or calibrate)
     except PrereadError as error:
-        Console(stderr=True).print(f"preread evaluate: {error}", markup=False, highlight=False)
+        Console(stderr=True).print(
+            f"preread evaluate: {error}", markup=False, highlight=False, soft_wrap=True
+        )
         raise typer.Exit(1) from None
 
 
