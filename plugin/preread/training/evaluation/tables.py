@@ -148,7 +148,7 @@ def _elsewhere(lines: Iterable[_Measured]) -> str:
         images = sum(map(sum, summary.ConfusionMatrix)) // summary.Runs
         area = summary.Mean.get("ROCAUC")
         rows.append(
-            f"| {summary.Set}, on {source} | {summary.Name} | {images} | "
+            f"| {summary.Set}, on {source.removesuffix('.csv')} | {summary.Name} | {images} | "
             f"{summary.Mean['MicroAccuracy']:.3f} | {summary.Mean['MacroAccuracy']:.3f} | "
             f"{'' if area is None else f'{area:.3f}'} |"
         )
