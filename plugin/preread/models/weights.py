@@ -111,6 +111,8 @@ def split_arrays(arrays: Mapping[str, NDArray[Any]], architecture: ArchitectureN
 def weights_bytes(
     weights: nn.Module | Mapping[str, NDArray[Any]],
     precision: Precision = "float32",
+    *,
+    whole_from: int = 0,
 ) -> bytes:
     """Give weights as the bytes of a safetensors file.
 
@@ -122,6 +124,8 @@ def weights_bytes(
     precision
         ``int8``: tensors of two dimensions or more as whole numbers from -127 to 127 with a scale
         for each output channel, the others in float32.
+    whole_from
+        With ``int8``: tensors of fewer weights stay in float32 too.
 
     Raises
     ------
@@ -136,7 +140,7 @@ def weights_bytes(
             raise InvalidModelError(f"weights: {name} is not finite or too large for the file")
         if name.startswith(NOVELTY):
             arrays[name] = np.ascontiguousarray(array)
-        elif precision == "int8" and array.ndim >= 2:
+        elif precision == "int8" and array.ndim >= 2 and array.size >= whole_from:
             arrays[name], arrays[name + SCALE] = _quantised(array)
         else:
             kind = np.float16 if precision == "float16" else np.float32

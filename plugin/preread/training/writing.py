@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from preread.training.request import Request
     from preread.training.splits import Split
 
+SMALL_KERNEL: Final = 40_000
+"""Weights below which a tensor is not kept in 8 bits: a network's first layers, whose rounding goes
+through all others, are a hundredth of its size."""
+
 HELD_OUT_SHARE: Final = 0.99
 """Share of the validation part that lies below the threshold of `Novelty`."""
 
@@ -101,7 +105,7 @@ def weights_of(
         for name, tensor in network.backbone.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-    kept = weights_bytes(backbone, request.kept)
+    kept = weights_bytes(backbone, request.kept, whole_from=SMALL_KERNEL)
     everything = np.arange(len(data), dtype=np.int64)
     rounded = fill(build_backbone(request.architecture), parse_weights(kept, "weights")).eval()
     features = _features(rounded.to(request.device), request, data, everything)
@@ -154,7 +158,8 @@ def _own(
     novelty, told = _novelty(features[0], split, inside)
     arrays = head | novelty if facts is not None else backbone | head | novelty
     # A last layer of its own is a few kilobytes, which need no rounding.
-    data = weights_bytes(arrays, "float32" if facts is not None else request.kept)
+    precision = "float32" if facts is not None else request.kept
+    data = weights_bytes(arrays, precision, whole_from=SMALL_KERNEL)
     written = parse_weights(data, WEIGHTS)
     return Written(
         backbone=facts,

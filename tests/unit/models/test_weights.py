@@ -121,6 +121,17 @@ def test_eight_bits_quarter_the_file_and_lose_half_a_step_at_most() -> None:
     assert all(np.allclose(again[name], found[name], rtol=1e-6, atol=0) for name in found)
 
 
+def test_small_tensors_may_stay_whole() -> None:
+    random = np.random.default_rng(0)
+    arrays: dict[str, NDArray[Any]] = {
+        "small": random.normal(0, 3, (3, 3)).astype(np.float32),
+        "large": random.normal(0, 3, (5, 2)).astype(np.float32),
+    }
+    found = parse_weights(weights_bytes(arrays, "int8", whole_from=10), "w")
+    assert np.array_equal(found["small"], arrays["small"])
+    assert not np.array_equal(found["large"], arrays["large"])
+
+
 def test_a_network_in_eight_bits_is_small() -> None:
     network = build(SMALL, 3)
     assert len(weights_bytes(network, "int8")) < 0.29 * len(weights_bytes(network))
