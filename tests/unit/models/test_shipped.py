@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ JUDGED = [
     for model in JUDGING
 ]
 SHARED = ROOT.parent / "shared" / "data"
+VARIETY = SHARED / "dicom" / "variety"
 
 
 def chest(nodule: bool) -> NDArray[np.float32]:
@@ -153,22 +155,29 @@ def test_cards_add_up(model: Model) -> None:
             assert metrics.Classes[name].Recall == pytest.approx(recall, abs=1e-4)
 
 
+@functools.cache
+def frames_of_other_modalities() -> list[Frame]:
+    """Read the first frame of each image that is no CT; once, since some take long to decode."""
+    with (VARIETY / "index.csv").open(encoding="utf-8", newline="") as file:
+        others = [line["file"] for line in csv.DictReader(file) if line["modality"] != "CT"]
+    frames = []
+    for name in others:
+        try:
+            image = open_image((VARIETY / name).read_bytes(), max_bytes=10**8)
+            frames.append(next(image.frames))
+        except PrereadError:  # no image, or one that is broken
+            continue
+    return frames
+
+
 @pytest.mark.shared_data
 @pytest.mark.slow
 @pytest.mark.parametrize("model", JUDGED)
 def test_pictures_of_other_modalities_get_no_class(model: Model, tmp_path: Path) -> None:
-    variety = SHARED / "dicom" / "variety"
-    if not variety.is_dir():
+    if not VARIETY.is_dir():
         pytest.skip("shared/data/dicom/variety is not beside the project")
-    with (variety / "index.csv").open(encoding="utf-8", newline="") as file:
-        others = [line["file"] for line in csv.DictReader(file) if line["modality"] != "CT"]
-    how, frames = model.card.Preprocessing, []
-    for name in others:
-        try:
-            image = open_image((variety / name).read_bytes(), max_bytes=10**8)
-            frames.append(prepare(next(image.frames), how))
-        except PrereadError:  # no image, or one that is broken
-            continue
+    how = model.card.Preprocessing
+    frames = [prepare(frame, how) for frame in frames_of_other_modalities()]
     assert len(frames) > 50
     ensemble = Ensemble(Catalogue([model]), "openvino", 2, tmp_path / "cache")
     scores = [ensemble.predict(model.name, frame[np.newaxis]).novelty for frame in frames]
