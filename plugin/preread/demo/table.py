@@ -68,7 +68,8 @@ def _series_table(images: Sequence[Image]) -> Table:
             table.add_row(label, result.Model, result.Dataset, _said(result))
     table.add_section()
     for (model, dataset), counted, mean in _means(images):
-        table.add_row(f"mean of {counted}", model, dataset, _percentages(mean))
+        told = _percentages(mean) if counted else f"none of {len(images)} was given a class"
+        table.add_row(f"mean of {counted}" if counted else "none", model, dataset, told)
     return table
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from preread.models.catalogue import Model
+    from preread.models.model import Model
 
 LAST_FEATURES: Final = {
     ArchitectureName.INCEPTION_V3: "Mixed_7c",

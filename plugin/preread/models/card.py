@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from pydantic import Field, ValidationError, model_validator
@@ -16,12 +15,15 @@ from pydantic import Field, ValidationError, model_validator
 from preread.errors import PrereadError
 from preread.imaging import preprocessing
 from preread.models.card_facts import (
+    SMALLEST_SIDE,
     Applicability,
+    ArchitectureName,
     BackboneFacts,
     CalibrationFacts,
     ClassMetrics,
     DatasetFacts,
     Digest,
+    JudgeFacts,
     Label,
     OutOfDistributionFacts,
     Part,
@@ -50,6 +52,7 @@ __all__ = [
     "ClassMetrics",
     "DatasetFacts",
     "InvalidModelError",
+    "JudgeFacts",
     "ModelCard",
     "OutOfDistributionFacts",
     "QuantizationFacts",
@@ -72,24 +75,6 @@ INTENDED_USE: Final = "Research only. Not a medical device and not a diagnosis."
 
 class InvalidModelError(PrereadError):
     """A model's folder cannot be used; the message names the file and the key."""
-
-
-class ArchitectureName(StrEnum):
-    """The networks that can be built."""
-
-    INCEPTION_V3 = "InceptionV3"
-    MOBILENET_V2 = "MobileNetV2"
-    RESNET101_V2 = "ResNet101V2"
-    RESNET50_V2 = "ResNet50V2"
-
-
-SMALLEST_SIDE: Final = {
-    ArchitectureName.INCEPTION_V3: 75,
-    ArchitectureName.MOBILENET_V2: 32,
-    ArchitectureName.RESNET101_V2: 32,
-    ArchitectureName.RESNET50_V2: 32,
-}
-"""Pixels: below this a network has nothing left to pool."""
 
 
 class ModelCard(Part):
@@ -142,11 +127,14 @@ class ModelCard(Part):
     def _consistent(self) -> ModelCard:
         if len(set(self.Classes)) != len(self.Classes):
             raise ValueError("Classes: expected each name once")
-        smallest = SMALLEST_SIDE[self.Architecture]
-        if min(self.Preprocessing.size) < smallest:
-            raise ValueError(
-                f"Preprocessing.Size: {self.Architecture} needs {smallest} pixels or more a side"
-            )
+        told = self.OutOfDistribution
+        judge = [] if told is None or told.Judge is None else [told.Judge.Architecture]
+        for architecture in (self.Architecture, *judge):
+            smallest = SMALLEST_SIDE[architecture]
+            if min(self.Preprocessing.size) < smallest:
+                raise ValueError(
+                    f"Preprocessing.Size: {architecture} needs {smallest} pixels or more a side"
+                )
         if self.Preprocessing.channels != 3:
             raise ValueError("Preprocessing.Channels: the architectures take 3")
         for metrics in self.Metrics:

@@ -6,7 +6,8 @@ together. Nothing here imports torch.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from enum import StrEnum
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -21,6 +22,24 @@ VersionNumber = Annotated[str, Field(pattern=r"^\d{1,6}\.\d{1,6}\.\d{1,6}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
+
+
+class ArchitectureName(StrEnum):
+    """The networks that can be built."""
+
+    INCEPTION_V3 = "InceptionV3"
+    MOBILENET_V2 = "MobileNetV2"
+    RESNET101_V2 = "ResNet101V2"
+    RESNET50_V2 = "ResNet50V2"
+
+
+SMALLEST_SIDE: Final = {
+    ArchitectureName.INCEPTION_V3: 75,
+    ArchitectureName.MOBILENET_V2: 32,
+    ArchitectureName.RESNET101_V2: 32,
+    ArchitectureName.RESNET50_V2: 32,
+}
+"""Pixels: below this a network has nothing left to pool."""
 
 
 class Part(BaseModel):
@@ -109,6 +128,18 @@ class BackboneFacts(Part):
     Precision: Literal["float16", "float32", "int8"]
 
 
+class JudgeFacts(BackboneFacts):
+    """Another network's backbone, whose features tell images that are unlike the training data.
+
+    Attributes
+    ----------
+    Architecture
+        Of that network.
+    """
+
+    Architecture: ArchitectureName
+
+
 class CalibrationFacts(Part):
     """The temperature by which logits are divided (Guo and others, 2017), and what it changed.
 
@@ -142,12 +173,17 @@ class OutOfDistributionFacts(Part):
     HeldOutImages, HeldOutShare
         The images that set the threshold, which training did not fit on, and the share of them
         that lies below it.
+    Judge
+        The network whose features the score is of, given the model's own input; the model's own
+        without one. Features that began at random and learnt from a thousand images hardly tell
+        what is none of them.
     """
 
     Method: Text
     Threshold: Annotated[float, Field(gt=0)]
     HeldOutImages: Count
     HeldOutShare: Fraction
+    Judge: JudgeFacts | None = None
 
 
 class ClassMetrics(Part):

@@ -22,6 +22,7 @@ from preread.models.card import (
     ModelCard,
     read_card,
 )
+from preread.models.model import Model
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -110,42 +111,6 @@ class Choice:
     models: tuple[str, ...]
     reason: str
     body_parts: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A model that is there.
-
-    Attributes
-    ----------
-    name
-        Of its folder; what settings and the ledger call it.
-    card
-        Its card.
-    folder
-        Where it lies.
-    """
-
-    name: str
-    card: ModelCard
-    folder: Path
-
-    @property
-    def weights(self) -> Path:
-        """The file of its weights: the whole network or, with a backbone, what is its own."""
-        return self.folder / WEIGHTS
-
-    @property
-    def backbone(self) -> Path:
-        """The file of its backbone; that of its weights when it shares none."""
-        shared = self.card.Backbone
-        return self.weights if shared is None else self.folder.parent / shared.File
-
-    @property
-    def backbone_sha256(self) -> str:
-        """SHA-256 of that file: models of which it is the same run the same backbone."""
-        shared = self.card.Backbone
-        return self.card.WeightsSHA256 if shared is None else shared.SHA256
 
 
 def facts_of(header: ImageHeader, known_body_parts: Sequence[str] = ()) -> ImageFacts:
@@ -331,6 +296,7 @@ def _identity(model: Model) -> str:
         card.Preprocessing.model_dump_json(),
         None if card.Calibration is None else card.Calibration.Temperature,
         None if card.OutOfDistribution is None else card.OutOfDistribution.Threshold,
+        model.judge.backbone_sha256,
     ]
     return json.dumps(facts)
 
@@ -358,12 +324,13 @@ def _model_in(folder: Path, name: str) -> Model:
             raise InvalidModelError(f"{name}: leads out of the folder of models")
     model = Model(name, read_card(place), place)
     _check_size(model.weights, f"{name}/{WEIGHTS}")
-    shared = model.card.Backbone
-    if shared is not None:
-        told = f"{name}/{CARD}: Backbone.File: {shared.File}"
-        if not model.backbone.resolve().is_relative_to(root):
-            raise InvalidModelError(f"{told}: leads out of the folder of models")
-        _check_size(model.backbone, told)
+    for key, owner in (("Backbone", model), ("OutOfDistribution.Judge", model.judge)):
+        shared = owner.card.Backbone
+        if shared is not None:
+            told = f"{name}/{CARD}: {key}.File: {shared.File}"
+            if not owner.backbone.resolve().is_relative_to(root):
+                raise InvalidModelError(f"{told}: leads out of the folder of models")
+            _check_size(owner.backbone, told)
     return model
 
 

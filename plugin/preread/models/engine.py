@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from preread.models.catalogue import Model
+    from preread.models.model import Model
 
 
 class LoadedBackbone(Protocol):

@@ -59,6 +59,8 @@ class Ensemble:
         self._engine = make_engine(engine, threads, cache) if isinstance(engine, str) else engine
         self._backbones: dict[Hashable, LoadedBackbone] = {}
         self._heads: dict[str, Head] = {}
+        # Of each model's backbone and of its judge's, which often are one.
+        self._keys: dict[str, tuple[Hashable, Hashable]] = {}
         for model in catalogue if eager else ():
             self._load(model.name)
 
@@ -113,10 +115,11 @@ class Ensemble:
         answers = {}
         for model in models:
             self._load(model)
-            key = self._key(model)
-            if key not in features:
-                features[key] = self._backbones[key].features(ready)
-            answers[model] = self._heads[model].answer(features[key])
+            for key in self._keys[model]:
+                if key not in features:
+                    features[key] = self._backbones[key].features(ready)
+            own, judge = self._keys[model]
+            answers[model] = self._heads[model].answer(features[own], features[judge])
         return answers
 
     def prediction(
@@ -163,17 +166,18 @@ class Ensemble:
             probabilities=tuple(rows.mean(axis=0).tolist()),
             frames=tuple(tuple(row) for row in rows.tolist()),
             date=date,
-            engine=self._backbones[self._key(model)].engine,
+            engine=self._backbones[self._keys[model][0]].engine,
             unlikeness=unlikeness,
         )
-
-    def _key(self, model: str) -> Hashable:
-        return self._engine.key(self._catalogue[model])
 
     def _load(self, name: str) -> None:
         if name in self._heads:
             return
-        model, key = self._catalogue[name], self._key(name)
-        if key not in self._backbones:
-            self._backbones[key] = self._engine.load(model)
+        model = self._catalogue[name]
+        owners = (model, model.judge)
+        keys = (self._engine.key(owners[0]), self._engine.key(owners[1]))
+        for key, owner in zip(keys, owners, strict=True):
+            if key not in self._backbones:
+                self._backbones[key] = self._engine.load(owner)
+        self._keys[name] = keys
         self._heads[name] = Head.of(model)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from preread.models.architectures import HEADS
+from preread.models.architectures import HEADS, features_width
 from preread.models.card import InvalidModelError
 from preread.models.loading import read_own
 from preread.models.novelty import Novelty
@@ -18,7 +18,7 @@ from preread.models.weights import name_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from preread.models.catalogue import Model
+    from preread.models.model import Model
 
 
 class Answer(NamedTuple):
@@ -81,7 +81,7 @@ class Head:
         novelty = None
         if card.OutOfDistribution is not None:
             novelty = Novelty.from_arrays(own.novelty, name_of(model.weights))
-            width = weight.size // len(weight)
+            width = features_width(model.judge.card.Architecture)
             if novelty.width != width:
                 raise InvalidModelError(
                     f"{name_of(model.weights)}: novelty.mean: {novelty.width} features, "
@@ -90,8 +90,17 @@ class Head:
         temperature = 1.0 if card.Calibration is None else card.Calibration.Temperature
         return cls(weight, bias, temperature, novelty)
 
-    def answer(self, features: NDArray[np.float32]) -> Answer:
-        """Say what the model says of features (N, D).
+    def answer(
+        self, features: NDArray[np.float32], judged: NDArray[np.float32] | None = None
+    ) -> Answer:
+        """Say what the model says of images.
+
+        Parameters
+        ----------
+        features
+            (N, D), what its backbone makes of them.
+        judged
+            (N, D'), what its judge's backbone makes of them; None where it judges itself.
 
         Raises
         ------
@@ -108,7 +117,11 @@ class Head:
                 "the network's features are not finite; its weights are unusable"
             )
         logits = features.astype(np.float64) @ self._weight.T + self._bias
-        scores = None if self._novelty is None else self._novelty.score(features)
+        scores = (
+            None
+            if self._novelty is None
+            else self._novelty.score(features if judged is None else judged)
+        )
         return Answer(softmax(logits), scores)
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from preread.models.catalogue import Model
+    from preread.models.model import Model
 
 
 def verify_backbone(model: Model, most: int = LARGEST_WEIGHTS) -> bytes:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 METHOD: Final = (
-    "Mahalanobis distance of the backbone's features, scaled to length 1, under probabilistic "
+    "Mahalanobis distance of a backbone's features, scaled to length 1, under probabilistic "
     "principal components of the training images' features (64 at most); 1 is their root mean "
     "square"
 )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from preread.models.catalogue import Model
+    from preread.models.model import Model
 
 INT8_GRAPH: Final = "int8.xml"
 INT8_CONSTANTS: Final = "int8.bin"

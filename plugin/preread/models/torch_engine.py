@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from preread.models.catalogue import Model
+    from preread.models.model import Model
 
 _BATCH: Final = 8
 

@@ -17,6 +17,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from preread import __version__
 from preread.models.catalogue import ATTENTION_MAP
+from preread.results.belonging import copy_patient_and_study
 from preread.results.encoding import Characters, element
 from preread.results.equipment import INTENDED_USE, MANUFACTURER, equipment_item
 from preread.results.splice import UnwritableInstanceError
@@ -29,24 +30,6 @@ if TYPE_CHECKING:
 
     from preread.models.prediction import Prediction
 
-_OF_PATIENT_AND_STUDY: Final = (
-    "PatientName",
-    "PatientID",
-    "IssuerOfPatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "PatientAge",
-    "PatientIdentityRemoved",
-    "DeidentificationMethodCodeSequence",
-    "LongitudinalTemporalInformationModified",
-    "SyntheticData",
-    "StudyDate",
-    "StudyTime",
-    "StudyID",
-    "StudyDescription",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-)
 _UNICODE: Final = "ISO_IR 192"
 _SERIES_NUMBER_OFFSET: Final = 9500
 _LARGEST_NUMBER: Final = 2**31 - 1
@@ -153,12 +136,7 @@ def _image(source: Dataset, picture: NDArray[np.uint8], series: str, instance: s
 
 def _of_source(image: Dataset, source: Dataset, frame: int) -> None:
     """Say whose it is, and of what it was made."""
-    for keyword in _OF_PATIENT_AND_STUDY:
-        if keyword in source:
-            image[keyword] = source[keyword]
-    # Its texts may hold a seal over other pixels; the codes are enough where they are.
-    if "DeidentificationMethod" in source and "DeidentificationMethodCodeSequence" not in source:
-        image["DeidentificationMethod"] = source["DeidentificationMethod"]
+    copy_patient_and_study(image, source)
     frames = int(source.get("NumberOfFrames") or 1)
     image.InstanceNumber = frame + 1 if frames > 1 else source.get("InstanceNumber") or 1
     reference = Dataset()

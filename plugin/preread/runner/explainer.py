@@ -18,7 +18,8 @@ from preread.ledger.explanation import Explanation, MapIdentity
 from preread.ledger.job import InstanceResult, Level
 from preread.ledger.protocol import Ledger
 from preread.models.attention import Attention
-from preread.models.catalogue import Catalogue, Model
+from preread.models.catalogue import Catalogue
+from preread.models.model import Model
 from preread.models.prediction import Prediction
 from preread.models.whose import prediction_of
 from preread.results.attention_picture import Legend, draw

@@ -44,24 +44,41 @@ def augment(
     torch.Tensor
         Of the same shape, between `black` and `white`.
     """
+    # Sampling pads with zeros, so black is brought to zero first.
+    level = (batch - black) / (white - black)
+    level = moved(level, draw_places(level, random, strength))
+    return lit(level, random, strength) * (white - black) + black
+
+
+def draw_places(batch: Tensor, random: torch.Generator, strength: float = 1.0) -> Tensor:
+    """Draw for each image of a batch from where its pixels are taken: (N, H, W, 2)."""
     count = len(batch)
-
-    def draw(width: float) -> Tensor:
-        return (torch.rand(count, generator=random) * 2 - 1) * width * strength
-
-    angle, scale = draw(math.radians(ROTATION)), 1 + draw(SCALE)
+    angle = _draw(count, random, math.radians(ROTATION), strength)
+    scale = 1 + _draw(count, random, SCALE, strength)
     flip = torch.where(torch.rand(count, generator=random) < 0.5 * strength, -1.0, 1.0)
     cosine, sine = torch.cos(angle) / scale, torch.sin(angle) / scale
     rows = (
-        torch.stack((cosine * flip, -sine, draw(SHIFT)), dim=1),
-        torch.stack((sine * flip, cosine, draw(SHIFT)), dim=1),
+        torch.stack((cosine * flip, -sine, _draw(count, random, SHIFT, strength)), dim=1),
+        torch.stack((sine * flip, cosine, _draw(count, random, SHIFT, strength)), dim=1),
     )
-    grid = functional.affine_grid(torch.stack(rows, dim=1), list(batch.shape), align_corners=False)
-    # Sampling pads with zeros, so black is brought to zero first.
-    level = (batch - black) / (white - black)
-    level = functional.grid_sample(level, grid, align_corners=False)
-    contrast, brightness = 1 + draw(CONTRAST), draw(BRIGHTNESS)
+    return functional.affine_grid(torch.stack(rows, dim=1), list(batch.shape), align_corners=False)
+
+
+def moved(batch: Tensor, places: Tensor) -> Tensor:
+    """Take pixels from the places that `draw_places` gave; what comes from outside is 0."""
+    return functional.grid_sample(batch, places, align_corners=False)
+
+
+def lit(level: Tensor, random: torch.Generator, strength: float = 1.0) -> Tensor:
+    """Change contrast, brightness and noise of a batch between 0 (black) and 1 (white)."""
+    count = len(level)
+    contrast = 1 + _draw(count, random, CONTRAST, strength)
+    brightness = _draw(count, random, BRIGHTNESS, strength)
     level = level * contrast.view(-1, 1, 1, 1) + brightness.view(-1, 1, 1, 1)
-    noise = torch.randn(count, 1, *batch.shape[2:], generator=random)
-    level = level + noise * draw(NOISE).abs().view(-1, 1, 1, 1)
-    return level.clamp(0, 1) * (white - black) + black
+    noise = torch.randn(count, 1, *level.shape[2:], generator=random)
+    level = level + noise * _draw(count, random, NOISE, strength).abs().view(-1, 1, 1, 1)
+    return level.clamp(0, 1)
+
+
+def _draw(count: int, random: torch.Generator, width: float, strength: float) -> Tensor:
+    return (torch.rand(count, generator=random) * 2 - 1) * width * strength

@@ -11,18 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import TaskID
 
 from preread.errors import PrereadError
 from preread.models.card import ArchitectureName
+from preread.training.bars import Bars
 from preread.training.description import read_description
 from preread.training.errors import TrainingError
 from preread.training.plan import PRESETS, Optimizer, Precision, Transfer
@@ -31,8 +24,6 @@ from preread.training.request import Request
 from preread.training.splits import SplitKind
 
 if TYPE_CHECKING:
-    from typing import Self
-
     import torch
 
     from preread.training.fitting import Epoch
@@ -215,7 +206,7 @@ def train(
         torch.set_num_threads(threads)
     try:
         chosen = PRESETS[preset]
-        place = _device(device)
+        place = device_named(device)
         if precision is None and place.type == "cuda":
             precision = Precision.BFLOAT16
         given: dict[str, Any] = {
@@ -265,7 +256,7 @@ def train(
         with _Bars(console) as bars:
             cards = run(request, bars)
     except (PrereadError, OSError, MemoryError, RuntimeError) as error:
-        told = _reason(error)
+        told = reason_of(error)
         if told is None:
             raise
         Console(stderr=True).print(
@@ -276,7 +267,7 @@ def train(
     console.print(f"{names} written: {output}", markup=False, highlight=False)
 
 
-def _reason(error: Exception) -> str | None:
+def reason_of(error: Exception) -> str | None:
     """Say in one line what is wrong, without the path of a file; None if nobody foresaw it."""
     if isinstance(error, PrereadError):
         return str(error)
@@ -288,7 +279,8 @@ def _reason(error: Exception) -> str | None:
     return None
 
 
-def _device(name: str) -> torch.device:
+def device_named(name: str) -> torch.device:
+    """Give the device of an option; auto is a GPU where there is one, else the processor."""
     import torch  # noqa: PLC0415 - see above
 
     if name == "auto":
@@ -318,32 +310,13 @@ def _command_line(context: typer.Context) -> str:
     return " ".join(words)
 
 
-class _Bars:
+class _Bars(Bars):
     """Progress on the console: one bar for reading, one for each fit, a line for each epoch."""
 
     def __init__(self, console: Console) -> None:
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-        )
-        self._reading = self._bars.add_task("reading images", total=None)
+        super().__init__(console, "reading images")
         self._epochs = self._reading
         self._teaching: TaskID | None = None
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._bars.stop()
-
-    def reading(self, done: int, count: int) -> None:
-        self._bars.update(self._reading, completed=done, total=count)
 
     def teaching(self, done: int, count: int) -> None:
         if self._teaching is None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from preread.models.catalogue import Model
+    from preread.models.model import Model
     from preread.training.data_set import DataSet
     from preread.training.splits import Split
 

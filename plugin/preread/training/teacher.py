@@ -21,8 +21,8 @@ from torch.nn import functional
 
 from preread.models.card import CARD, ModelCard, read_card
 from preread.models.card_facts import TeacherFacts
-from preread.models.catalogue import Model
 from preread.models.loading import load_backbone, read_own
+from preread.models.model import Model
 from preread.training.augmentation import augment
 from preread.training.errors import TrainingError
 from preread.training.network import placed

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 import torch
 
 from preread.models.card import CARD, SMALLEST_SIDE, ModelCard, card_text, read_card
-from preread.models.catalogue import FOLDER_NAME, Model
+from preread.models.catalogue import FOLDER_NAME
 from preread.models.loading import load_backbone, read_own
+from preread.models.model import Model
 from preread.models.weights import fill, load_pretrained, write_atomically
 from preread.training.cards import Made, card_of, check_classes
 from preread.training.errors import TrainingError
@@ -65,6 +66,7 @@ class _Origin:
     initial_sha256: str | None = None
     grown_from: TeacherFacts | None = None
     teacher: TeacherFacts | None = None
+    judge: Model | None = None
 
 
 def train(request: Request, progress: Progress) -> tuple[ModelCard, ...]:
@@ -94,6 +96,9 @@ def train(request: Request, progress: Progress) -> tuple[ModelCard, ...]:
     grown = _start_grown(request, network, data, split_sha256)
     initial = _start_pretrained(request, network, data, split)
     taught, teacher = _learn(request, data, split, split_sha256, progress)
+    judge = None
+    if initial is None and request.teacher is not None:
+        judge = trained_model(request.teacher, data.sets, split_sha256, "--teacher")[0]
     plan = request.plan
     if initial is None:
         # A random backbone has no features worth fitting a layer to; a grown one brings its layer.
@@ -119,7 +124,7 @@ def train(request: Request, progress: Progress) -> tuple[ModelCard, ...]:
     progress.fitting(request.plan.epochs, fitting.done)
     fitted = fitting.run(progress.epoch)
     return _finish(
-        request, data, split, network, fitted, _Origin(initial, grown, teacher), progress
+        request, data, split, network, fitted, _Origin(initial, grown, teacher, judge), progress
     )
 
 
@@ -313,7 +318,7 @@ def _finish(
     Nothing is written before all that can be wrong has been found.
     """
     folders = model_folders(request.output, data.sets)
-    written = weights_of(request, data, split, network, folders)
+    written = weights_of(request, data, split, network, folders, origin.judge)
     kind = "random" if split.groups is None else "grouped"
     cards = []
     for number, told in enumerate(request.descriptions):

@@ -13,7 +13,7 @@ import torch
 
 from preread.models.architectures import build_backbone
 from preread.models.card import WEIGHTS
-from preread.models.card_facts import BackboneFacts, OutOfDistributionFacts
+from preread.models.card_facts import BackboneFacts, JudgeFacts, OutOfDistributionFacts
 from preread.models.novelty import FEWEST, METHOD, Novelty
 from preread.models.weights import (
     fill,
@@ -24,6 +24,7 @@ from preread.models.weights import (
 )
 from preread.training.data_set import ONLY_SET
 from preread.training.errors import TrainingError
+from preread.training.judging import judge_of
 from preread.training.measuring import features_of
 from preread.training.network import Network, head_arrays, outputs_of
 from preread.training.request import BACKBONES
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from preread.models.model import Model
     from preread.training.data_set import DataSet, LabelSet
     from preread.training.request import Request
     from preread.training.splits import Split
@@ -97,9 +99,24 @@ def check_enough(data: DataSet, split: Split) -> None:
 
 
 def weights_of(
-    request: Request, data: DataSet, split: Split, network: Network, folders: Sequence[Path]
+    request: Request,
+    data: DataSet,
+    split: Split,
+    network: Network,
+    folders: Sequence[Path],
+    judge: Model | None = None,
 ) -> tuple[Written, ...]:
-    """Make one model of a fitted network for each set; see `Written`."""
+    """Make one model of a fitted network for each set; see `Written`.
+
+    Parameters
+    ----------
+    request, data, split, network
+        What was asked for, and what was fitted to what.
+    folders
+        Of the models.
+    judge
+        Whose features tell images unlike the training data; None for the network's own.
+    """
     backbone = {
         name: np.asarray(tensor.detach().cpu().numpy(), dtype=np.float32)
         for name, tensor in network.backbone.state_dict().items()
@@ -110,7 +127,12 @@ def weights_of(
     rounded = fill(build_backbone(request.architecture), parse_weights(kept, "weights")).eval()
     features = _features(rounded.to(request.device), request, data, everything)
     before = _features(network.backbone, request, data, split.test)
-    facts, shared = None, {}
+    judging = None if judge is None else judge_of(request, judge, whole_from=SMALL_KERNEL)
+    told: tuple[JudgeFacts | None, NDArray[np.float32]] = (None, features)
+    if judging is not None:
+        seen = _features(judging.backbone.to(request.device), request, data, everything)
+        told = (judging.facts, seen)
+    facts, shared = None, {} if judging is None else dict(judging.files)
     if request.shares_backbone:
         place = request.output.parent / BACKBONES / f"{request.output.name}.safetensors"
         shared[place] = kept
@@ -118,7 +140,7 @@ def weights_of(
             File=f"{BACKBONES}/{place.name}", SHA256=sha256_of(kept), Precision=request.kept
         )
     return tuple(
-        _own(request, one, split, (features, before), facts, (*own, shared))
+        _own(request, one, split, (features, before), told, facts, (*own, shared))
         for one, own in zip(
             data.sets,
             (
@@ -150,12 +172,13 @@ def _own(
     one: LabelSet,
     split: Split,
     features: tuple[NDArray[np.float32], NDArray[np.float32]],
+    judged: tuple[JudgeFacts | None, NDArray[np.float32]],
     facts: BackboneFacts | None,
     own: tuple[Path, dict[str, NDArray[Any]], dict[str, NDArray[Any]], dict[Path, bytes]],
 ) -> Written:
     folder, head, backbone, shared = own
     inside = one.labels >= 0
-    novelty, told = _novelty(features[0], split, inside)
+    novelty, told = _novelty(judged, split, inside)
     arrays = head | novelty if facts is not None else backbone | head | novelty
     # A last layer of its own is a few kilobytes, which need no rounding.
     precision = "float32" if facts is not None else request.kept
@@ -172,12 +195,13 @@ def _own(
 
 
 def _novelty(
-    features: NDArray[np.float32], split: Split, inside: NDArray[np.bool_]
+    judged: tuple[JudgeFacts | None, NDArray[np.float32]], split: Split, inside: NDArray[np.bool_]
 ) -> tuple[dict[str, NDArray[Any]], OutOfDistributionFacts | None]:
     """Learn what the training part looks like, and from the validation part what still counts."""
     held_out = split.validation[inside[split.validation]]
     if not len(held_out):
         return {}, None
+    judge, features = judged
     novelty = Novelty.fit(features[split.training[inside[split.training]]])
     scores = Novelty.from_arrays(novelty.arrays()).score(features[held_out])
     threshold = float(np.quantile(scores, HELD_OUT_SHARE))
@@ -186,6 +210,7 @@ def _novelty(
         Threshold=float(f"{threshold:.6g}"),
         HeldOutImages=len(held_out),
         HeldOutShare=round(float((scores <= threshold).mean()), 4),
+        Judge=judge,
     )
 
 

@@ -17,7 +17,8 @@ from preread.models import attention
 from preread.models.architectures import HEADS, build
 from preread.models.attention import LAST_FEATURES, Attention, grad_cam
 from preread.models.card import ArchitectureName, InvalidModelError
-from preread.models.catalogue import Catalogue, Model
+from preread.models.catalogue import Catalogue
+from preread.models.model import Model
 from preread.training.normalisation import remeasure
 from tests.unit.models.conftest import MakeModel
 

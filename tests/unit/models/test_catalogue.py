@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,19 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
 from preread.elements.header import read_header
+from preread.imaging.preprocessing import Preprocessing
 from preread.models.card import (
     CARD,
     WEIGHTS,
     Applicability,
+    ArchitectureName,
     BackboneFacts,
     CalibrationFacts,
     InvalidModelError,
+    JudgeFacts,
     OutOfDistributionFacts,
+    card_text,
+    read_card,
 )
 from preread.models.catalogue import Catalogue, ImageFacts, facts_of
 
@@ -122,6 +128,25 @@ def test_missing_and_oversized_weights(
 BACKBONE = BackboneFacts(File="backbones/b.safetensors", SHA256="1" * 64, Precision="float32")
 
 
+JUDGE = JudgeFacts(**BACKBONE.model_dump(), Architecture=ArchitectureName.INCEPTION_V3)
+
+
+def with_threshold(threshold: float) -> OutOfDistributionFacts:
+    return OutOfDistributionFacts(
+        Method="none", Threshold=threshold, HeldOutImages=1, HeldOutShare=1
+    )
+
+
+def judged_by(judge: JudgeFacts) -> OutOfDistributionFacts:
+    return with_threshold(1.5).model_copy(update={"Judge": judge})
+
+
+SHARING: list[tuple[str, dict[str, Any]]] = [
+    ("Backbone", {"Backbone": BACKBONE}),
+    ("OutOfDistribution.Judge", {"OutOfDistribution": judged_by(JUDGE)}),
+]
+
+
 def put_backbone(folder: Path, content: bytes = b"none") -> Path:
     file = folder / BACKBONE.File
     file.parent.mkdir()
@@ -129,33 +154,50 @@ def put_backbone(folder: Path, content: bytes = b"none") -> Path:
     return file
 
 
+@pytest.mark.parametrize(("key", "sharing"), SHARING)
 def test_a_backbone_is_looked_for(
-    add_card: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+    key: str,
+    sharing: dict[str, Any],
+    add_card: Any,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    add_card("a", Backbone=BACKBONE)
-    where = r"^a/card\.json: Backbone\.File: backbones/b\.safetensors: "
+    add_card("a", **sharing)
+    where = rf"^a/card\.json: {re.escape(key)}\.File: backbones/b\.safetensors: "
     with pytest.raises(InvalidModelError, match=where + "cannot be read"):
         Catalogue.load(folder)
     file = put_backbone(folder)
     [model] = Catalogue.load(folder)
-    assert (model.backbone, model.backbone_sha256) == (file, "1" * 64)
+    owner = model if key == "Backbone" else model.judge
+    assert (owner.backbone, owner.backbone_sha256) == (file, "1" * 64)
     file.write_bytes(b"larger than the four bytes of the weights")
     monkeypatch.setattr("preread.models.catalogue.LARGEST_WEIGHTS", 4)
     with pytest.raises(InvalidModelError, match=where + "41 bytes; expected at most 4"):
         Catalogue.load(folder)
 
 
+@pytest.mark.parametrize(("key", "sharing"), SHARING)
 @pytest.mark.parametrize("linked", ["file", "folder"])
 def test_a_backbone_stays_inside_the_folder(
-    linked: str, add_card: Any, folder: Path, tmp_path: Path
+    linked: str, key: str, sharing: dict[str, Any], add_card: Any, folder: Path, tmp_path: Path
 ) -> None:
-    add_card("a", Backbone=BACKBONE)
+    add_card("a", **sharing)
     file = put_backbone(folder)
     place = file if linked == "file" else file.parent
     place.rename(tmp_path / "elsewhere")
     place.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(InvalidModelError, match=r"a/card\.json: Backbone\.File: .* leads out of"):
+    where = rf"a/card\.json: {re.escape(key)}\.File: .* leads out of"
+    with pytest.raises(InvalidModelError, match=where):
         Catalogue.load(folder)
+
+
+def test_a_judge_must_see_what_the_model_sees(add_card: Any, folder: Path) -> None:
+    add_card("a", Preprocessing=Preprocessing(size=(64, 64)))
+    path = folder / "a" / CARD
+    card = read_card(folder / "a").model_copy(update={"OutOfDistribution": judged_by(JUDGE)})
+    path.write_text(card_text(card))
+    with pytest.raises(InvalidModelError, match=r"Size: InceptionV3 needs 75 pixels or more"):
+        read_card(folder / "a")
 
 
 def test_a_folder_of_backbones_is_no_model(add_card: Any, folder: Path) -> None:
@@ -201,12 +243,6 @@ def calibrated(temperature: float) -> CalibrationFacts:
     )
 
 
-def with_threshold(threshold: float) -> OutOfDistributionFacts:
-    return OutOfDistributionFacts(
-        Method="none", Threshold=threshold, HeldOutImages=1, HeldOutShare=1
-    )
-
-
 def test_fingerprints_change_with_what_changes_an_answer(add_card: Any, folder: Path) -> None:
     put_backbone(folder)
     changes: list[dict[str, Any]] = [
@@ -217,6 +253,8 @@ def test_fingerprints_change_with_what_changes_an_answer(add_card: Any, folder: 
         {"Calibration": calibrated(1.6)},
         {"OutOfDistribution": with_threshold(1.5)},
         {"OutOfDistribution": with_threshold(1.6)},
+        {"OutOfDistribution": judged_by(JUDGE)},
+        {"OutOfDistribution": judged_by(JUDGE.model_copy(update={"SHA256": "2" * 64}))},
     ]
     found = []
     for change in changes:

@@ -11,9 +11,10 @@ import pytest
 import structlog.testing
 
 from preread.models.card import CARD, InvalidModelError, QuantizationFacts, card_text
-from preread.models.catalogue import Catalogue, Model
+from preread.models.catalogue import Catalogue
 from preread.models.ensemble import Ensemble
 from preread.models.loading import load_backbone, load_whole
+from preread.models.model import Model
 from preread.models.openvino_engine import convert, int8_files, ir_bytes
 from preread.models.weights import sha256_of
 from tests.unit.models.test_engines import EQUAL, images

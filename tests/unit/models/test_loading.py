@@ -17,8 +17,9 @@ from preread.models.architectures import (
     shapes,
 )
 from preread.models.card import CARD, WEIGHTS, ArchitectureName, InvalidModelError, card_text
-from preread.models.catalogue import Catalogue, Model
+from preread.models.catalogue import Catalogue
 from preread.models.loading import load_backbone, load_whole, read_own
+from preread.models.model import Model
 from preread.models.weights import parse_weights, sha256_of, split_state, weights_bytes
 from tests.unit.models.conftest import CLASSES, random_network
 

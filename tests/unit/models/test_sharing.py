@@ -11,12 +11,21 @@ import pytest
 from numpy.typing import NDArray
 
 from preread.imaging.preprocessing import Preprocessing
-from preread.models.card import CARD, WEIGHTS, ArchitectureName, card_text, read_card
-from preread.models.catalogue import Catalogue, Model
+from preread.models.card import (
+    CARD,
+    WEIGHTS,
+    ArchitectureName,
+    JudgeFacts,
+    card_text,
+    read_card,
+)
+from preread.models.catalogue import Catalogue
 from preread.models.engine import LoadedBackbone, make_engine
 from preread.models.ensemble import Ensemble
 from preread.models.head import Head
+from preread.models.model import Model
 from preread.models.novelty import Novelty
+from preread.models.weights import sha256_of
 from tests.unit.models.test_catalogue import with_threshold
 from tests.unit.models.test_engines import EQUAL, images
 
@@ -180,6 +189,42 @@ def test_an_image_unlike_the_training_images_gets_no_class(add_sharing: Any, fol
     assert far.frames == ((1 / 3, 1 / 3, 1 / 3),) * 2
     with pytest.raises(ValueError, match="a score for each of 2 frames"):
         ensemble.prediction("judging", judging.probabilities[:2], (), NOW)
+
+
+def test_another_network_judges_what_is_unlike(
+    add_sharing: Any, folder: Path, tmp_path: Path
+) -> None:
+    batch = images(24, 96)
+    file = add_sharing("judge")
+    judge = make_engine("torch", 1).load(Catalogue.load(folder)["judge"])
+    novelty = Novelty.fit(judge.features(batch))
+    facts = JudgeFacts(
+        Architecture=ArchitectureName.MOBILENET_V2,
+        File=f"backbones/{file.name}",
+        SHA256=sha256_of(file.read_bytes()),
+        Precision="float32",
+    )
+    told = with_threshold(1.5).model_copy(update={"Judge": facts})
+    add_sharing(
+        "judged", architecture=ArchitectureName.RESNET50_V2, novelty=novelty, OutOfDistribution=told
+    )
+    add_sharing("bare", architecture=ArchitectureName.RESNET50_V2)
+    catalogue, few = Catalogue.load(folder), batch[:3]
+    assert catalogue["bare"].judge is catalogue["bare"]
+    engine = Counting()
+    ensemble = Ensemble(catalogue, engine)
+    assert len(engine.loaded) == 2
+    answers = ensemble.predict_together(("judged", "bare"), few)
+    assert engine.passes == [3, 3]
+    assert np.array_equal(answers["judged"].probabilities, answers["bare"].probabilities)
+    assert answers["judged"].novelty is not None
+    assert np.allclose(answers["judged"].novelty, novelty.score(judge.features(few)), rtol=1e-5)
+    # Whoever runs the judge anyway runs it once.
+    ensemble.predict_together(("judge", "judged"), few)
+    assert engine.passes == [3, 3, 3, 3]
+    converted = Ensemble(catalogue, "openvino", 1, tmp_path / "cache").predict("judged", few)
+    assert converted.novelty is not None
+    assert np.allclose(converted.novelty, answers["judged"].novelty, rtol=1e-3)
 
 
 def test_a_head_is_the_same_alone(add_sharing: Any, folder: Path) -> None:

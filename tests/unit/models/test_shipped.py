@@ -15,27 +15,20 @@ from preread.elements.header import read_header
 from preread.errors import PrereadError
 from preread.imaging import Frame, Units, frame_from_array, open_image, open_picture, prepare
 from preread.models.card import INTENDED_USE
-from preread.models.catalogue import Catalogue, Model
+from preread.models.catalogue import Catalogue
 from preread.models.ensemble import Ensemble
+from preread.models.model import Model
 from preread.models.weights import sha256_of
 
 ROOT = Path(__file__).parents[3]
 CATALOGUE = Catalogue.load(ROOT / "models")
 LUNG = "MobileNetV2-IQ-OTHNCCD"
-JUDGING = [model for model in CATALOGUE if model.card.OutOfDistribution is not None]
-# Their cards say so. A network that learnt from a thousand slices alone has no features for what it
-# never saw, and takes some of it for what it knows.
-BLIND = {
-    "InceptionV3-CT-Scan",
-    "InceptionV3-IQ-OTHNCCD",
-    "ResNet101V2-CT-Scan",
-    "ResNet50V2-CT-Scan",
-}
-WEAK = pytest.mark.xfail(reason="its measure of unlike images is weak", strict=True)
-JUDGED = [
-    pytest.param(model, id=model.name, marks=[WEAK] if model.name in BLIND else [])
-    for model in JUDGING
+SHARING = [
+    [model for model in CATALOGUE if model.backbone_sha256 == digest]
+    for digest in dict.fromkeys(model.backbone_sha256 for model in CATALOGUE)
 ]
+"""The models of each backbone: what costs a pass of it is asked of all of them at once."""
+JUDGING = [model for model in CATALOGUE if model.card.OutOfDistribution is not None]
 SHARED = ROOT.parent / "shared" / "data"
 VARIETY = SHARED / "dicom" / "variety"
 
@@ -92,7 +85,7 @@ def test_engines_agree_on_images_like_those_it_serves(
     assert difference <= 1e-3 if exact else difference < 0.5
 
 
-@pytest.mark.parametrize("model", JUDGED)
+@pytest.mark.parametrize("model", JUDGING, ids=lambda model: model.name)
 def test_what_is_no_image_of_a_body_gets_no_class(model: Model, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     rows, columns = np.mgrid[-1:1:512j, -1:1:512j]
@@ -111,11 +104,6 @@ def test_what_is_no_image_of_a_body_gets_no_class(model: Model, tmp_path: Path) 
     assert answer.novelty is not None
     assert model.card.OutOfDistribution is not None
     assert (answer.novelty > model.card.OutOfDistribution.Threshold).all()
-
-
-@pytest.mark.parametrize("name", sorted(BLIND))
-def test_the_card_says_that_the_measure_is_weak(name: str) -> None:
-    assert any("measure is weak" in limit for limit in CATALOGUE[name].card.Limits)
 
 
 def test_all_weights_together_are_small() -> None:
@@ -172,20 +160,23 @@ def frames_of_other_modalities() -> list[Frame]:
 
 @pytest.mark.shared_data
 @pytest.mark.slow
-@pytest.mark.parametrize("model", JUDGED)
-def test_pictures_of_other_modalities_get_no_class(model: Model, tmp_path: Path) -> None:
+@pytest.mark.parametrize("models", SHARING, ids=lambda models: models[0].card.Architecture.value)
+def test_pictures_of_other_modalities_get_no_class(models: list[Model], tmp_path: Path) -> None:
     if not VARIETY.is_dir():
         pytest.skip("shared/data/dicom/variety is not beside the project")
-    how = model.card.Preprocessing
+    how = models[0].card.Preprocessing
     frames = [prepare(frame, how) for frame in frames_of_other_modalities()]
     assert len(frames) > 50
-    ensemble = Ensemble(Catalogue([model]), "openvino", 2, tmp_path / "cache")
-    scores = [ensemble.predict(model.name, frame[np.newaxis]).novelty for frame in frames]
-    assert model.card.OutOfDistribution is not None
-    threshold = model.card.OutOfDistribution.Threshold
-    outside = [float(score[0]) > threshold for score in scores if score is not None]
-    assert len(outside) == len(frames)
-    assert np.mean(outside) > 0.9
+    ensemble = Ensemble(Catalogue(models), "openvino", 2, tmp_path / "cache")
+    names = [model.name for model in models]
+    answers = [ensemble.predict_together(names, frame[np.newaxis]) for frame in frames]
+    for model in models:
+        assert model.card.OutOfDistribution is not None
+        threshold = model.card.OutOfDistribution.Threshold
+        scores = [answer[model.name].novelty for answer in answers]
+        outside = [float(score[0]) > threshold for score in scores if score is not None]
+        assert len(outside) == len(frames)
+        assert np.mean(outside) > 0.9, model.name
 
 
 def split_of(model: Model) -> Path:
@@ -211,19 +202,27 @@ def images_of_the_test_part(model: Model) -> list[tuple[Path, str]]:
 
 @pytest.mark.shared_data
 @pytest.mark.slow
-@pytest.mark.parametrize("model", list(CATALOGUE), ids=lambda model: model.name)
-def test_the_card_tells_what_is_measured(model: Model, tmp_path: Path) -> None:
+@pytest.mark.parametrize("models", SHARING, ids=lambda models: models[0].card.Architecture.value)
+def test_the_cards_tell_what_is_measured(models: list[Model], tmp_path: Path) -> None:
     if not SHARED.is_dir():
         pytest.skip("shared/data is not beside the project")
-    if model.card.Training.SplitSHA256 is None:
-        pytest.skip(f"{model.name} was made before splits were kept")
-    [metrics] = [entry for entry in model.card.Metrics if entry.ShippedWeights]
-    ensemble = Ensemble(Catalogue([model]), "openvino", 2, tmp_path / "cache")
-    classes = model.card.Classes
-    confusion = np.zeros((len(classes),) * 2, dtype=int)
-    for path, label in images_of_the_test_part(model):
+    labels: dict[Path, dict[str, str]] = {}
+    for model in models:
+        if model.card.Training.SplitSHA256 is None:
+            pytest.skip(f"{model.name} was made before splits were kept")
+        for path, label in images_of_the_test_part(model):
+            labels.setdefault(path, {})[model.name] = label
+    ensemble = Ensemble(Catalogue(models), "openvino", 2, tmp_path / "cache")
+    sizes = {model.name: len(model.card.Classes) for model in models}
+    confusions = {name: np.zeros((size, size), dtype=int) for name, size in sizes.items()}
+    for path, told in labels.items():
         frame = open_picture(path.read_bytes(), max_bytes=10**8)
-        answer = ensemble.predict(model.name, prepare(frame, model.card.Preprocessing)[None])
-        confusion[classes.index(label), answer.probabilities.argmax()] += 1
-    # A probability near the middle may fall either way on another processor.
-    assert np.abs(confusion - np.array(metrics.ConfusionMatrix)).sum() <= 4
+        batch = prepare(frame, models[0].card.Preprocessing)[None]
+        for name, answer in ensemble.predict_together(tuple(told), batch).items():
+            row = CATALOGUE[name].card.Classes.index(told[name])
+            confusions[name][row, answer.probabilities.argmax()] += 1
+    for model in models:
+        [metrics] = [entry for entry in model.card.Metrics if entry.ShippedWeights]
+        # A probability near the middle may fall either way on another processor.
+        wrong = np.abs(confusions[model.name] - np.array(metrics.ConfusionMatrix)).sum()
+        assert wrong <= 4, model.name

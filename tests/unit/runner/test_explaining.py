@@ -22,7 +22,8 @@ from preread.imaging import Preprocessing, open_image
 from preread.ledger.explanation import Explanation, ExplanationState, Wanted
 from preread.ledger.job import JobState
 from preread.models.card import DatasetFacts, ModelCard
-from preread.models.catalogue import Catalogue, Model
+from preread.models.catalogue import Catalogue
+from preread.models.model import Model
 from preread.models.prediction import Prediction, Unlikeness
 from preread.results import attention_picture
 from preread.runner import assembly

@@ -99,7 +99,7 @@ def test_a_gpu_computes_in_bfloat16_unless_told_otherwise(
     asked: Callable[..., Request],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(command, "_device", lambda _name: torch.device("cuda"))
+    monkeypatch.setattr(command, "device_named", lambda _name: torch.device("cuda"))
     common = (few, "--output", "out", "--description", description)
     assert asked(*common).plan == replace(PAPER.plan, precision=Precision.BFLOAT16)
     assert asked(*common, "--precision", "float32").plan == PAPER.plan

@@ -11,7 +11,8 @@ import pytest
 
 import preread
 from preread.models.card import CARD, read_card
-from preread.models.catalogue import Catalogue, Model
+from preread.models.catalogue import Catalogue
+from preread.models.model import Model
 from preread.training.listing import PARTS
 from preread.training.split_file import split_digest
 from tests.unit.training.conftest import TwoSets, trained
@@ -70,7 +71,10 @@ def test_a_shipped_model_was_measured_on_images_that_it_had_not_seen(name: str) 
 def test_whom_a_shipped_model_learnt_from_had_not_seen_them_either(name: str) -> None:
     """Where that network is shipped too, its own card and split must say the same."""
     catalogue = Catalogue.load(SHIPPED)
-    training = catalogue[name].card.Training
+    training, told = catalogue[name].card.Training, catalogue[name].card.OutOfDistribution
+    if told is not None and told.Judge is not None:
+        assert training.Teacher is not None
+        assert training.Teacher.WeightsSHA256 == told.Judge.SHA256
     for other in (training.Teacher, training.GrownFrom):
         for model in catalogue:
             if other is not None and model.backbone_sha256 == other.WeightsSHA256:

@@ -8,22 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from preread.errors import PrereadError
+from preread.training.bars import Bars
 from preread.training.evaluation.combining import Rule
 from preread.training.evaluation.errors import EvaluationError
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from preread.training.evaluation.document import Evaluation
     from preread.training.evaluation.evaluating import Outcome
     from preread.training.evaluation.request import Request
@@ -267,31 +258,12 @@ def _command_line(context: typer.Context) -> str:
     return " ".join(f"'{word}'" if " " in word else word for word in words)
 
 
-class _Bars:
+class _Bars(Bars):
     """Progress on the console: one bar for reading, one for each model."""
 
     def __init__(self, console: Console) -> None:
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-        )
-        self._reading = self._bars.add_task("reading images", total=None)
+        super().__init__(console, "reading images")
         self._asking = self._reading
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._bars.stop()
-
-    def reading(self, done: int, count: int) -> None:
-        self._bars.update(self._reading, completed=done, total=count)
 
     def asking(self, model: str, count: int) -> None:
         self._asking = self._bars.add_task(model, total=count)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from preread.models.catalogue import Model
+    from preread.models.model import Model
     from preread.training.data_set import DataSet, LabelSet
     from preread.training.evaluation.document import PartName
     from preread.training.evaluation.images import Images

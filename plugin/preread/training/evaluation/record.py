@@ -18,7 +18,7 @@ from preread.training.listing import LARGEST_LISTING, PARTS, RESERVED
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from preread.models.catalogue import Model
+    from preread.models.model import Model
     from preread.training.evaluation.document import Kind
 
 SPLIT: Final = "split.csv"

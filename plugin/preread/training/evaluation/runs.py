@@ -19,7 +19,7 @@ from preread.training.evaluation.spread import ENSEMBLE
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from preread.models.catalogue import Model
+    from preread.models.model import Model
 
 HISTORY: Final = "history.json"
 _LARGEST_HISTORY: Final = 16 * 1024**2
