@@ -1,0 +1,167 @@
+"""Regions in DICOM files: the same for whoever has the files, runner or service."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
+
+from pydicom import dcmread
+from pydicom.uid import UID
+
+from preread.imaging import UnreadableImage, open_image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from pydicom.dataset import Dataset
+
+    from preread.imaging import Frame, Image
+    from preread.iodeep.iod import IODeep
+    from preread.iodeep.prediction import Predictor, Region
+
+
+class RegionsOfFiles(NamedTuple):
+    """What was found.
+
+    Attributes
+    ----------
+    regions
+        `Region.frame` counts the frames of all files, one file after the other.
+    headers
+        Of the files, without pixels.
+    frames
+        How many each of them has.
+    """
+
+    regions: list[Region]
+    headers: list[Dataset]
+    frames: list[int]
+
+    def place(self, region: Region) -> tuple[Dataset, int]:
+        """Give the header of the file that a region is in, and which of its frames, from 0."""
+        frame = region.frame
+        for header, count in zip(self.headers, self.frames, strict=True):
+            if frame < count:
+                return header, frame
+            frame -= count
+        raise IndexError(f"frame {region.frame} of {sum(self.frames)}")
+
+
+def regions_of_files(
+    predictor: Predictor, network: IODeep, files: Sequence[bytes], *, max_bytes: int
+) -> RegionsOfFiles:
+    """Find regions in the images of DICOM files.
+
+    Parameters
+    ----------
+    predictor
+        That runs the network.
+    network
+        Of which it is known that it may run.
+    files
+        In the order in which frames are counted.
+    max_bytes
+        The largest uncompressed size of one file's frames.
+
+    Raises
+    ------
+    preread.errors.PrereadError
+        If a file is no image that can be read, or the network cannot run on it.
+    """
+    images = [open_image(data, max_bytes=max_bytes) for data in files]
+    headers = [_header(data) for data in files]
+    regions = regions_of_frames(predictor, network, _frames(images, headers))
+    return RegionsOfFiles(regions, headers, [image.number_of_frames for image in images])
+
+
+def regions_of_frames(
+    predictor: Predictor, network: IODeep, frames: Iterable[tuple[Frame, float | None]]
+) -> list[Region]:
+    """Find regions in frames whose pixels may differ in size.
+
+    Parameters
+    ----------
+    predictor, network
+        As of `regions_of_files`.
+    frames
+        Each with what `pixel_area` gives for it; they are taken a batch at a time.
+
+    Returns
+    -------
+    list of Region
+        `Region.frame` counts the frames as they came.
+
+    Raises
+    ------
+    preread.errors.PrereadError
+        If the network cannot run on them.
+    """
+    regions: list[Region] = []
+    seen = 0
+    for area, group in groupby(frames, key=lambda pair: pair[1]):
+        counted = _Counted(frame for frame, _ in group)
+        found = predictor.regions(network, counted, pixel_area=area)
+        regions += (replace(region, frame=region.frame + seen) for region in found)
+        seen += counted.count
+    return regions
+
+
+class _Counted:
+    """Frames that are counted while they are taken."""
+
+    def __init__(self, frames: Iterator[Frame]) -> None:
+        self._frames = frames
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Frame]:
+        for frame in self._frames:
+            self.count += 1
+            yield frame
+
+
+def _header(data: bytes) -> Dataset:
+    try:
+        dataset = dcmread(io.BytesIO(data), force=True, stop_before_pixels=True)
+        UID(str(dataset.SOPInstanceUID))
+    except Exception as error:  # noqa: BLE001 - pydicom raises whatever the bytes provoke
+        raise UnreadableImage(
+            f"the file's header cannot be read ({type(error).__name__})"
+        ) from None
+    return dataset
+
+
+def _frames(
+    images: Sequence[Image], headers: Sequence[Dataset]
+) -> Iterator[tuple[Frame, float | None]]:
+    for image, header in zip(images, headers, strict=True):
+        for frame in image.frames:
+            yield frame, pixel_area(header, frame.index)
+
+
+def pixel_area(header: Dataset, frame: int) -> float | None:
+    """Give the size of a frame's pixels in square millimetres; None if PixelSpacing is not there.
+
+    ImagerPixelSpacing of projections is not taken: it is the detector's, not the patient's.
+    """
+    for item in (*_measures(header, frame), header):
+        try:
+            rows, columns = (float(value) for value in item.get("PixelSpacing") or ())
+        except (AttributeError, TypeError, ValueError):
+            continue
+        if rows > 0 and columns > 0 and rows * columns < 1e6:
+            return rows * columns
+    return None
+
+
+def _measures(header: Dataset, frame: int) -> list[Dataset]:
+    """Give the Pixel Measures of a frame, its own first; none of what are no sequences."""
+    try:
+        groups = [
+            *list(header.get("PerFrameFunctionalGroupsSequence") or ())[frame : frame + 1],
+            *list(header.get("SharedFunctionalGroupsSequence") or ())[:1],
+        ]
+        return [item for group in groups for item in group.get("PixelMeasuresSequence") or ()]
+    except (AttributeError, TypeError):
+        return []
