@@ -53,6 +53,12 @@ class Arrival:
         Codes of CID 4031 that the original header spoke of.
     work
         Whether there is something to do. It may be true without models: a copy must be made.
+    network
+        What the object is as a network (IODeep): empty if it is none, ``received`` from somebody
+        who is trusted, ``untrusted`` from anybody else.
+    network_digest
+        Of the network, where another object may lie in its place by the time that it is looked at;
+        else empty.
 
     Raises
     ------
@@ -74,6 +80,8 @@ class Arrival:
     reason: str
     body_parts: tuple[str, ...]
     work: bool
+    network: str = ""
+    network_digest: str = ""
 
     def __post_init__(self) -> None:
         for name in ("instance", "series", "study", "patient"):
@@ -105,7 +113,8 @@ class Arrival:
         """
         try:
             record = json.loads(text)
-            known = {name: record[name] for name in _FIELDS}
+            known = {name: record[name] for name in _FIELDS if name not in _LATER}
+            known |= {name: str(record.get(name, "")) for name in _LATER}
             known["models"] = tuple(known["models"])
             known["body_parts"] = tuple(known["body_parts"])
             return cls(**known)
@@ -116,7 +125,10 @@ class Arrival:
 
 
 _FIELDS = tuple(field.name for field in fields(Arrival))
+_LATER = ("network", "network_digest")
+"""Fields that the records of an earlier version lack."""
 _TEXTS = (
+    *_LATER,
     "SOPInstanceUID",
     "SeriesInstanceUID",
     "StudyInstanceUID",

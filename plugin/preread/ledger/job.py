@@ -141,6 +141,20 @@ class InstanceRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadSeries:
+    """A series of a study in which models have read images, and how many.
+
+    `study` and `series` are Orthanc's ids.
+    """
+
+    study: str
+    StudyInstanceUID: str
+    series: str
+    SeriesInstanceUID: str
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
 class InstanceResult:
     """An instance with what the models said of its current pixels.
 

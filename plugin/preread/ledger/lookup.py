@@ -7,10 +7,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import ColumnElement, and_, distinct, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from preread.ledger.job import InstanceRecord, InstanceResult, Job, JobState, Level
+from preread.ledger.job import (
+    InstanceRecord,
+    InstanceResult,
+    Job,
+    JobState,
+    Level,
+    ReadSeries,
+)
 from preread.ledger.schema import InstanceRow, JobRow, OutcomeRow
 from preread.models.prediction import Prediction, Unlikeness
 
@@ -84,6 +91,44 @@ def results(session: Session, node: str, level: Level, identifier: str) -> list[
         InstanceResult(record, tuple(found[record.instance]))
         for record in instances(session, node, level, identifier)
     ]
+
+
+def studies(session: Session, node: str, limit: int) -> list[ReadSeries]:
+    """Return the series in which models have read images, the latest read study first."""
+    current = and_(
+        InstanceRow.id == OutcomeRow.instance_id, InstanceRow.generation == OutcomeRow.generation
+    )
+    is_here = (InstanceRow.node == node, InstanceRow.deleted.is_(False))
+    latest = (
+        select(InstanceRow.study, func.max(OutcomeRow.date).label("date"))
+        .join(OutcomeRow, current)
+        .where(*is_here)
+        .group_by(InstanceRow.study)
+        .order_by(func.max(OutcomeRow.date).desc(), InstanceRow.study)
+        .limit(limit)
+        .subquery()
+    )
+    query = (
+        select(
+            InstanceRow.study,
+            InstanceRow.StudyInstanceUID,
+            InstanceRow.series,
+            InstanceRow.SeriesInstanceUID,
+            func.count(distinct(InstanceRow.id)),
+        )
+        .join(OutcomeRow, current)
+        .join(latest, latest.c.study == InstanceRow.study)
+        .where(*is_here)
+        .group_by(
+            latest.c.date,
+            InstanceRow.study,
+            InstanceRow.StudyInstanceUID,
+            InstanceRow.series,
+            InstanceRow.SeriesInstanceUID,
+        )
+        .order_by(latest.c.date.desc(), InstanceRow.study, InstanceRow.series)
+    )
+    return [ReadSeries(*row) for row in session.execute(query)]
 
 
 def _below(node: str, level: Level, identifier: str) -> list[ColumnElement[bool]]:

@@ -49,6 +49,7 @@ _NUMBER = BigInteger().with_variant(Integer, "sqlite")
 _OPEN = text("state IN ('pending', 'running')")
 # Written out also where it is asked: a bound parameter would not match a partial index.
 PENDING = text("state = 'pending'")
+RECEIVED = text("state = 'received'")
 STORED = text("map_instance <> ''")
 
 
@@ -241,5 +242,55 @@ class ExplanationRow(Base):
             "instance_id",
             sqlite_where=STORED,
             postgresql_where=STORED,
+        ),
+    )
+
+
+class NetworkRow(Base):
+    """A network that arrived as an instance, or lies as a file in the models folder."""
+
+    __tablename__ = "network"
+
+    id: Mapped[int] = mapped_column(_NUMBER, primary_key=True)
+    node: Mapped[str]
+    # One of the two is empty.
+    instance: Mapped[str]
+    file: Mapped[str]
+    SOPInstanceUID: Mapped[str] = mapped_column("sop_instance_uid")
+    generation: Mapped[int]
+    digest: Mapped[str]
+    trust: Mapped[str]
+    state: Mapped[str]
+    reason: Mapped[str]
+    attempts: Mapped[int]
+    not_before: Mapped[datetime]
+    arrived: Mapped[datetime]
+    updated: Mapped[datetime]
+    # What it says of itself; empty and 0 unless it is valid.
+    DnnUID: Mapped[str] = mapped_column("dnn_uid")
+    DnnName: Mapped[str] = mapped_column("dnn_name")
+    Modality: Mapped[str] = mapped_column("modality")
+    BodyPartExamined: Mapped[str] = mapped_column("body_part_examined")
+    body_parts: Mapped[list[str]]
+    SamplesPerPixel: Mapped[int] = mapped_column("samples_per_pixel")
+    PhotometricInterpretation: Mapped[str] = mapped_column("photometric_interpretation")
+    Rows: Mapped[int] = mapped_column("rows_of_input")
+    Columns: Mapped[int] = mapped_column("columns_of_input")
+    Description: Mapped[str] = mapped_column("description")
+    Layout: Mapped[str] = mapped_column("layout")
+    created: Mapped[str]
+    parameters: Mapped[int]
+    weights_sha256: Mapped[str]
+
+    __table_args__ = (
+        UniqueConstraint("node", "instance", "file"),
+        Index(None, "node", "state"),
+        Index(None, "node", "dnn_uid"),
+        Index(
+            "ix_network_received",
+            "node",
+            "id",
+            sqlite_where=RECEIVED,
+            postgresql_where=RECEIVED,
         ),
     )

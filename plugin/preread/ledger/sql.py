@@ -17,8 +17,12 @@ from preread.ledger import asking, lookup, takeover
 from preread.ledger.arrival import Event
 from preread.ledger.database import Database
 from preread.ledger.explanations import Explanations
-from preread.ledger.job import InstanceRecord, InstanceResult, Job, JobState, Level
+from preread.ledger.job import InstanceRecord, InstanceResult, Job, JobState, Level, ReadSeries
+from preread.ledger.networks import Networks
+from preread.ledger.proposals import Proposals
+from preread.ledger.reviews import Reviews
 from preread.ledger.schema import PENDING, CursorRow, InstanceRow, JobRow, OutcomeRow
+from preread.ledger.series_work import SeriesWork
 
 if TYPE_CHECKING:
     from preread.ledger.explanation import Wanted
@@ -93,6 +97,26 @@ class SqlLedger:
     def explanations(self) -> Explanations:
         """What the networks are to show of themselves, in the same database."""
         return Explanations(self._database, self._node, self._clock)
+
+    @property
+    def proposals(self) -> Proposals:
+        """What networks propose and people decide, in the same database."""
+        return Proposals(self._database, self._node, self._clock)
+
+    @property
+    def reviews(self) -> Reviews:
+        """The decisions whose objects are still to be made, in the same database."""
+        return Reviews(self._database, self._node, self._clock)
+
+    @property
+    def networks(self) -> Networks:
+        """The networks that are kept as DICOM objects, in the same database."""
+        return Networks(self._database, self._node, self._clock)
+
+    @property
+    def series_work(self) -> SeriesWork:
+        """The series in which networks look for regions, in the same database."""
+        return SeriesWork(self._database, self._node, self._clock)
 
     # What the forwarder needs.
 
@@ -325,6 +349,11 @@ class SqlLedger:
         """Return the same, with what the models said of the current pixels."""
         with self._database.reading() as session:
             return lookup.results(session, self._node, level, identifier)
+
+    def studies(self, limit: int = 100) -> list[ReadSeries]:
+        """Return the series in which models have read images, of the studies read latest."""
+        with self._database.reading() as session:
+            return lookup.studies(session, self._node, limit)
 
     # How it is done.
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from preread.ledger import networks, series_work
 from preread.ledger.arrival import Arrival, Event, EventKind
 from preread.ledger.job import JobState
 from preread.ledger.schema import CursorRow, InstanceRow, JobRow
@@ -32,12 +33,16 @@ def apply(
     # Only the last word on each instance matters: what was before it is superseded already.
     latest = {event.instance: event for event in _rising(events) if event.seq > cursor.seq}
     rows = _locked(session, node, latest)
-    changed = [
-        row
+    taken = [
+        (event, row)
         for event in latest.values()
         if (row := _taken(session, node, rows.get(event.instance), event)) is not None
     ]
+    changed = [row for _, row in taken]
     session.flush()
+    networks.take(session, node, [event for event, _ in taken], now)
+    images = [row for event, row in taken if event.arrival is None or not event.arrival.network]
+    series_work.take(session, node, images, now)
     _supersede(session, changed, now)
     _add_jobs(session, [row for row in changed if not row.deleted], now)
     cursor.seq = max([cursor.seq, *(event.seq for event in events)])

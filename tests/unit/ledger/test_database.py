@@ -13,10 +13,12 @@ from sqlalchemy import text
 from preread.ledger import database as module
 from preread.ledger.database import HEAD, Database
 from preread.ledger.errors import LedgerError
+from preread.ledger.proposal_schema import ProposalRow
 from preread.ledger.schema import Base
 
 
 def test_the_migrations_make_exactly_the_tables_of_the_schema(url: str) -> None:
+    assert ProposalRow.__tablename__ in Base.metadata.tables
     database = Database(url)
     with database.engine.connect() as connection:
         context = MigrationContext.configure(connection)

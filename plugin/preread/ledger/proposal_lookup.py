@@ -1,0 +1,97 @@
+"""How rows of proposals and reviews become what is handed out."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from preread.ledger.proposal import (
+    Network,
+    ObjectIdentity,
+    Proposal,
+    ProposalImage,
+    ProposalStatus,
+    ProposedRegion,
+    RegionDecision,
+    Review,
+    ReviewState,
+)
+from preread.ledger.proposal_schema import ProposalImageRow, ProposalRow, ReviewRow
+from preread.ledger.schema import InstanceRow
+
+
+def shown(session: Session, row: ProposalRow, *, details: bool = False) -> Proposal:
+    """Return a proposal, with `details` also its images, regions and reviews."""
+    return Proposal(
+        id=row.id,
+        place=ObjectIdentity(
+            row.instance, row.SOPInstanceUID, row.SeriesInstanceUID, row.StudyInstanceUID
+        ),
+        attached=row.attached,
+        series=row.source_series,
+        study=row.source_study,
+        SeriesInstanceUID=row.source_series_uid,
+        StudyInstanceUID=row.source_study_uid,
+        shown_series=row.shown_series,
+        shown_study=row.shown_study,
+        shown_SeriesInstanceUID=row.shown_series_uid,
+        scope=row.scope,
+        network=Network(row.network_name, row.network_uid, row.network_version, row.weights_sha256),
+        status=ProposalStatus(row.status),
+        version=row.version,
+        number_of_regions=row.number_of_regions,
+        created=row.created,
+        updated=row.updated,
+        reviews=tuple(reviews_of(session, row)) if details else (),
+        images=tuple(images_of(session, row.id)) if details else (),
+        regions=tuple(map(ProposedRegion.from_json, row.regions)) if details else (),
+    )
+
+
+def images_of(session: Session, number: int) -> list[ProposalImage]:
+    """Return the images of a proposal, in their order."""
+    query = (
+        select(ProposalImageRow, InstanceRow.instance)
+        .join(InstanceRow, InstanceRow.id == ProposalImageRow.instance_id)
+        .where(ProposalImageRow.proposal_id == number)
+        .order_by(ProposalImageRow.position)
+    )
+    return [
+        ProposalImage(instance, row.generation, row.shown, row.SOPInstanceUID, row.frames)
+        for row, instance in session.execute(query)
+    ]
+
+
+def reviews_of(session: Session, row: ProposalRow) -> list[Review]:
+    """Return the reviews of a proposal, the first one first."""
+    query = select(ReviewRow).where(ReviewRow.proposal_id == row.id).order_by(ReviewRow.version)
+    return [shown_review(review, row) for review in session.scalars(query)]
+
+
+def shown_review(row: ReviewRow, proposal: ProposalRow) -> Review:
+    """Return a review."""
+    place = None
+    if row.instance:
+        # A review's object lies in the series of its proposal.
+        place = ObjectIdentity(
+            row.instance,
+            row.SOPInstanceUID,
+            proposal.SeriesInstanceUID,
+            proposal.StudyInstanceUID,
+        )
+    return Review(
+        id=row.id,
+        proposal=row.proposal_id,
+        version=row.version,
+        reviewer=row.reviewer,
+        comment=row.comment,
+        outcome=ProposalStatus(row.outcome),
+        decisions=tuple(map(RegionDecision.from_json, row.decisions)),
+        created=row.created,
+        state=ReviewState(row.state),
+        reason=row.reason,
+        place=place,
+        attached=row.attached,
+        owner=row.owner,
+        reservation=row.reservation,
+    )

@@ -1,0 +1,424 @@
+"""What networks propose and people decide, in the same database as the ledger.
+
+A decision is recorded at once, against the version that the reviewer has seen; the object that
+tells of it is made afterwards by the runner, from the queue in `preread.ledger.reviews`. Nothing
+that was decided is ever changed or deleted. As in the ledger, the rows of instances are locked
+before those that refer to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session, undefer
+
+from preread.elements import is_orthanc_id
+from preread.ledger.database import Database
+from preread.ledger.proposal import (
+    NewProposal,
+    ObjectIdentity,
+    Proposal,
+    ProposalConflictError,
+    ProposalImage,
+    ProposalStatus,
+    RegionDecision,
+    Review,
+    ReviewState,
+)
+from preread.ledger.proposal_lookup import images_of, reviews_of, shown, shown_review
+from preread.ledger.proposal_schema import ProposalImageRow, ProposalRow, ReviewRow
+from preread.ledger.schema import InstanceRow
+
+_MOST_WITHDRAWN: Final = 100
+_LARGEST_PART: Final = 500
+
+
+class Proposals:
+    """What is proposed and decided on one node.
+
+    Every method raises `preread.ledger.errors.LedgerError` if it cannot be carried out.
+
+    Parameters
+    ----------
+    database
+        The ledger's.
+    node
+        The Orthanc whose images these are.
+    clock
+        The time in UTC; None for that of the database.
+    """
+
+    def __init__(
+        self, database: Database, node: str, clock: Callable[[], datetime] | None = None
+    ) -> None:
+        self._database = database
+        self._node = node
+        self._clock = clock
+
+    def record(self, new: NewProposal) -> Proposal | None:
+        """Write down a proposal that is stored; it supersedes the one before.
+
+        What was proposed before for the same series, network and scope is superseded: without a
+        review it will be withdrawn, with one it stays. Recording the same object again changes a
+        proposal that nobody has reviewed.
+
+        Returns
+        -------
+        Proposal or None
+            None if an image has arrived again, or was deleted, since it was looked at.
+        """
+        with self._database.writing() as session:
+            now = self._now(session)
+            numbers = self._current(session, new.images)
+            if numbers is None:
+                return None
+            row = session.scalar(
+                select(ProposalRow).where(*self._named(new.place.SOPInstanceUID)).with_for_update()
+            )
+            if row is not None and row.version:
+                return shown(session, row, details=True)
+            self._supersede(session, new.series, new.network.uid, new.scope, now, but=new.place)
+            if row is None:
+                row = ProposalRow(node=self._node, created=now)
+                session.add(row)
+            _describe(row, new)
+            row.updated = now
+            session.flush()
+            for old in session.scalars(
+                select(ProposalImageRow).where(ProposalImageRow.proposal_id == row.id)
+            ):
+                session.delete(old)
+            session.flush()
+            session.add_all(
+                ProposalImageRow(
+                    proposal_id=row.id,
+                    position=position,
+                    instance_id=numbers[image.instance],
+                    generation=image.generation,
+                    shown=image.shown,
+                    SOPInstanceUID=image.SOPInstanceUID,
+                    frames=image.frames,
+                )
+                for position, image in enumerate(new.images)
+            )
+            session.flush()
+            return shown(session, row, details=True)
+
+    def listed(
+        self,
+        study: str = "",
+        series: str = "",
+        status: ProposalStatus | None = None,
+        limit: int = 100,
+    ) -> list[Proposal]:
+        """Return proposals without their images and regions, the latest changed first.
+
+        Parameters
+        ----------
+        study, series
+            Orthanc's ids or DICOM's, of the images as they arrived, or of those beside which the
+            proposals lie; empty for all.
+        status
+            Only those; None for all.
+        limit
+            How many at most.
+        """
+        query = (
+            select(ProposalRow)
+            .where(ProposalRow.node == self._node)
+            .order_by(ProposalRow.updated.desc(), ProposalRow.id.desc())
+            .limit(limit)
+        )
+        row = ProposalRow
+        if study:
+            ids = [row.shown_study, row.source_study]
+            query = query.where(_one_of(study, ids, [row.StudyInstanceUID, row.source_study_uid]))
+        if series:
+            ids = [row.shown_series, row.source_series]
+            uids = [row.SeriesInstanceUID, row.shown_series_uid, row.source_series_uid]
+            query = query.where(_one_of(series, ids, uids))
+        if status is not None:
+            query = query.where(row.status == status.value)
+        with self._database.reading() as session:
+            return [shown(session, found) for found in session.scalars(query)]
+
+    def find(self, identifier: str) -> Proposal | None:
+        """Return all of a proposal, by its SOPInstanceUID or Orthanc's id."""
+        with self._database.reading() as session:
+            row = session.scalar(
+                select(ProposalRow)
+                .where(*self._named(identifier))
+                .options(undefer(ProposalRow.regions))
+            )
+            return None if row is None else shown(session, row, details=True)
+
+    def of(self, number: int) -> Proposal | None:
+        """Return all of a proposal, by the ledger's number."""
+        with self._database.reading() as session:
+            row = session.get(ProposalRow, number)
+            return None if row is None else shown(session, row, details=True)
+
+    def counts(self) -> dict[ProposalStatus, int]:
+        """Return how many proposals have each status."""
+        query = (
+            select(ProposalRow.status, func.count())
+            .where(ProposalRow.node == self._node)
+            .group_by(ProposalRow.status)
+        )
+        with self._database.reading() as session:
+            found = {ProposalStatus(status): number for status, number in session.execute(query)}
+        return {status: found.get(status, 0) for status in ProposalStatus}
+
+    def decide(
+        self,
+        proposal: Proposal,
+        version: int,
+        decisions: Sequence[RegionDecision],
+        *,
+        reviewer: str,
+        comment: str = "",
+    ) -> Review:
+        """Record what somebody decided.
+
+        Parameters
+        ----------
+        proposal
+            Which.
+        version
+            That of the proposal as its reviewer saw it.
+        decisions
+            One for each region.
+        reviewer, comment
+            Who decides, and what is to be said.
+
+        Raises
+        ------
+        ProposalConflictError
+            If somebody else has decided meanwhile, or the proposal is superseded: nothing is
+            written down then.
+        """
+        with self._database.writing() as session:
+            now = self._now(session)
+            images = images_of(session, proposal.id)
+            is_current = self._current(session, images) is not None
+            row = session.get_one(ProposalRow, proposal.id, with_for_update=True)
+            if row.version != version:
+                raise ProposalConflictError(_whose(session, row, version))
+            if row.status == ProposalStatus.SUPERSEDED.value or not is_current:
+                raise ProposalConflictError(
+                    "the proposal is superseded: its images arrived again or were deleted, or "
+                    "there is a newer one"
+                )
+            accepted = any(one.verdict == "accept" for one in decisions)
+            outcome = ProposalStatus.APPROVED if accepted else ProposalStatus.REJECTED
+            row.version += 1
+            row.status, row.updated = outcome.value, now
+            review = _review(row, decisions, reviewer, comment, now)
+            session.add(review)
+            session.flush()
+            return shown_review(review, row)
+
+    def withdrawn(self) -> list[Proposal]:
+        """Return proposals that are stored and should not be, and that nobody has reviewed.
+
+        They were superseded, or an image arrived again or was deleted since.
+        """
+        with self._database.writing() as session:
+            now = self._now(session)
+            # What was deleted from Orthanc by somebody else counts as superseded too.
+            stale = (
+                select(ProposalRow)
+                .where(
+                    ProposalRow.node == self._node,
+                    ProposalRow.status == ProposalStatus.PROPOSED.value,
+                    self._is_stale(),
+                )
+                .order_by(ProposalRow.id)
+                .limit(_MOST_WITHDRAWN)
+                .with_for_update()
+            )
+            for row in session.scalars(stale):
+                row.status, row.updated = ProposalStatus.SUPERSEDED.value, now
+            session.flush()
+            query = (
+                select(ProposalRow)
+                .where(
+                    ProposalRow.node == self._node,
+                    ProposalRow.status == ProposalStatus.SUPERSEDED.value,
+                    ProposalRow.version == 0,
+                    ProposalRow.stored.is_(True),
+                )
+                .order_by(ProposalRow.id)
+                .limit(_MOST_WITHDRAWN)
+            )
+            return [shown(session, row) for row in session.scalars(query)]
+
+    def is_superseded(self, SOPInstanceUID: str) -> bool:  # noqa: N803 - the attribute's own name
+        """Tell whether a proposal of that UID was superseded, and is or will be withdrawn."""
+        query = select(ProposalRow.status).where(
+            ProposalRow.node == self._node, ProposalRow.SOPInstanceUID == SOPInstanceUID
+        )
+        with self._database.reading() as session:
+            return session.scalar(query) == ProposalStatus.SUPERSEDED.value
+
+    def supersede(self, series: str, network: str, scope: str = "") -> None:
+        """Write down that a network finds nothing now where it proposed something before.
+
+        Parameters
+        ----------
+        series
+            Orthanc's id, as the images arrived.
+        network
+            DnnUID.
+        scope
+            As `NewProposal.scope`.
+        """
+        with self._database.writing() as session:
+            self._supersede(session, series, network, scope, self._now(session))
+
+    def forget(self, proposal: Proposal) -> None:
+        """Write down that a proposal's object is not stored any more."""
+        with self._database.writing() as session:
+            session.get_one(ProposalRow, proposal.id, with_for_update=True).stored = False
+
+    # How it is done.
+
+    def _now(self, session: Session) -> datetime:
+        return self._database.now(session) if self._clock is None else self._clock()
+
+    def _named(self, identifier: str) -> list[ColumnElement[bool]]:
+        wanted = identifier if identifier.isprintable() else ""
+        column = ProposalRow.instance if is_orthanc_id(wanted) else ProposalRow.SOPInstanceUID
+        return [ProposalRow.node == self._node, column == wanted]
+
+    def _is_stale(self) -> ColumnElement[bool]:
+        return (
+            select(ProposalImageRow.proposal_id)
+            .join(InstanceRow, InstanceRow.id == ProposalImageRow.instance_id)
+            .where(
+                ProposalImageRow.proposal_id == ProposalRow.id,
+                or_(
+                    InstanceRow.deleted.is_(True),
+                    InstanceRow.generation != ProposalImageRow.generation,
+                ),
+            )
+            .exists()
+        )
+
+    def _current(self, session: Session, images: Sequence[ProposalImage]) -> dict[str, int] | None:
+        """Lock the images' rows and return their numbers; None if one is not as it was."""
+        numbers: dict[str, int] = {}
+        wanted = {image.instance: image.generation for image in images}
+        names = sorted(wanted)
+        for start in range(0, len(names), _LARGEST_PART):
+            rows = session.scalars(
+                select(InstanceRow)
+                .where(
+                    InstanceRow.node == self._node,
+                    InstanceRow.instance.in_(names[start : start + _LARGEST_PART]),
+                    InstanceRow.deleted.is_(False),
+                )
+                .order_by(InstanceRow.id)
+                .with_for_update()
+            )
+            numbers |= {
+                row.instance: row.id for row in rows if row.generation == wanted[row.instance]
+            }
+        return numbers if len(numbers) == len(wanted) else None
+
+    def _supersede(
+        self,
+        session: Session,
+        series: str,
+        network: str,
+        scope: str,
+        now: datetime,
+        but: ObjectIdentity | None = None,
+    ) -> None:
+        earlier = (
+            select(ProposalRow)
+            .where(
+                ProposalRow.node == self._node,
+                ProposalRow.source_series == series,
+                ProposalRow.network_uid == network,
+                ProposalRow.scope == scope,
+                ProposalRow.SOPInstanceUID != ("" if but is None else but.SOPInstanceUID),
+                ProposalRow.status != ProposalStatus.SUPERSEDED.value,
+            )
+            .order_by(ProposalRow.id)
+            .with_for_update()
+        )
+        for row in session.scalars(earlier):
+            row.status, row.updated = ProposalStatus.SUPERSEDED.value, now
+
+
+def _one_of(
+    identifier: str,
+    ids: Sequence[InstrumentedAttribute[str]],
+    uids: Sequence[InstrumentedAttribute[str]],
+) -> ColumnElement[bool]:
+    wanted = identifier if identifier.isprintable() else ""
+    return or_(*(column == wanted for column in (ids if is_orthanc_id(wanted) else uids)))
+
+
+def _describe(row: ProposalRow, new: NewProposal) -> None:
+    row.instance = new.place.instance
+    row.SOPInstanceUID = new.place.SOPInstanceUID
+    row.SeriesInstanceUID = new.place.SeriesInstanceUID
+    row.StudyInstanceUID = new.place.StudyInstanceUID
+    row.attached = "" if new.attached is None else new.attached.instance
+    row.source_series, row.source_study = new.series, new.study
+    row.source_series_uid, row.source_study_uid = new.SeriesInstanceUID, new.StudyInstanceUID
+    row.shown_series, row.shown_study = new.shown_series, new.shown_study
+    row.shown_series_uid = new.shown_SeriesInstanceUID
+    row.scope = new.scope
+    row.network_name, row.network_uid = new.network.name, new.network.uid
+    row.network_version = new.network.version
+    row.weights_sha256 = new.network.weights_sha256
+    row.number_of_regions = len(new.regions)
+    row.regions = [region.to_json() for region in new.regions]
+    row.status = ProposalStatus.PROPOSED.value
+    row.version, row.stored = 0, True
+
+
+def _review(
+    row: ProposalRow,
+    decisions: Sequence[RegionDecision],
+    reviewer: str,
+    comment: str,
+    now: datetime,
+) -> ReviewRow:
+    return ReviewRow(
+        node=row.node,
+        proposal_id=row.id,
+        version=row.version,
+        reviewer=reviewer,
+        comment=comment,
+        outcome=row.status,
+        decisions=[one.to_json() for one in decisions],
+        state=ReviewState.PENDING.value,
+        reason="",
+        attempts=0,
+        interruptions=0,
+        owner="",
+        reservation=0,
+        not_before=now,
+        lease_until=None,
+        created=now,
+        updated=now,
+        instance="",
+        SOPInstanceUID="",
+        attached="",
+    )
+
+
+def _whose(session: Session, row: ProposalRow, seen: int) -> str:
+    latest = reviews_of(session, row)[-1:]
+    who = f" by {latest[0].reviewer}" if latest else ""
+    return (
+        f"the proposal was reviewed meanwhile{who}: it is at version {row.version}, not {seen}; "
+        "read it again"
+    )

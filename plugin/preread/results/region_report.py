@@ -1,0 +1,206 @@
+"""Regions on images that have no place in the patient: a structured report (PS3.16 TID 1500).
+
+The report is a Comprehensive SR whose regions are polylines in image coordinates. A proposal is
+unverified; what a review leaves is verified by its reviewer, and each region says what was decided.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import highdicom as hd
+import numpy as np
+from highdicom.sr import (
+    AlgorithmIdentification,
+    ComprehensiveSR,
+    DeviceObserverIdentifyingAttributes,
+    ImageRegion,
+    MeasurementReport,
+    ObservationContext,
+    ObserverContext,
+    PlanarROIMeasurementsAndQualitativeEvaluations,
+    QualitativeEvaluation,
+    SourceImageForRegion,
+    TrackingIdentifier,
+)
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+
+from preread import __version__
+from preread.results.belonging import copy_patient_and_study
+from preread.results.equipment import INTENDED_USE, MANUFACTURER, date_time
+from preread.results.structure_set.errors import UnwritableStructureSetError
+from preread.results.structure_set.plane import frames_of
+from preread.results.structure_set.region import MOST_REGIONS, Verdict, check_polygon
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from preread.results.structure_set.region import Described, Region
+
+_LONG_STRING: Final = 64
+_SERIES_NUMBER: Final = 9700
+_ORGANISATION: Final = "Unknown"
+_PROCEDURE: Final = Code("363679005", "SCT", "Imaging procedure")
+_FINDING: Final = Code("49755003", "SCT", "Morphologically abnormal structure")
+_DECIDED: Final = Code("REVIEW", "99PREREAD", "Decided in review")
+_VERDICTS: Final = {
+    Verdict.ACCEPT: Code("ACCEPTED", "99PREREAD", "Accepted in review"),
+    Verdict.REJECT: Code("REJECTED", "99PREREAD", "Rejected in review"),
+}
+# What the class asks of an image, and an image that was a picture once may lack.
+_NEEDED: Final = (
+    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
+    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
+)
+
+
+def region_report(
+    sources: Sequence[Dataset],
+    regions: Sequence[Region],
+    network: Described,
+    *,
+    moment: datetime,
+    SeriesInstanceUID: str,  # noqa: N803 - the attribute's own name
+    SOPInstanceUID: str,  # noqa: N803 - the attribute's own name
+    number: int = 1,
+    reviewer: str = "",
+    verdicts: Sequence[Verdict] = (),
+) -> Dataset:
+    """Make the report of what a network found, or of what a review left of it.
+
+    Parameters
+    ----------
+    sources
+        The images of one series, without pixels.
+    regions
+        What was found; a region's frame counts the frames of all sources, one after the other.
+    network
+        Which found it.
+    moment
+        When.
+    SeriesInstanceUID, SOPInstanceUID
+        Of the report.
+    number
+        InstanceNumber.
+    reviewer
+        Who verifies it; empty for a proposal.
+    verdicts
+        Of a review: one for each region.
+
+    Returns
+    -------
+    pydicom.Dataset
+        With file meta information, Explicit VR Little Endian.
+
+    Raises
+    ------
+    UnwritableStructureSetError
+        If there is no region, or a source lacks an attribute that reports need.
+    """
+    if not sources or not 1 <= len(regions) <= MOST_REGIONS:
+        raise UnwritableStructureSetError(
+            f"report of regions: expected images and 1 to {MOST_REGIONS} regions"
+        )
+    if reviewer and len(verdicts) != len(regions):
+        raise UnwritableStructureSetError("report of regions: expected a verdict for each region")
+    try:
+        evidence = [_complete(source) for source in sources]
+        report: Dataset = ComprehensiveSR(
+            evidence=evidence,
+            content=_content(evidence, regions, network, verdicts),
+            series_instance_uid=SeriesInstanceUID,
+            series_number=_SERIES_NUMBER,
+            sop_instance_uid=SOPInstanceUID,
+            instance_number=number,
+            manufacturer=MANUFACTURER,
+            manufacturer_model_name="Preread",
+            software_versions=__version__,
+            series_description=f"Preread regions: {network.name}"[:_LONG_STRING],
+            is_complete=bool(reviewer),
+            is_verified=bool(reviewer),
+            verifying_observer_name=reviewer or None,
+            verifying_organization=_ORGANISATION if reviewer else None,
+        )
+        # Of who reviews, and of the network, the image's own character set may know no letter.
+        report.SpecificCharacterSet = "ISO_IR 192"
+        copy_patient_and_study(report, sources[0])
+        report.ContentDate = f"{moment:%Y%m%d}"
+        report["ContentTime"].value = f"{moment:%H%M%S}"
+        report.CompletionFlagDescription = INTENDED_USE
+        for verified in report.get("VerifyingObserverSequence") or ():
+            verified.VerificationDateTime = date_time(moment)
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        # What a source holds may be anything; the library's own words would quote it.
+        raise UnwritableStructureSetError(
+            f"report of regions: an image's header does not allow it ({type(error).__name__})"
+        ) from None
+    return report
+
+
+def _complete(source: Dataset) -> Dataset:
+    complete = Dataset()
+    for element in source:
+        complete.add(element)
+    for keyword in _NEEDED:
+        if keyword not in complete:
+            setattr(complete, keyword, "")
+    return complete
+
+
+def _content(
+    sources: Sequence[Dataset],
+    regions: Sequence[Region],
+    network: Described,
+    verdicts: Sequence[Verdict],
+) -> MeasurementReport:
+    device = ObserverContext(
+        observer_type=codes.DCM.Device,
+        observer_identifying_attributes=DeviceObserverIdentifyingAttributes(
+            uid=network.uid, name=network.name, manufacturer_name=MANUFACTURER
+        ),
+    )
+    algorithm = AlgorithmIdentification(
+        name=network.name,
+        version=network.version or "1",
+        parameters=[f"DnnUID {network.uid}", f"weights sha256:{network.weights_sha256}"],
+    )
+    places = [(source, frame) for source in sources for frame in range(frames_of(source))]
+    groups = []
+    for position, region in enumerate(regions):
+        if not 0 <= region.frame < len(places):
+            raise UnwritableStructureSetError(f"region {position + 1}: there is no such frame")
+        check_polygon(region.polygon)
+        decided = [QualitativeEvaluation(_DECIDED, _VERDICTS[one]) for one in verdicts]
+        groups.append(
+            PlanarROIMeasurementsAndQualitativeEvaluations(
+                tracking_identifier=TrackingIdentifier(
+                    uid=hd.UID(), identifier=f"Region {position + 1}"
+                ),
+                referenced_region=_line(region, *places[region.frame]),
+                finding_type=_FINDING,
+                algorithm_id=algorithm,
+                qualitative_evaluations=decided[position : position + 1] or None,
+            )
+        )
+    return MeasurementReport(
+        observation_context=ObservationContext(observer_device_context=device),
+        procedure_reported=_PROCEDURE,
+        imaging_measurements=groups,
+    )
+
+
+def _line(region: Region, source: Dataset, frame: int) -> ImageRegion:
+    # There the upper left corner of the first pixel is (0, 0), and its centre (0.5, 0.5).
+    points = np.vstack((region.polygon, region.polygon[:1])) + 0.5
+    return ImageRegion(
+        graphic_type="POLYLINE",
+        graphic_data=points,
+        source_image=SourceImageForRegion(
+            source.SOPClassUID,
+            source.SOPInstanceUID,
+            [frame + 1] if frames_of(source) > 1 else None,
+        ),
+    )
