@@ -20,10 +20,13 @@ from preread.hooks.context import Context
 from preread.hooks.deletions import Deletions
 from preread.hooks.failures import Failures
 from preread.hooks.inflight import InFlight
+from preread.hooks.networks import Gate, TitleFilter, UserFilter
 from preread.hooks.receive import Memory, Receiver, arrival_of, ids_of
 from preread.hooks.routes import router
 from preread.hooks.safekeeping import Safekeeping
 from preread.hooks.supervisor import Supervisor
+from preread.hooks.views_web import explorer_button
+from preread.iodeep.trust import Trust
 from preread.ledger.arrival import Arrival
 from preread.ledger.choices import HeldChoices
 from preread.ledger.journal import Journal
@@ -117,6 +120,7 @@ def _safekeeping(site: Site, secret: Secret) -> Safekeeping:
 
 def _hand_over(context: Context, secret: Secret) -> None:
     settings, memory, journal = context.site.settings, context.memory, context.journal
+    gate = Gate(Trust(settings.iodeep, context.site.root))
 
     def started() -> None:
         if context.supervisor is not None:
@@ -135,14 +139,22 @@ def _hand_over(context: Context, secret: Secret) -> None:
             memory=memory,
             failures=context.failures,
             safekeeping=context.safekeeping,
+            gate=gate,
         )
     )
+    if gate.trust.asks_for_titles:
+        orthanc.RegisterIncomingCStoreInstanceFilter(
+            TitleFilter(gate, journal, context.safekeeping.held)
+        )
     orthanc.RegisterOnStoredInstanceCallback(
         StoredInstance(journal, memory.inflight, context.look_at)
     )
     orthanc.RegisterOnChangeCallback(Changes(memory.deletions, started, stopped))
-    orthanc.RegisterIncomingHttpRequestFilter(DeleteFilter(memory.deletions, memory.inflight))
+    orthanc.RegisterIncomingHttpRequestFilter(
+        UserFilter(gate, DeleteFilter(memory.deletions, memory.inflight))
+    )
     orthanc.RegisterRestCallback("/preread(/.*)?", router(context))
+    orthanc.ExtendOrthancExplorer(explorer_button())
     models = ", ".join(context.catalogue.names) or "no model"
     log.warning(
         f"de-identification {settings.deidentify.mode.value}, predictions "

@@ -14,11 +14,13 @@ from typing import Protocol
 import orthanc
 
 from preread.deidentify import DeidentificationError, Deidentified, Deidentifier
+from preread.deidentify.marks import beginning
 from preread.elements import (
     Header,
     MalformedFile,
     ResourceIds,
     check_nesting,
+    read_file_meta,
     read_header,
     resource_ids,
 )
@@ -28,7 +30,10 @@ from preread.hooks.announcements import Announcements
 from preread.hooks.deletions import Deletions
 from preread.hooks.failures import Failures
 from preread.hooks.inflight import InFlight
+from preread.hooks.networks import Gate, Guest, Undecided, as_stranger, as_trusted
 from preread.hooks.safekeeping import Safekeeping
+from preread.iodeep.recognising import admitted, digest_of
+from preread.iodeep.trust import STRANGER
 from preread.ledger.arrival import Arrival
 from preread.ledger.journal import Journal
 from preread.models.catalogue import Catalogue
@@ -137,6 +142,8 @@ class Receiver:
         Where refusals are told.
     safekeeping
         Where objects are kept that Orthanc may not store, or not yet.
+    gate
+        Tells networks (IODeep) from images, and which of them are trusted.
     """
 
     def __init__(
@@ -149,6 +156,7 @@ class Receiver:
         memory: Memory,
         failures: Failures,
         safekeeping: Safekeeping,
+        gate: Gate,
     ) -> None:
         self._mode = mode
         self._deidentifier = deidentifier
@@ -157,11 +165,13 @@ class Receiver:
         self._memory = memory
         self._failures = failures
         self._safekeeping = safekeeping
+        self._gate = gate
 
     def __call__(self, data: bytes, origin: orthanc.InstanceOrigin) -> Verdict:
         """Keep, replace or discard what arrived; every failure ends in a refusal."""
         began = time.perf_counter()
         try:
+            self._gate.begins()
             own = self._own_write(data, origin)
             if own is not None:
                 return own
@@ -199,7 +209,10 @@ class Receiver:
 
     def _incoming(self, data: bytes, origin: orthanc.InstanceOrigin, began: float) -> Verdict:
         sender = _ORIGINS.get(origin, "an unknown sender")
-        done = self._deidentifier.deidentify(data)
+        guest = self._gate.look(data, origin)
+        if guest is not None and (guest.trusted or guest.asks_for_title):
+            return self._admit(guest, data, sender)
+        done = self._deidentified(data, is_network=guest is not None)
         check_nesting(done.header)
         for tag, reason in done.lost:
             log.warning(
@@ -208,6 +221,9 @@ class Receiver:
             )
         ids = ids_of(done)
         arrival = self._arrival(ids, done)
+        if guest is not None:
+            arrival = as_stranger(arrival)
+            log.warning(f"an object from {sender}: {STRANGER}")
         if done.look:
             self._safekeeping.hold(done, arrival, sender)
             self._safekeeping.note(data, done, sender, began)
@@ -217,6 +233,37 @@ class Receiver:
         self._journal.arrive(arrival)
         self._memory.deletions.arrived(ids.instance)
         return orthanc.ReceivedInstanceAction.MODIFY, done.data
+
+    def _deidentified(self, data: bytes, *, is_network: bool) -> Deidentified:
+        try:
+            return self._deidentifier.deidentify(data)
+        except DeidentificationError as error:
+            if not is_network:
+                raise
+            # Its sender may wonder: the prototype's files are accepted only as networks.
+            raise DeidentificationError(error.tag, f"{error.reason}; {STRANGER}") from None
+
+    def _admit(self, guest: Guest, data: bytes, sender: str) -> Verdict:
+        """Let a network in as it came, but for what the IOD does not have; it is no patient's."""
+        stored = read_file_meta(data)
+        made = admitted(
+            guest.found,
+            beginning(
+                stored.MediaStorageSOPClassUID,
+                guest.found.header.SOPInstanceUID,
+                stored.TransferSyntaxUID,
+            ),
+        )
+        header = read_header(made)
+        ids = ids_of(header)
+        arrival = arrival_of(ids, header, header, self._catalogue, self._mode)
+        if guest.trusted:
+            self._journal.arrive(as_trusted(arrival, guest.trusted, ""))
+            self._memory.deletions.arrived(ids.instance)
+            log.info(f"a network from {sender} is let in: {guest.trusted}")
+        else:
+            self._gate.leave_undecided(Undecided(arrival, "", data))
+        return orthanc.ReceivedInstanceAction.MODIFY, made
 
     def _arrival(self, ids: ResourceIds, done: Deidentified) -> Arrival:
         """Decide what has to be read; of an object that was held, as was decided when it came."""
@@ -243,13 +290,25 @@ class Receiver:
             except MalformedFile as error:
                 return self._refuse(error, origin, data, began)
             ids = ids_of(header)
-            self._journal.arrive(arrival_of(ids, header, header, self._catalogue, self._mode))
+            arrival = arrival_of(ids, header, header, self._catalogue, self._mode)
+            guest = self._gate.look(data, origin)
+            if guest is not None:
+                arrival = self._judged(guest, arrival)
+            self._journal.arrive(arrival)
             self._memory.deletions.arrived(ids.instance)
         except PrereadError as error:
             log.warning(f"an object from {_ORIGINS.get(origin, 'somewhere')}: {error}")
         except BaseException as error:  # noqa: BLE001 - the PACS must never suffer
             log.error(f"receiving: unexpected {type(error).__name__}")
         return _KEEP
+
+    def _judged(self, guest: Guest, arrival: Arrival) -> Arrival:
+        """Describe a network whose original stays; it counts only if it is what is stored then."""
+        if guest.trusted:
+            return as_trusted(arrival, guest.trusted, digest_of(guest.found))
+        if guest.asks_for_title:
+            self._gate.leave_undecided(Undecided(arrival, digest_of(guest.found), None))
+        return as_stranger(arrival)
 
     def _refuse(
         self, error: BaseException, origin: orthanc.InstanceOrigin, data: bytes, began: float

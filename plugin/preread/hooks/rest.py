@@ -75,6 +75,24 @@ class Request:
         return int(text)
 
 
+def check_origin(request: Request) -> None:
+    """Refuse what the page of another site has a browser send.
+
+    Over plain HTTP browsers do not say whose page it is. But JSON they send to another site only
+    after asking it, and Orthanc does not answer that; so what a page sends must say that it is.
+
+    Raises
+    ------
+    RestError
+        403.
+    """
+    headers = {key.lower(): value for key, value in request.headers.items()}
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_foreign = headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+    if is_foreign or ("origin" in headers and kind != "application/json"):
+        raise RestError(403, "it is taken from this server's own pages alone, as JSON")
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a call is answered with; `body` is encoded as JSON unless it is text or bytes."""

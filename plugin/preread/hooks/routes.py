@@ -8,15 +8,21 @@ from collections.abc import Callable
 from preread.hooks import (
     views_explanations,
     views_images,
+    views_iodeep,
+    views_outlines,
+    views_proposals,
     views_quarantine,
     views_results,
     views_status,
+    views_studies,
+    views_web,
 )
 from preread.hooks.announcements import BadAnnouncement
 from preread.hooks.context import Context
 from preread.hooks.rest import Answer, Request, RestError, Route, Router
 
 _LEVEL = "(instances|series|studies)"
+_IMAGES = "(instances|series)"
 _IDENTIFIER = r"([0-9a-zA-Z.-]{1,64})"
 
 
@@ -26,8 +32,14 @@ def router(context: Context) -> Router:
     def route(method: str, path: str, view: Callable[[Context, Request], Answer]) -> Route:
         return Route(method, re.compile(path), lambda request: view(context, request))
 
+    def static(path: str, view: Callable[[Request], Answer]) -> Route:
+        return Route("GET", re.compile(path), view)
+
     return Router(
         [
+            static("/preread/ui", views_web.page),
+            # Orthanc hides whether a path ended with a slash, and so where a page's files are.
+            static(r"/preread/(?:ui/)?(\w+\.(?:html|css|js))", views_web.file),
             route("GET", "/preread", listing),
             route("GET", "/preread/status", lambda c, _: views_status.status(c)),
             route("GET", "/preread/metrics", lambda c, _: views_status.metrics(c)),
@@ -42,9 +54,18 @@ def router(context: Context) -> Router:
             route("POST", r"/preread/quarantine/([0-9a-f]{32})/retry", views_quarantine.retry),
             route("POST", "/preread/announcements", announce),
             route("POST", "/preread/images", views_images.images),
+            route("GET", "/preread/iodeep", views_iodeep.networks),
+            route("GET", r"/preread/iodeep/([0-9.]{1,64})", views_iodeep.network),
+            route("POST", r"/preread/iodeep/([0-9.]{1,64})/predict", views_outlines.predict),
+            route("GET", "/preread/proposals", views_proposals.proposals),
+            route("GET", f"/preread/proposals/{_IDENTIFIER}", views_proposals.proposal),
+            route("POST", f"/preread/proposals/{_IDENTIFIER}/review", views_proposals.review),
+            route("GET", "/preread/studies", views_studies.studies),
             route("GET", f"/preread/{_LEVEL}/{_IDENTIFIER}", views_results.results),
             route("POST", f"/preread/{_LEVEL}/{_IDENTIFIER}/analyze", views_results.analyze),
             route("POST", f"/preread/instances/{_IDENTIFIER}/explain", views_explanations.explain),
+            route("GET", f"/preread/{_IMAGES}/{_IDENTIFIER}/propose", views_outlines.outlook),
+            route("POST", f"/preread/{_IMAGES}/{_IDENTIFIER}/propose", views_outlines.propose),
         ]
     )
 
@@ -56,13 +77,16 @@ def listing(_context: Context, _request: Request) -> Answer:
             "failures",
             "images",
             "instances",
+            "iodeep",
             "jobs",
             "metrics",
             "models",
+            "proposals",
             "quarantine",
             "series",
             "status",
             "studies",
+            "ui",
         ]
     )
 

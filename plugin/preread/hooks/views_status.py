@@ -31,6 +31,18 @@ def explanation_counts(context: Context) -> dict[str, int]:
     return {state.value: number for state, number in found.items()}
 
 
+def proposal_counts(context: Context) -> dict[str, int]:
+    """Return how many proposals have each status, zeros included."""
+    found = context.ledger().proposals.counts()
+    return {status.value: number for status, number in found.items()}
+
+
+def network_counts(context: Context) -> dict[str, int]:
+    """Return how many networks (IODeep) are in each state, zeros included."""
+    found = context.ledger().networks.counts()
+    return {state.value: number for state, number in found.items()}
+
+
 def waiting(context: Context) -> int:
     """Return how many events have not reached the ledger yet."""
     return context.journal.last_seq() - context.journal.pruned()
@@ -69,10 +81,12 @@ def status(context: Context) -> Answer:
     try:
         body["Jobs"] = job_counts(context)
         body["Explanations"] = explanation_counts(context)
+        body["Networks"] = network_counts(context)
+        body["Proposals"] = proposal_counts(context)
         body["Ledger"] = "reachable"
     except PrereadError as error:
         body["Jobs"] = dict.fromkeys(_STATES, 0)
-        body["Explanations"] = {}
+        body["Explanations"] = body["Proposals"] = {}
         body["Ledger"] = str(error)
     return Answer(body)
 

@@ -15,19 +15,30 @@ from preread.deidentify.pixels.complete import CompleteDeidentifier
 from preread.deidentify.trail import trail_of
 from preread.errors import SettingsError
 from preread.imaging import open_image
+from preread.iodeep.configured import configured_predictor, limits
+from preread.iodeep.opening import WeightsFolder
+from preread.iodeep.validation import validate
 from preread.ledger.journal import Journal
 from preread.ledger.opening import open_ledger
 from preread.models.attention import Attention
 from preread.models.catalogue import Catalogue
 from preread.models.ensemble import Ensemble
 from preread.runner.announcing import Announcer
+from preread.runner.depositing import Depositor
 from preread.runner.explainer import Explainer
 from preread.runner.explaining import Explaining
 from preread.runner.forwarding import Forwarding
 from preread.runner.holding import Holding
 from preread.runner.meter import Meter
+from preread.runner.network_checking import NetworkChecking
+from preread.runner.network_objects import NetworkObjects
+from preread.runner.outliner import Outliner
+from preread.runner.outlining import Outlining
 from preread.runner.pipeline import Pace, Pipeline, Stations
+from preread.runner.proposer import Proposer
 from preread.runner.reading import Decoder, Reader
+from preread.runner.reviewer import Reviewer
+from preread.runner.reviewing import Reviewing
 from preread.runner.status import FILE_NAME
 from preread.runner.thresholds import Thresholds
 from preread.runner.writing import Writer
@@ -93,6 +104,32 @@ class Assembly:
             self._meter,
             site.settings.ledger.lease_seconds,
         )
+        self._reviewing = Reviewing(
+            self._ledger.reviews,
+            self._ledger.proposals,
+            _reviewer(self._ledger, pacs, secret),
+            owner,
+            self._meter,
+        )
+        self._checking = NetworkChecking(
+            self._ledger.networks,
+            NetworkObjects(pacs, site.models_folder),
+            partial(
+                validate,
+                folder=WeightsFolder(site.models_folder),
+                limits=limits(site.settings.iodeep.limits),
+            ),
+            self._meter,
+        )
+        self._outlining = Outlining(
+            self._ledger.series_work,
+            _outliner(site, self._ledger, pacs, secret),
+            owner,
+            self._meter,
+            lease_seconds=site.settings.ledger.lease_seconds,
+            quiet_seconds=site.settings.iodeep.proposals.quiet_seconds,
+            ready=lambda: self._checking.settled,
+        )
         networks = _networks(site, catalogue)
         self._meter.loaded(networks.engine, catalogue.names)
         self.pipeline = Pipeline(
@@ -127,6 +164,9 @@ class Assembly:
         """Begin to read images."""
         self.pipeline.start()
         self._explaining.start()
+        self._reviewing.start()
+        self._checking.start()
+        self._outlining.start()
         self.tell()
 
     def tell(self) -> None:
@@ -138,6 +178,9 @@ class Assembly:
         self.pipeline.stop()
         in_time = self.pipeline.join(patience)
         in_time = self._explaining.stop(_LAST_PICTURE) and in_time
+        in_time = self._checking.stop(_LAST_PICTURE) and in_time
+        in_time = self._outlining.stop(_LAST_PICTURE) and in_time
+        in_time = self._reviewing.stop(_LAST_PICTURE) and in_time
         if self._holding is not None:
             self._holding.stop(1.0)
         if self._forwarding is not None:
@@ -148,7 +191,13 @@ class Assembly:
 
     def _is_settled(self) -> bool:
         forwarded = self._forwarding is None or self._forwarding.settled
-        return forwarded and self._explaining.settled
+        return (
+            forwarded
+            and self._explaining.settled
+            and self._reviewing.settled
+            and self._checking.settled
+            and self._outlining.settled
+        )
 
 
 def _secret(site: Site, journal: Journal | None) -> Secret:
@@ -183,6 +232,40 @@ def _explainer(
         # By the header alone: the copy itself, with clean pixels, is in Orthanc.
         copies=Deidentifier(secret, site.deidentify_options) if is_copied else None,
     )
+
+
+def _outliner(site: Site, ledger: SqlLedger, pacs: Pacs, secret: Secret) -> Outliner:
+    settings = site.settings.iodeep.proposals
+    return Outliner(
+        ledger,
+        pacs,
+        NetworkObjects(pacs, site.models_folder),
+        configured_predictor(site),
+        proposer(site, ledger, pacs, secret),
+        partial(open_image, max_bytes=site.settings.runner.max_image_megabytes * 2**20),
+        excluded=settings.excluded_modalities,
+        enabled=settings.enabled,
+        waits_for_copies=site.settings.deidentify.mode is Mode.COPY,
+    )
+
+
+def proposer(site: Site, ledger: SqlLedger, pacs: Pacs, secret: Secret) -> Proposer:
+    """Return what stores the regions that a network found, as the site has it."""
+    is_copied = site.settings.deidentify.mode is Mode.COPY
+    return Proposer(
+        ledger.proposals,
+        pacs,
+        Depositor(pacs, Announcer(secret.derive("announcement"))),
+        Pseudonyms(secret),
+        # By the header alone: the copy itself, with clean pixels, is in Orthanc.
+        copies=Deidentifier(secret, site.deidentify_options) if is_copied else None,
+        attach=site.settings.results.attach_to_original,
+    )
+
+
+def _reviewer(ledger: SqlLedger, pacs: Pacs, secret: Secret) -> Reviewer:
+    depositor = Depositor(pacs, Announcer(secret.derive("announcement")))
+    return Reviewer(ledger.proposals, pacs, depositor, Pseudonyms(secret))
 
 
 def _decoder(site: Site, catalogue: Catalogue) -> Decoder:

@@ -9,6 +9,11 @@ from typing import Any
 
 import pytest
 
+from tests.unit.iodeep.conftest import arrays as arrays  # noqa: PLC0414 - fixtures
+from tests.unit.iodeep.conftest import make as make_network  # noqa: F401
+from tests.unit.iodeep.conftest import prototype as prototype  # noqa: PLC0414
+from tests.unit.iodeep.conftest import weights as weights  # noqa: PLC0414
+
 STUB = Path(__file__).parents[3] / "typings" / "orthanc.pyi"
 
 

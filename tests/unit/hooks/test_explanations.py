@@ -15,7 +15,8 @@ import pytest
 from preread.ledger.arrival import Arrival, Event, EventKind
 from preread.ledger.explanation import MapIdentity
 from preread.ledger.sql import SqlLedger
-from preread.models.catalogue import Catalogue, Model
+from preread.models.catalogue import Catalogue
+from preread.models.model import Model
 from preread.models.prediction import Prediction
 from preread.sections import Settings
 from tests.unit.runner.test_explaining import card, said

@@ -33,12 +33,14 @@ from preread.elements import read_header, resource_ids
 from preread.hooks.announcements import Announcements
 from preread.hooks.deletions import Deletions
 from preread.hooks.inflight import InFlight
+from preread.iodeep.trust import Trust
 from preread.ledger.choices import HeldChoices
 from preread.ledger.journal import Journal
 from preread.models.catalogue import Catalogue
 from preread.runner.holding import Holding
 from preread.runner.meter import Meter
 from preread.runner.pacs import PacsFailedError, Refused, Stored, StoreOutcome, Superseded
+from preread.sections import IODeepSettings
 from preread.settings import Mode
 from tests.unit.runner.archive import Archive
 
@@ -55,11 +57,13 @@ class Node:
         mode: Mode,
         options: DeidentifyOptions | None = None,
         takes_unsafe: bool = False,
+        trusted: IODeepSettings | None = None,
     ) -> None:
         receive = importlib.import_module("preread.hooks.receive")
         changes = importlib.import_module("preread.hooks.changes")
         failures = importlib.import_module("preread.hooks.failures")
         safekeeping = importlib.import_module("preread.hooks.safekeeping")
+        networks = importlib.import_module("preread.hooks.networks")
         self.orthanc = orthanc
         self.journal = Journal(folder / "journal.sqlite")
         self.memory = receive.Memory(
@@ -75,6 +79,7 @@ class Node:
         )
         self.audit = folder / "audit.jsonl"
         catalogue = Catalogue(())
+        self.gate = networks.Gate(Trust(trusted or IODeepSettings(), folder))
         self.receive = receive.Receiver(
             mode=mode,
             deidentifier=Deidentifier(Secret(b"s" * 32), options),
@@ -83,6 +88,7 @@ class Node:
             memory=self.memory,
             failures=self.failures,
             safekeeping=self.keeping,
+            gate=self.gate,
         )
 
         def look_at(data: bytes, instance: str) -> Any:

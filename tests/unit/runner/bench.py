@@ -23,8 +23,9 @@ from preread.ledger.arrival import Arrival, Event, EventKind
 from preread.ledger.job import Job
 from preread.ledger.sql import SqlLedger
 from preread.models.card import ModelCard
-from preread.models.catalogue import Catalogue, Model
+from preread.models.catalogue import Catalogue
 from preread.models.head import Answer
+from preread.models.model import Model
 from preread.models.prediction import Prediction, Unlikeness
 from preread.runner.announcing import Announcer
 from preread.runner.answers import Wishes, no_wishes

@@ -10,8 +10,9 @@ import pytest
 from preread.imaging import open_image
 from preread.ledger.job import Level
 from preread.models.card import BackboneFacts
-from preread.models.catalogue import Catalogue, Model
+from preread.models.catalogue import Catalogue
 from preread.models.head import Answer
+from preread.models.model import Model
 from preread.runner.reading import Decoder, Reader
 from preread.runner.work import Work
 from tests.unit.runner.bench import SMALL, Bench, Networks, catalogue_of, ct

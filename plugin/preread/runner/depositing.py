@@ -1,0 +1,76 @@
+"""Storing an object of our own beside images, announced and filed where it was announced."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from preread.elements import read_header, resource_ids
+from preread.ledger.proposal import ObjectIdentity
+from preread.runner.pacs import Kept, Pacs, PacsRefusedError, Refused, Superseded
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+    from preread.runner.announcing import Announcer
+
+
+class Depositor:
+    """Stores one object after the other.
+
+    Parameters
+    ----------
+    pacs
+        Orthanc.
+    announcer
+        Signs what is stored next.
+    """
+
+    def __init__(self, pacs: Pacs, announcer: Announcer) -> None:
+        self._pacs = pacs
+        self._announcer = announcer
+
+    def deposit(
+        self, dataset: Dataset, source: str, generation: int
+    ) -> ObjectIdentity | Superseded:
+        """Store an object in place of an earlier one of the same UIDs.
+
+        Parameters
+        ----------
+        dataset
+            With file meta information.
+        source, generation
+            Orthanc's id of an image that it tells of, and the arrival that was looked at: of
+            another one the object is discarded.
+
+        Raises
+        ------
+        preread.runner.pacs.PacsError
+            If Orthanc does not answer, fails, or does not take it.
+        """
+        file = BytesIO()
+        dataset.save_as(file, enforce_file_format=True)
+        data = file.getvalue()
+        place = identity_of(data)
+        if self._pacs.exists(place.instance):
+            self._pacs.delete(place.instance)
+        self._pacs.announce(self._announcer.announcement(place.instance, source, generation, data))
+        outcome = self._pacs.store(data)
+        if isinstance(outcome, Superseded):
+            return outcome
+        if isinstance(outcome, Refused):
+            raise PacsRefusedError(outcome.reason)
+        if isinstance(outcome, Kept) or outcome.instance != place.instance:
+            raise PacsRefusedError("Orthanc did not store the object as it was announced")
+        return place
+
+    def withdraw(self, instance: str) -> None:
+        """Delete an object of ours."""
+        self._pacs.delete(instance)
+
+
+def identity_of(data: bytes) -> ObjectIdentity:
+    """Return a file's UIDs and the id that Orthanc files it under."""
+    header = read_header(data)
+    uids = (header.StudyInstanceUID, header.SeriesInstanceUID, header.SOPInstanceUID)
+    return ObjectIdentity(resource_ids(header.PatientID, *uids).instance, *reversed(uids))

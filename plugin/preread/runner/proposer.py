@@ -1,0 +1,294 @@
+"""From regions that a network found to a proposal in the images' study and in the ledger."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final
+
+import pydicom
+import structlog
+
+from preread.elements import resource_ids
+from preread.errors import PrereadError
+from preread.ledger.proposal import (
+    Network,
+    NewProposal,
+    ObjectIdentity,
+    Proposal,
+    ProposalImage,
+    ProposedRegion,
+    polygon_of,
+)
+from preread.results.region_report import region_report
+from preread.results.structure_set import NoImagePlaneError, propose
+from preread.results.structure_set.plane import frames_of
+from preread.runner.pacs import Pacs, Superseded
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+    from preread.elements import ResourceIds
+    from preread.ledger.proposals import Proposals
+    from preread.results.structure_set import Described, Region
+    from preread.runner.depositing import Depositor
+    from preread.runner.writing import Deidentifies, DerivesUids
+
+_log = structlog.get_logger(__name__)
+
+_ATTACHED: Final = "attached"
+
+
+class ProposalError(PrereadError):
+    """A proposal cannot be made, and another try would not change that."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceImage:
+    """An image that a network looked at, without its pixels.
+
+    Attributes
+    ----------
+    instance, generation
+        Orthanc's id of it as it arrived, and the arrival that was looked at.
+    original
+        Its header as it arrived.
+    shown
+        That of the image beside which the proposal will lie: the same, or the de-identified copy.
+    """
+
+    instance: str
+    generation: int
+    original: Dataset
+    shown: Dataset
+
+
+class Proposer:
+    """Makes one proposal after the other.
+
+    Parameters
+    ----------
+    proposals
+        Where they are written down.
+    pacs
+        Orthanc.
+    depositor
+        Stores them.
+    uids
+        Gives them their UIDs.
+    copies
+        In mode ``copy``: tells which object is the copy of an original, by its header alone. The
+        proposal lies beside the copies. None in other modes.
+    attach
+        In mode ``copy``: whether the proposal goes into the original study too, under the
+        patient's own identity.
+    clock
+        The time in the zone in which it is to be told.
+    """
+
+    def __init__(
+        self,
+        proposals: Proposals,
+        pacs: Pacs,
+        depositor: Depositor,
+        uids: DerivesUids,
+        *,
+        copies: Deidentifies | None = None,
+        attach: bool = False,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC).astimezone(),
+    ) -> None:
+        self._proposals = proposals
+        self._pacs = pacs
+        self._depositor = depositor
+        self._uids = uids
+        self._copies = copies
+        self._attach = attach and copies is not None
+        self._clock = clock
+
+    def source(self, instance: str, generation: int, data: bytes) -> SourceImage:
+        """Take from an image's file what a proposal needs of it.
+
+        Parameters
+        ----------
+        instance, generation
+            Orthanc's id of it, and the arrival of these bytes.
+        data
+            The file, as Orthanc has it under that id.
+        """
+        original = _header(data)
+        copied = original
+        if self._copies is not None:
+            copied = _header(self._copies.deidentify(data).data)
+        return SourceImage(instance, generation, original, copied)
+
+    def propose(
+        self,
+        sources: Sequence[SourceImage],
+        regions: Sequence[Region],
+        network: Described,
+        scope: str = "",
+    ) -> Proposal | Superseded:
+        """Store a proposal and write it down; it takes the place of the one before.
+
+        It is a structure set, or, for images without a place in the patient, a structured report.
+
+        Doing this again for the same images, network and scope does no harm.
+
+        Parameters
+        ----------
+        sources
+            The images of a series, in its order.
+        regions
+            What was found, at least one. A region's frame counts the frames of all sources, one
+            image after the other.
+        network
+            Which found it.
+        scope
+            Empty for a whole series; the SOPInstanceUID for one image that somebody asked about.
+
+        Raises
+        ------
+        preread.errors.PrereadError
+            If a proposal cannot be made of them.
+        preread.runner.pacs.PacsError
+            If Orthanc does not answer, fails or does not take it.
+        """
+        first = sources[0]
+        ids = [_ids(source.shown).instance for source in sources]
+        if self._copies is None and ids[0] != first.instance:
+            # Orthanc reads its PatientID in another way than we do, and would file the proposal
+            # under an id that nobody announced.
+            raise ProposalError(
+                "its identifiers are in a character set in which proposals cannot be filed"
+            )
+        if not self._pacs.exists(ids[0]):
+            if self._copies is None:
+                return Superseded()
+            raise ProposalError(
+                "the de-identified copy, beside which the proposal belongs, is not there"
+            )
+        made: list[ObjectIdentity] = []
+        what = self._what(sources, regions, network, scope)
+        for purpose in ("", _ATTACHED) if self._attach else ("",):
+            place = self._store(sources, regions, network, what, purpose)
+            if isinstance(place, Superseded):
+                self._undo(made)
+                return place
+            made.append(place)
+        recorded = self._proposals.record(_new(sources, ids, regions, network, scope, made))
+        if recorded is None:
+            self._undo(made)
+            return Superseded()
+        return recorded
+
+    def _store(
+        self,
+        sources: Sequence[SourceImage],
+        regions: Sequence[Region],
+        network: Described,
+        what: str,
+        purpose: str,
+    ) -> ObjectIdentity | Superseded:
+        first = sources[0]
+        headers = [one.original if purpose else one.shown for one in sources]
+        series = str(headers[0].SeriesInstanceUID)
+        what = f"{purpose} {what}"
+        identity: dict[str, Any] = {
+            "moment": self._clock(),
+            "SeriesInstanceUID": self._uids.derived_uid(series, f"series of {what}"),
+            "SOPInstanceUID": self._uids.derived_uid(series, what),
+        }
+        try:
+            dataset = propose(headers, regions, network, **identity)
+        except NoImagePlaneError as error:
+            # Such regions have coordinates on their images alone.
+            _log.info("proposed as a report", reason=str(error))
+            dataset = region_report(headers, regions, network, **identity)
+        return self._depositor.deposit(dataset, first.instance, first.generation)
+
+    def _what(
+        self,
+        sources: Sequence[SourceImage],
+        regions: Sequence[Region],
+        network: Described,
+        scope: str,
+    ) -> str:
+        """Return a text that tells a proposal from all others."""
+        # Another arrival, another set of images or other lines are another proposal: nobody may
+        # decide about lines that took the place of those that he has seen.
+        looked_at = hashlib.sha256()
+        for one in sources:
+            looked_at.update(f"{one.instance} {one.generation}\n".encode())
+        for region in regions:
+            looked_at.update(f"{region.frame} {region.polygon.round(3).tolist()}\n".encode())
+        what = f"proposal {network.uid} {network.weights_sha256} {scope} {looked_at.hexdigest()}"
+        # One that comes back must not have the UID of one that is just being withdrawn.
+        series, turn = str(sources[0].shown.SeriesInstanceUID), 0
+        while self._proposals.is_superseded(self._uids.derived_uid(series, f" {what} {turn}")):
+            turn += 1
+        return f"{what} {turn}"
+
+    def _undo(self, made: Sequence[ObjectIdentity]) -> None:
+        for place in made:
+            self._depositor.withdraw(place.instance)
+
+
+def _header(data: bytes) -> Dataset:
+    return pydicom.dcmread(BytesIO(data), stop_before_pixels=True, force=True)
+
+
+def _ids(header: Dataset) -> ResourceIds:
+    return resource_ids(
+        str(header.get("PatientID") or ""),
+        str(header.StudyInstanceUID),
+        str(header.SeriesInstanceUID),
+        str(header.SOPInstanceUID),
+    )
+
+
+def _new(
+    sources: Sequence[SourceImage],
+    ids: Sequence[str],
+    regions: Sequence[Region],
+    network: Described,
+    scope: str,
+    made: Sequence[ObjectIdentity],
+) -> NewProposal:
+    original, shown = sources[0].original, sources[0].shown
+    as_arrived, as_shown = _ids(original), _ids(shown)
+    images = tuple(
+        ProposalImage(
+            one.instance, one.generation, name, str(one.shown.SOPInstanceUID), frames_of(one.shown)
+        )
+        for one, name in zip(sources, ids, strict=True)
+    )
+    places = [
+        (number, frame) for number, image in enumerate(images) for frame in range(image.frames)
+    ]
+    return NewProposal(
+        place=made[0],
+        attached=made[1] if len(made) > 1 else None,
+        series=as_arrived.series,
+        study=as_arrived.study,
+        SeriesInstanceUID=str(original.SeriesInstanceUID),
+        StudyInstanceUID=str(original.StudyInstanceUID),
+        shown_series=as_shown.series,
+        shown_study=as_shown.study,
+        shown_SeriesInstanceUID=str(shown.SeriesInstanceUID),
+        scope=scope,
+        network=Network(network.name, network.uid, network.version, network.weights_sha256),
+        images=images,
+        regions=tuple(
+            ProposedRegion(
+                number,
+                *places[region.frame],
+                polygon_of(region.polygon.round(3).tolist()),
+                float(region.area),
+                float(region.score),
+            )
+            for number, region in enumerate(regions, start=1)
+        ),
+    )

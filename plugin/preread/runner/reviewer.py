@@ -1,0 +1,190 @@
+"""From a decision in the ledger to the structure set, or report, that tells of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pydicom
+from pydicom.uid import RTStructureSetStorage
+
+from preread.errors import PrereadError
+from preread.ledger.proposal import ObjectIdentity, Proposal, ProposalImage, Review
+from preread.results.region_report import region_report
+from preread.results.structure_set import Decision, Described, Verdict, review
+from preread.runner.pacs import Pacs, Superseded
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pydicom.dataset import Dataset
+
+    from preread.ledger.proposals import Proposals
+    from preread.runner.depositing import Depositor
+    from preread.runner.writing import DerivesUids
+
+
+class ReviewError(PrereadError):
+    """The object of a review cannot be made, and another try would not change that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Where a review's object is stored, and Orthanc's id of its like in the original study."""
+
+    place: ObjectIdentity
+    attached: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Line:
+    frame: int
+    polygon: NDArray[np.float64]
+    area: float
+    score: float
+
+
+class Reviewer:
+    """Makes the objects of reviews.
+
+    Parameters
+    ----------
+    proposals
+        Knows what is proposed.
+    pacs
+        Orthanc.
+    depositor
+        Stores them.
+    uids
+        Gives them their UIDs.
+    """
+
+    def __init__(
+        self, proposals: Proposals, pacs: Pacs, depositor: Depositor, uids: DerivesUids
+    ) -> None:
+        self._proposals = proposals
+        self._pacs = pacs
+        self._depositor = depositor
+        self._uids = uids
+
+    def tell(self, decided: Review) -> Told | Superseded:
+        """Store the object of a review, in place of what an earlier try has stored.
+
+        Raises
+        ------
+        ReviewError
+            If the proposal's object, or an image on which a line was edited, is not stored.
+        preread.errors.PrereadError
+            If the object cannot be made.
+        preread.runner.pacs.PacsError
+            If Orthanc does not answer, fails or does not take it.
+        """
+        proposal = self._proposals.of(decided.proposal)
+        if proposal is None:
+            raise ReviewError("the ledger does not know the proposal")
+        edited = _edited(proposal, decided)
+        place = self._one(proposal, decided, proposal.place.instance, [i.shown for i in edited])
+        if isinstance(place, Superseded):
+            return place
+        attached = ""
+        if proposal.attached:
+            originals = [image.instance for image in edited]
+            beside = self._one(proposal, decided, proposal.attached, originals)
+            if isinstance(beside, Superseded):
+                self._depositor.withdraw(place.instance)
+                return beside
+            attached = beside.instance
+        return Told(place, attached)
+
+    def withdraw(self, proposal: Proposal) -> None:
+        """Delete the objects of a proposal that should not be there any more."""
+        for instance in filter(None, (proposal.place.instance, proposal.attached)):
+            self._depositor.withdraw(instance)
+
+    def _one(
+        self, proposal: Proposal, decided: Review, of: str, images: Sequence[str]
+    ) -> ObjectIdentity | Superseded:
+        proposed = self._read(of, "the proposal is not stored any more")
+        if proposed.SOPClassUID != RTStructureSetStorage:
+            return self._report(proposal, decided, proposed, of)
+        words = "an image on which a line was edited is not stored any more"
+        told = review(
+            proposed,
+            _decisions(decided),
+            decided.reviewer,
+            decided.created.astimezone(),
+            decided.comment,
+            SOPInstanceUID=self._uids.derived_uid(
+                str(proposed.SOPInstanceUID), f"review {decided.version}"
+            ),
+            number=decided.version,
+            sources=[self._read(image, words) for image in images],
+        )
+        first = proposal.images[0]
+        return self._depositor.deposit(told, first.instance, first.generation)
+
+    def _report(
+        self, proposal: Proposal, decided: Review, proposed: Dataset, of: str
+    ) -> ObjectIdentity | Superseded:
+        """Make the report of a review anew: it holds every region with what was decided of it."""
+        looked_at = sorted({region.image for region in proposal.regions})
+        images = [proposal.images[place] for place in looked_at]
+        begins = dict(zip(looked_at, accumulate([0, *(i.frames for i in images)]), strict=False))
+        is_original = of == proposal.attached
+        decisions = {one.region: one for one in decided.decisions}
+        network = proposal.network
+        told = region_report(
+            [
+                self._read(
+                    image.instance if is_original else image.shown,
+                    "an image with a region is not stored any more",
+                )
+                for image in images
+            ],
+            [
+                _Line(
+                    begins[region.image] + region.frame,
+                    np.array(decisions[region.number].polygon or region.polygon),
+                    region.area,
+                    region.score,
+                )
+                for region in proposal.regions
+            ],
+            Described(network.name, network.uid, network.version, network.weights_sha256),
+            moment=decided.created.astimezone(),
+            SeriesInstanceUID=str(proposed.SeriesInstanceUID),
+            SOPInstanceUID=self._uids.derived_uid(
+                str(proposed.SOPInstanceUID), f"review {decided.version}"
+            ),
+            number=decided.version + 1,
+            reviewer=decided.reviewer,
+            verdicts=[Verdict(decisions[region.number].verdict) for region in proposal.regions],
+        )
+        first = proposal.images[0]
+        return self._depositor.deposit(told, first.instance, first.generation)
+
+    def _read(self, instance: str, missing: str) -> Dataset:
+        data = self._pacs.file(instance)
+        if data is None:
+            raise ReviewError(missing)
+        return pydicom.dcmread(BytesIO(data), stop_before_pixels=True, force=True)
+
+
+def _edited(proposal: Proposal, decided: Review) -> list[ProposalImage]:
+    numbers = {one.region for one in decided.decisions if one.polygon is not None}
+    places = {region.image for region in proposal.regions if region.number in numbers}
+    return [proposal.images[place] for place in sorted(places)]
+
+
+def _decisions(decided: Review) -> list[Decision]:
+    return [
+        Decision(
+            one.region,
+            Verdict(one.verdict),
+            None if one.polygon is None else np.array(one.polygon, dtype=np.float64),
+        )
+        for one in decided.decisions
+    ]

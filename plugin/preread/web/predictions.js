@@ -1,0 +1,28 @@
+// What models say of images as wholes.
+
+import { get } from "./api.js";
+
+/** Return the images of a series as the ledger knows them, with what models say of each. */
+export async function imagesOf(series) {
+  return (await get(`preread/series/${encodeURIComponent(series)}`)).Instances;
+}
+
+/** Put what is said of an image into a list, a line for each model. */
+export function listPredictions(list, image) {
+  const lines = image ? image.Results.map(line) : [];
+  if (image && !lines.length) lines.push(image.Reason || "not read by a model");
+  list.replaceChildren(
+    ...lines.map((words) => {
+      const item = document.createElement("li");
+      item.textContent = words;
+      return item;
+    }),
+  );
+}
+
+function line({ Model, Version, Dataset, Probabilities, Withheld }) {
+  const name = [Model, Version].filter(Boolean).join(" ");
+  const said = Object.entries(Probabilities).sort((a, b) => b[1] - a[1])[0];
+  if (Withheld || !said) return `${name}: unlike its training data (${Dataset})`;
+  return `${name}: ${said[0]} ${(100 * said[1]).toFixed(2)} % (${Dataset})`;
+}
