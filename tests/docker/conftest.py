@@ -81,8 +81,9 @@ def docker_compose_command() -> str:
 
 @pytest.fixture(scope="session")
 def docker_compose_file() -> list[str]:
-    """Return the files of the service."""
-    return [str(ROOT / "plugin/docker/compose.yaml"), str(ROOT / "tests/docker/compose.yaml")]
+    """Return the files of Orthanc with Preread, and of IODeep's services beside it."""
+    services = ROOT / "docs/iodeep-services/compose.yaml"
+    return [str(services), str(ROOT / "tests/docker/compose.yaml")]
 
 
 @pytest.fixture(scope="session")
@@ -94,11 +95,15 @@ def docker_setup() -> list[str]:
 @pytest.fixture(scope="session")
 def ports() -> Iterator[dict[str, int]]:
     """Choose ports and hand them, with the users, to Compose."""
-    chosen = {"HTTP_PORT": _free_port(), "DICOM_PORT": _free_port()}
+    names = ("HTTP_PORT", "DICOM_PORT", "DISCOVERY_PORT", "PREDICTION_PORT")
+    chosen = {name: _free_port() for name in names}
     with pytest.MonkeyPatch.context() as patch:
         for name, port in chosen.items():
             patch.setenv(name, str(port))
         patch.setenv("PREREAD_USERS", json.dumps({USER: PASSWORD}))
+        patch.setenv("PREREAD_USERNAME", USER)
+        patch.setenv("PREREAD_PASSWORD", PASSWORD)
+        patch.setenv("PREREAD_IMAGE", IMAGE)
         # The classic builder shows its steps, and works where BuildKit is not installed.
         if shutil.which("docker-buildx") is None and "DOCKER_BUILDKIT" not in os.environ:
             patch.setenv("DOCKER_BUILDKIT", "0")
@@ -121,6 +126,8 @@ def container(
             "-aq",
             "-f",
             f"label=com.docker.compose.project={docker_compose_project_name}",
+            "-f",
+            "label=com.docker.compose.service=preread",
         ],
         capture_output=True,
         text=True,

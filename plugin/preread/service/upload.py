@@ -1,0 +1,103 @@
+"""The DICOM files in a request: application/dicom, or the parts of multipart/related."""
+
+from __future__ import annotations
+
+import re
+from email.message import Message
+from typing import TYPE_CHECKING, Final
+
+from preread.service.errors import ServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+MOST_PARTS: Final = 2000
+"""Instances of a request; a series has rarely more."""
+
+_LARGEST_HEAD: Final = 8192
+_DICOM: Final = "application/dicom"
+_BOUNDARY: Final = re.compile(r"[\w'()+,./:=? -]{0,69}[\w'()+,./:=?-]", flags=re.ASCII)
+
+
+async def body_of(chunks: AsyncIterator[bytes], declared: str, most: int) -> bytes:
+    """Read a body, and no more than it may have.
+
+    Parameters
+    ----------
+    chunks
+        Of the body.
+    declared
+        Content-Length, if there is one.
+    most
+        Bytes.
+
+    Raises
+    ------
+    ServiceError
+        413, if there are more.
+    """
+    if declared.isdigit() and int(declared) > most:
+        raise _too_large(most)
+    body = bytearray()
+    async for chunk in chunks:
+        body += chunk
+        if len(body) > most:
+            raise _too_large(most)
+    return bytes(body)
+
+
+def files_of(content_type: str, body: bytes) -> list[bytes]:
+    """Give the DICOM files of a body, in their order.
+
+    Parameters
+    ----------
+    content_type
+        ``application/dicom``, or ``multipart/related`` with a boundary (PS3.18 8.6.1).
+    body
+        As it was sent.
+
+    Raises
+    ------
+    ServiceError
+        415 for another type, 400 where there is no file or the parts cannot be told apart.
+    """
+    stated = Message()
+    stated["Content-Type"] = content_type or "none/none"
+    kind = stated.get_content_type()
+    if kind == _DICOM:
+        files = [body]
+    elif kind == "multipart/related":
+        boundary = str(stated.get_param("boundary", ""))
+        if not _BOUNDARY.fullmatch(boundary):
+            raise ServiceError(400, "Content-Type: expected a boundary of multipart/related")
+        files = _parts(body, boundary.encode("ascii"))
+    else:
+        raise ServiceError(
+            415, f'expected Content-Type {_DICOM}, or multipart/related; type="{_DICOM}"'
+        )
+    if not files or not all(files):
+        raise ServiceError(400, "expected one DICOM instance or more, none of them empty")
+    return files
+
+
+def _parts(body: bytes, boundary: bytes) -> list[bytes]:
+    pieces = (b"\r\n" + body).split(b"\r\n--" + boundary, MOST_PARTS + 1)
+    if len(pieces) < 2 or not pieces[-1].startswith(b"--"):
+        if len(pieces) > MOST_PARTS + 1:
+            raise ServiceError(413, f"at most {MOST_PARTS} instances are taken at once")
+        raise ServiceError(400, "multipart/related: the body does not end with its boundary")
+    return [_content(piece) for piece in pieces[1:-1]]
+
+
+def _content(part: bytes) -> bytes:
+    head, found, _ = part[:_LARGEST_HEAD].partition(b"\r\n\r\n")
+    if not found:
+        raise ServiceError(400, "multipart/related: a part has no end of its header")
+    named = re.search(rb"(?i)^content-type:\s*([^\s;]+)", head, flags=re.MULTILINE)
+    if named and named[1].lower() != _DICOM.encode():
+        raise ServiceError(415, f"multipart/related: expected parts of type {_DICOM}")
+    return part[len(head) + 4 :]
+
+
+def _too_large(most: int) -> ServiceError:
+    return ServiceError(413, f"expected at most {most} bytes; send fewer instances at once")
