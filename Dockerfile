@@ -24,7 +24,8 @@ RUN python3.11 -m venv .venv \
         .venv/bin/pip install --no-cache-dir --quiet --index-url "$TORCH_INDEX" \
             torch torchvision; fi \
     && .venv/bin/python -c "import tomllib; \
-print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+print(*project['dependencies'], *project['optional-dependencies']['service'], sep='\n')" \
         > /tmp/requirements.txt \
     && .venv/bin/pip install --no-cache-dir --quiet -r /tmp/requirements.txt setuptools wheel \
     && rm /tmp/requirements.txt

@@ -8,6 +8,7 @@ SHELL := /bin/bash
 export DICOM HTTP_PORT DICOM_PORT
 
 python := .venv/bin/python
+pytest := $(python) -m pytest -n auto --maxprocesses 4 --dist loadgroup
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -23,8 +24,7 @@ run: ## install, start Orthanc and keep it serving (end with Ctrl-C)
 	@.ci/setup demo
 	@$(python) -m preread.demo serve
 
-test: lint types ## install, then lint, types and all tests
-	$(python) -m pytest
+test: lint types unit integration ## install, then lint, types and all tests
 
 lint: installed ## ruff
 	.venv/bin/ruff check .
@@ -33,11 +33,12 @@ lint: installed ## ruff
 types: installed ## mypy --strict
 	.venv/bin/mypy
 
+# Each file in one process: most of these compute in one thread, or wait for an Orthanc.
 unit: installed ## the tests that need neither Orthanc nor Docker
-	$(python) -m pytest -m "not orthanc and not docker and not postgres"
+	$(pytest) -m "not orthanc and not docker and not postgres"
 
-integration: installed ## the tests with a real Orthanc and a real PostgreSQL
-	$(python) -m pytest -m "orthanc or postgres"
+integration: installed ## the tests with a real Orthanc, a real PostgreSQL, the container image
+	$(pytest) -m "orthanc or docker or postgres"
 
 bench: installed ## the speed figures of the README
 	@for part in $$(grep -l '^if __name__' bench/*.py); do \

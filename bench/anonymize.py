@@ -30,8 +30,10 @@ from preread.elements import read_header
 from preread.hooks.announcements import Announcements
 from preread.hooks.deletions import Deletions
 from preread.hooks.inflight import InFlight
+from preread.iodeep.trust import Trust
 from preread.ledger.journal import Journal
 from preread.models.catalogue import Catalogue
+from preread.sections import IODeepSettings
 from preread.settings import Mode
 from tests.integration.pacs import ROOT, Pacs
 from tests.unit.hooks.conftest import FakeOrthanc
@@ -69,6 +71,7 @@ def whole_hook(folder: Path) -> Callable[[bytes], object]:
     receive = importlib.import_module("preread.hooks.receive")
     failures = importlib.import_module("preread.hooks.failures")
     safekeeping = importlib.import_module("preread.hooks.safekeeping")
+    networks = importlib.import_module("preread.hooks.networks")
     choices = importlib.import_module("preread.ledger.choices")
     journal = Journal(folder / "journal.sqlite")
     receiver = receive.Receiver(
@@ -84,6 +87,7 @@ def whole_hook(folder: Path) -> Callable[[bytes], object]:
             quarantined=Quarantine(folder / "quarantine", b"k" * 32),
             trail=Trail(AuditLog(folder / "audit.jsonl", source="bench"), "Basic"),
         ),
+        gate=networks.Gate(Trust(IODeepSettings(), folder)),
     )
 
     def hook(data: bytes) -> None:

@@ -33,10 +33,11 @@ from preread.models.card import (
     QuantizationFacts,
     TrainingFacts,
 )
-from preread.models.catalogue import Catalogue, Model
+from preread.models.catalogue import Catalogue
 from preread.models.engine import Engine, LoadedBackbone, cores
 from preread.models.head import Head
 from preread.models.loading import load_backbone
+from preread.models.model import Model
 from preread.models.openvino_engine import (
     OpenVinoEngine,
     OpenVinoInt8Engine,

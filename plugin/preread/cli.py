@@ -21,6 +21,8 @@ from preread.connecting import (
     try_again,
 )
 from preread.errors import PrereadError, SettingsError
+from preread.iodeep import command as iodeep
+from preread.service import command as service
 
 if TYPE_CHECKING:
     pass
@@ -38,6 +40,8 @@ app = typer.Typer(
 )
 
 app.add_typer(quarantining.app, name="quarantine")
+app.add_typer(iodeep.app, name="iodeep")
+app.command("serve-iodeep")(service.serve)
 
 
 def main() -> None:
@@ -264,10 +268,35 @@ def reidentify(context: typer.Context) -> None:
     _delegate(context, reidentify_command.reidentify)
 
 
+@app.command(context_settings=_DELEGATED)
+def phantom(context: typer.Context) -> None:
+    """Make synthetic series with known lesions; see `preread phantom --help`."""
+    from preread.phantom import command  # noqa: PLC0415 - not needed for help
+
+    _delegate(context, command.phantom)
+
+
+@iodeep.app.command("train", context_settings=_DELEGATED)
+def iodeep_train(context: typer.Context) -> None:
+    """Train a network that outlines lesions; see `preread iodeep train --help`."""
+    from preread.training.regions import command  # noqa: PLC0415 - not needed for help
+
+    _delegate(context, command.train)
+
+
+@iodeep.app.command("evaluate", context_settings=_DELEGATED)
+def iodeep_evaluate(context: typer.Context) -> None:
+    """Measure a network that outlines lesions; see `preread iodeep evaluate --help`."""
+    from preread.training.regions import evaluate_command  # noqa: PLC0415 - not needed for help
+
+    _delegate(context, evaluate_command.evaluate)
+
+
 def _delegate(context: typer.Context, command: Callable[..., None]) -> None:
     inner = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     inner.command()(command)
-    inner(args=context.args, prog_name=f"preread {context.info_name}")
+    words = context.command_path.partition(" ")[2]
+    inner(args=context.args, prog_name=f"preread {words}")
 
 
 @app.command()

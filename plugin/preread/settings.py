@@ -38,6 +38,15 @@ class OrthancFacts(BaseModel):
     overwrite_instances: Annotated[bool, Field(alias="OverwriteInstances")] = False
     storage_directory: Annotated[Path, Field(alias="StorageDirectory")] = Path("OrthancStorage")
     storage_compression: Annotated[bool, Field(alias="StorageCompression")] = False
+    remote_access_allowed: Annotated[bool, Field(alias="RemoteAccessAllowed")] = False
+    authentication_enabled: Annotated[bool | None, Field(alias="AuthenticationEnabled")] = None
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether Orthanc checks who a user is; without the setting, if others may reach it."""
+        if self.authentication_enabled is None:
+            return self.remote_access_allowed
+        return self.authentication_enabled
 
 
 class Site(BaseModel):
@@ -78,6 +87,11 @@ class Site(BaseModel):
                 "Preread.Predictions.Placement derived has no use while Preread.Deidentify.Mode is "
                 "copy: the copy that carries the predictions is a derived object already"
             )
+        if self.settings.results.attach_to_original and mode is not Mode.COPY:
+            raise ValueError(
+                "Preread.Results.AttachToOriginal has no use while Preread.Deidentify.Mode is "
+                f"{mode.value}: there is one study, and the results lie in it; set it to false"
+            )
         if mode is Mode.COPY and Option.RETAIN_UIDS in self.settings.deidentify.options:
             raise ValueError(
                 "Preread.Deidentify.Options has RetainUIDs while Preread.Deidentify.Mode is copy: "
@@ -93,13 +107,27 @@ class Site(BaseModel):
                 "Preread.Deidentify.Mode is copy, which must never replace an original; "
                 "set OverwriteInstances: false"
             )
+        if self.settings.iodeep.trusted_users and not self.orthanc.authenticates:
+            raise ValueError(
+                "Preread.IODeep.TrustedUsers has users while Orthanc does not check who somebody "
+                "is; set AuthenticationEnabled: true"
+            )
+        if mode is Mode.INCOMING and self.settings.iodeep.trusted_aets and self._is_alone:
+            raise ValueError(
+                "Preread.IODeep.TrustedAets has AE titles, for which objects of others wait until "
+                "a process beside Orthanc sends them in; set Preread.Runner.Start: true (or a "
+                "PostgreSQL ledger)"
+            )
         return self
+
+    @property
+    def _is_alone(self) -> bool:
+        return not self.settings.runner.start and self.ledger_url.startswith("sqlite")
 
     @property
     def _waits_for_nobody(self) -> bool:
         looking = LOOKING & frozenset(self.settings.deidentify.options)
-        alone = not self.settings.runner.start and self.ledger_url.startswith("sqlite")
-        return bool(looking) and alone
+        return bool(looking) and self._is_alone
 
     @property
     def deidentify_options(self) -> DeidentifyOptions:

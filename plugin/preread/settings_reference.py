@@ -100,13 +100,19 @@ def _words(kind: Any) -> str:
     }.get(kind, "object")
 
 
+_COMPARED = (
+    (annotated_types.Ge, "ge", "at least"),
+    (annotated_types.Gt, "gt", "above"),
+    (annotated_types.Le, "le", "at most"),
+    (annotated_types.Lt, "lt", "below"),
+)
+
+
 def _bound(rule: Any) -> str:
-    if isinstance(rule, annotated_types.Ge):
-        return f"at least {rule.ge:g}" if isinstance(rule.ge, int | float) else ""
-    if isinstance(rule, annotated_types.Gt):
-        return f"above {rule.gt:g}" if isinstance(rule.gt, int | float) else ""
-    if isinstance(rule, annotated_types.Le):
-        return f"at most {rule.le:g}" if isinstance(rule.le, int | float) else ""
+    for kind, name, words in _COMPARED:
+        if isinstance(rule, kind):
+            limit = getattr(rule, name)
+            return f"{words} {limit:g}" if isinstance(limit, int | float) else ""
     if isinstance(rule, annotated_types.MinLen):
         return f"{rule.min_length} or more characters"
     if isinstance(rule, annotated_types.MaxLen):

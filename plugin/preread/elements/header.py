@@ -70,6 +70,12 @@ class Header:
         element = self._elements.get(tag)
         return b"" if element is None else bytes(self._data[element.value : element.value_end])
 
+    def view(self, tag: int) -> memoryview:
+        """Return the bytes of a value where they lie, empty if the element is absent."""
+        element = self._elements.get(tag)
+        data = memoryview(self._data)
+        return data[:0] if element is None else data[element.value : element.value_end]
+
     def whole(self, tag: int) -> bytes:
         """Return an element with its header, as it lies there; empty if it is absent."""
         element = self._elements.get(tag)

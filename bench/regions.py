@@ -1,0 +1,156 @@
+"""ROI prediction per slice by an IODeep's network, with and without batching.
+
+The article's U-Net (224x224x3, 22 million parameters) and its small sister, both with random
+weights whose last bias makes one pixel in a hundred a region: speed does not depend on more than
+that. A slice is 512x512 in memory; counted is all from its levels to its contours, and beside it
+the network's own part. Rounds alternate between one slice at a time and batches.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from bench.slices import template
+from preread.imaging import Frame, Units, Window, frame_from_array
+from preread.iodeep.architecture import parse_architecture
+from preread.iodeep.architecture_files import example
+from preread.iodeep.iod import IODeep
+from preread.iodeep.making import make, safetensors_of
+from preread.iodeep.opening import WeightsFolder
+from preread.iodeep.prediction import BATCH, Predictor
+from preread.iodeep.prediction_input import FramePixels, check_tensor_shape
+from preread.iodeep.torch_network import build
+from preread.models.engine import cores
+from preread.training.normalisation import remeasure
+
+SLICES = int(os.environ.get("BENCH_SLICES", "16"))
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
+SHARE = 0.01
+"""Of the pixels, in a region."""
+
+
+def slices(count: int) -> list[Frame]:
+    """Make slices of 512x512 in HU, each with noise of its own."""
+    pixels = template().pixel_array.astype(np.float32) - 1024
+    random = np.random.default_rng(0)
+    return [
+        frame_from_array(
+            pixels + random.normal(0, 20, pixels.shape).astype(np.float32),
+            units=Units.HOUNSFIELD,
+            voi=Window(center=40, width=400),
+        )
+        for _ in range(count)
+    ]
+
+
+def random_network(name: str, folder: WeightsFolder, frames: list[Frame]) -> IODeep:
+    """Make an object of an example with random weights."""
+    architecture = parse_architecture(example(name))
+    channels = architecture.input_shape[-1 if architecture.channels_last else 0]
+    facts: dict[str, Any] = {
+        "Modality": "CT",
+        "BodyPartExamined": "CHEST",
+        "SamplesPerPixel": channels,
+        "PhotometricInterpretation": "RGB" if channels == 3 else "MONOCHROME2",
+    }
+    torch.manual_seed(0)
+    module = build(architecture)
+    weights = _kept(module, folder)
+    network = make(architecture_document(name), weights, DnnName=name, **facts)
+    tensors = torch.from_numpy(tensors_of(network, frames[:4]))
+    remeasure(module, [tensors])
+    with torch.inference_mode():
+        logits = module.eval()(tensors)
+    last = module.get_submodule(f"layers.{len(architecture.layers)}.0")
+    assert isinstance(last, torch.nn.Conv2d)
+    assert last.bias is not None
+    with torch.no_grad():
+        last.bias -= torch.quantile(logits.flatten()[::7], 1 - SHARE)
+    return network.with_contents(network.document, _kept(module, folder))
+
+
+def architecture_document(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(example(name))
+    return document
+
+
+def _kept(module: torch.nn.Module, folder: WeightsFolder) -> Any:
+    arrays = {name: tensor.numpy() for name, tensor in module.state_dict().items()}
+    return folder.keep(safetensors_of(arrays))
+
+
+def tensors_of(network: IODeep, frames: list[Frame]) -> NDArray[np.float32]:
+    architecture = parse_architecture(network.document)
+    return np.stack(
+        [
+            check_tensor_shape(FramePixels.of(frame), network, architecture).tensor(frame)
+            for frame in frames
+        ]
+    )
+
+
+def measured(
+    folder: WeightsFolder, network: IODeep, frames: list[Frame]
+) -> tuple[list[float], int]:
+    """Give milliseconds a slice: one by one, in batches, the network one by one and in batches."""
+    tensors = tensors_of(network, frames)
+    predictors = {size: Predictor(folder, batch_size=size) for size in (1, BATCH)}
+    running = predictors[BATCH].running(network)
+    found = len(predictors[1].regions(network, frames[:BATCH]))
+    running(tensors[:BATCH])
+    spent: list[list[float]] = [[], [], [], []]
+    for _ in range(ROUNDS):
+        for column, size in enumerate((1, BATCH)):
+            began = time.perf_counter()
+            predictors[size].regions(network, frames)
+            spent[column].append(time.perf_counter() - began)
+            began = time.perf_counter()
+            for start in range(0, len(tensors), size):
+                running(tensors[start : start + size])
+            spent[column + 2].append(time.perf_counter() - began)
+    return [1e3 * statistics.median(times) / len(frames) for times in spent], found
+
+
+def main() -> None:
+    torch.set_num_threads(cores())
+    frames = slices(SLICES)
+    table = Table(title=f"ROI prediction, {SLICES} slices of 512x512, {cores()} threads, torch")
+    for title in (
+        "network",
+        "ms, one by one",
+        f"ms, in batches of {BATCH}",
+        "times as fast",
+        "of it the network",
+        f"regions in {BATCH}",
+    ):
+        table.add_column(title, justify="right")
+    with tempfile.TemporaryDirectory() as place:
+        folder = WeightsFolder(Path(place))
+        for name in ("unet-small", "unet"):
+            network = random_network(name, folder, frames)
+            (one, batched, one_network, batched_network), found = measured(folder, network, frames)
+            table.add_row(
+                name,
+                f"{one:.1f}",
+                f"{batched:.1f}",
+                f"{one / batched:.2f}",
+                f"{one_network / one:.2f}, {batched_network / batched:.2f}",
+                str(found),
+            )
+    Console(width=110).print(table)
+
+
+if __name__ == "__main__":
+    main()
