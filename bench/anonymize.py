@@ -31,9 +31,9 @@ from preread.hooks.announcements import Announcements
 from preread.hooks.deletions import Deletions
 from preread.hooks.inflight import InFlight
 from preread.iodeep.trust import Trust
+from preread.iodeep_sections import IODeepSettings
 from preread.ledger.journal import Journal
 from preread.models.catalogue import Catalogue
-from preread.sections import IODeepSettings
 from preread.settings import Mode
 from tests.integration.pacs import ROOT, Pacs
 from tests.unit.hooks.conftest import FakeOrthanc

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from preread.deidentify import LOOKING, DeidentifyOptions, Option
 from preread.errors import PrereadError, SettingsError
-from preread.sections import EngineName, Mode, Placement, Section, Settings
+from preread.section import Section
+from preread.sections import EngineName, Mode, Placement, Settings
 
 __all__ = [
     "EngineName",

@@ -3,40 +3,28 @@
 What `Quarantine.put` returned for survives a crash. Nothing identifying is in a file's name, and
 nothing but lengths and times can be read of it without the key.
 
-An entry is ``<id>.held`` (see `preread.deidentify.held_file`); a short sealed ``<id>.note`` beside
-it counts the tries. Several processes may use the same folder.
+How an entry is sealed is said in `preread.deidentify.held_file`, how it gets to the disk in
+`preread.deidentify.held_folder`; a short sealed note beside it counts the tries.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import os
-import re
 import secrets
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import structlog
 
 from preread.deidentify.held_file import DamagedError, HeldFileKey, QuarantineError
+from preread.deidentify.held_folder import HeldFolder, errors, opened
 
 __all__ = ["DamagedError", "Held", "Quarantine", "QuarantineError"]
 
 _log = structlog.get_logger(__name__)
 
-_HELD: Final = ".held"
-_NOTE: Final = ".note"
-_PART: Final = ".part"
-_LOCK: Final = ".lock"
-_ID: Final = re.compile(r"[0-9a-f]{32}", flags=re.ASCII)
 _LONGEST_TEXT: Final = 1000
-_LEFT_OVER: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +91,12 @@ class Quarantine:
     """
 
     def __init__(self, folder: Path, key: bytes, *, retention_days: float | None = None) -> None:
-        self._folder = folder
+        self._folder = HeldFolder(folder)
         self._key = HeldFileKey(key)
         self._retention = None if retention_days is None else timedelta(days=retention_days)
-        with _errors("the folder of the quarantine cannot be made"):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._clear_left_overs(datetime.now(UTC))
+        with errors("the folder of the quarantine cannot be made"):
+            self._folder.make()
+            self._folder.clear_left_overs(datetime.now(UTC))
 
     def put(
         self,
@@ -150,7 +138,8 @@ class Quarantine:
             "look": look,
             "arrival": arrival,
         }
-        with _errors("a file cannot be held"), self._written(identity, _HELD) as file:
+        path = self._folder.entry(identity)
+        with errors("a file cannot be held"), self._folder.written(path) as file:
             self._key.write(file, identity, memoryview(data).cast("B"), description)
         return identity
 
@@ -180,10 +169,8 @@ class Quarantine:
         )
 
     def _identities(self) -> list[str]:
-        with _errors("the folder of the quarantine cannot be read"):
-            names = [entry.name for entry in os.scandir(self._folder)]
-        found = (name[: -len(_HELD)] for name in names if name.endswith(_HELD))
-        return [each for each in found if _ID.fullmatch(each)]
+        with errors("the folder of the quarantine cannot be read"):
+            return self._folder.identities()
 
     def read(self, id: str) -> bytes:  # noqa: A002 - what it is called everywhere
         """Return a file that is held.
@@ -195,8 +182,8 @@ class Quarantine:
         QuarantineError
             If there is none, or the disk fails.
         """
-        path = self._path(id)
-        with _errors(f"{id}: cannot be read"), _opened(path) as file:
+        path = self._folder.entry(id)
+        with errors(f"{id}: cannot be read"), opened(path) as file:
             return self._key.read(file, id)
 
     def note_failure(self, id: str, reason: str, *, same: bool = False) -> int:  # noqa: A002
@@ -221,8 +208,8 @@ class Quarantine:
         QuarantineError
             If there is no such entry, or the note cannot be written.
         """
-        path = self._path(id)
-        with _errors(f"{id}: its failure cannot be noted"), self._lock():
+        path = self._folder.entry(id)
+        with errors(f"{id}: its failure cannot be noted"), self._folder.locked():
             path.stat()
             tries = self._note(id)[0] + (not same)
             self._write_note(id, tries, reason)
@@ -243,8 +230,8 @@ class Quarantine:
         QuarantineError
             If there is no such entry, or the note cannot be written.
         """
-        path = self._path(id)
-        with _errors(f"{id}: its failure cannot be taken back"), self._lock():
+        path = self._folder.entry(id)
+        with errors(f"{id}: its failure cannot be taken back"), self._folder.locked():
             path.stat()
             self._write_note(id, max(0, self._note(id)[0] - 1), reason)
 
@@ -256,11 +243,9 @@ class Quarantine:
         QuarantineError
             If it cannot be removed.
         """
-        path = self._path(id)
-        with _errors(f"{id}: cannot be deleted"), self._lock():
-            path.unlink(missing_ok=True)
-            path.with_suffix(_NOTE).unlink(missing_ok=True)
-            self._flush_folder()
+        path = self._folder.entry(id)
+        with errors(f"{id}: cannot be deleted"), self._folder.locked():
+            self._folder.remove(path)
 
     def purge(self, now: datetime) -> int:
         """Remove originals older than the retention, and what a crash left half written.
@@ -283,8 +268,8 @@ class Quarantine:
         QuarantineError
             If one cannot be removed.
         """
-        with _errors("what a crash left in the quarantine cannot be removed"):
-            self._clear_left_overs(now)
+        with errors("what a crash left in the quarantine cannot be removed"):
+            self._folder.clear_left_overs(now)
         if self._retention is None:
             return 0
         latest = now - self._retention
@@ -299,52 +284,8 @@ class Quarantine:
             _log.info("quarantine.purged", count=len(old))
         return len(old)
 
-    def _path(self, identity: str) -> Path:
-        if not _ID.fullmatch(identity):
-            raise QuarantineError("expected the id of an entry: 32 hexadecimal digits")
-        return self._folder / f"{identity}{_HELD}"
-
-    @contextmanager
-    def _written(self, identity: str, suffix: str) -> Iterator[BinaryIO]:
-        """Open a file beside, and put it in its place once it is on the disk."""
-        path = self._folder / f"{identity}{suffix}"
-        beside = self._folder / f".{identity}.{secrets.token_hex(4)}{_PART}"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        try:
-            with os.fdopen(os.open(beside, flags, 0o600), "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            beside.rename(path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
-        try:
-            self._flush_folder()
-        except BaseException:
-            path.unlink(missing_ok=True)  # the caller will be told that it is not held
-            raise
-
-    def _flush_folder(self) -> None:
-        folder = os.open(self._folder, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        """Keep notes of other threads and processes from being lost, or made for what is gone."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        descriptor = os.open(self._folder / _LOCK, flags, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
-
     def _entry(self, identity: str) -> Held | None:
-        path = self._path(identity)
+        path = self._folder.entry(identity)
         try:
             status = path.stat(follow_symlinks=False)
         except OSError:
@@ -371,13 +312,13 @@ class Quarantine:
         )
 
     def _described(self, path: Path, identity: str, length: int) -> dict[str, Any]:
-        with _errors(f"{identity}: cannot be read"), _opened(path) as file:
+        with errors(f"{identity}: cannot be read"), opened(path) as file:
             return self._key.describe(file, identity, length)
 
     def _note(self, identity: str) -> tuple[int, str]:
         """Return tries and last failure; a note that cannot be read is as good as none."""
         try:
-            content = self._path(identity).with_suffix(_NOTE).read_bytes()
+            content = self._folder.note(identity).read_bytes()
             note = self._key.open_note(identity, content)
         except FileNotFoundError:
             return 0, ""
@@ -388,43 +329,5 @@ class Quarantine:
 
     def _write_note(self, identity: str, tries: int, reason: str) -> None:
         note = self._key.seal_note(identity, {"tries": tries, "reason": reason[:_LONGEST_TEXT]})
-        with self._written(identity, _NOTE) as file:
+        with self._folder.written(self._folder.note(identity)) as file:
             file.write(note)
-
-    def _clear_left_overs(self, now: datetime) -> None:
-        """Remove what was half written when a process was killed; nobody was told that it is held.
-
-        After a day: another process may be writing right now.
-        """
-        latest = (now - _LEFT_OVER).timestamp()
-        for path in self._folder.glob(f".*{_PART}"):
-            try:
-                if path.stat().st_mtime < latest:
-                    path.unlink(missing_ok=True)
-            except OSError:
-                continue
-        for path in self._folder.glob(f"*{_NOTE}"):
-            if not path.with_suffix(_HELD).exists():  # of an entry that was being deleted
-                path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _errors(what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        why = os.strerror(error.errno) if error.errno else "unknown"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            why = "the disk is full; make room"
-        elif error.errno == errno.ENOENT:
-            why = "it is not there"
-        raise QuarantineError(f"{what}: {why}") from None
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    with os.fdopen(os.open(path, flags), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise QuarantineError(f"{path.stem}: not an ordinary file")
-        yield file

@@ -9,7 +9,7 @@ from preread.iodeep.opening import WeightsFolder
 from preread.iodeep.prediction import Predictor, RegionOptions
 
 if TYPE_CHECKING:
-    from preread.sections import LimitSettings, RegionSettings
+    from preread.iodeep_sections import LimitSettings, RegionSettings
     from preread.settings import Site
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from preread.iodeep.recognising import Recognised
     from preread.iodeep.signature import Signer
-    from preread.sections import IODeepSettings
+    from preread.iodeep_sections import IODeepSettings
 
 STRANGER: Final = (
     "a network (IODeep) of a sender who is not trusted (Preread.IODeep); it is never run"

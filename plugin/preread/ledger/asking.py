@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from preread.ledger.explanation import Explanation, ExplanationState, MapIdentity, Wanted
+from preread.ledger.lending import give_back, waiting
 from preread.ledger.schema import ExplanationRow, InstanceRow
 
 
@@ -85,20 +86,11 @@ def _new(instance: InstanceRow, wanted: Wanted, now: datetime) -> ExplanationRow
         frame=wanted.frame,
         probability=wanted.probability,
         asked=False,
-        state=ExplanationState.PENDING.value,
-        reason="",
-        attempts=0,
-        interruptions=0,
-        owner="",
-        reservation=0,
-        not_before=now,
-        lease_until=None,
-        created=now,
-        updated=now,
         map_instance="",
         SOPInstanceUID="",
         SeriesInstanceUID="",
         StudyInstanceUID="",
+        **waiting(now),
     )
 
 
@@ -109,12 +101,8 @@ def _begin(
     row.generation = instance.generation
     if wanted is not None:
         row.probability = wanted.probability
-    row.state = ExplanationState.PENDING.value
-    row.reason = ""
     row.attempts = row.interruptions = 0
-    row.owner = ""
-    row.lease_until = None
-    row.not_before = row.updated = now
+    give_back(row, "", now)
 
 
 def shown(row: ExplanationRow, instance: str) -> Explanation:

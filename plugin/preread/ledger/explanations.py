@@ -1,32 +1,31 @@
 """The queue of what is to be explained, in the same database as the ledger.
 
-It has the shape of the ledger's own: Reserve and Acknowledge, one transaction for each method. As
-there, an instance's row is locked before the rows that refer to it.
+It has the shape of the ledger's own (see `preread.ledger.lending`). As there, an instance's row is
+locked before the rows that refer to it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from preread.ledger.asking import ask, shown
 from preread.ledger.database import Database
 from preread.ledger.explanation import Explanation, ExplanationState, MapIdentity, Wanted
-from preread.ledger.schema import PENDING, STORED, ExplanationRow, InstanceRow
+from preread.ledger.lending import Lending, end
+from preread.ledger.schema import STORED, ExplanationRow, InstanceRow
 
 _MAX_ATTEMPTS: Final = 3
-_MAX_INTERRUPTIONS: Final = 3
-_FIRST_BACKOFF: Final = 2.0  # seconds
-_LONGEST_REASON: Final = 1000
+_ENDED: Final = "the runner ended {} times while it made this map; see its log"
 _MOST_WITHDRAWN: Final = 100
 _SUPERSEDED: Final = "the image arrived again or was deleted meanwhile"
 
 
-class Explanations:
+class Explanations(Lending[ExplanationRow, Explanation, ExplanationState]):
     """What networks are to show of themselves, on one node.
 
     Every method raises `preread.ledger.errors.LedgerError` if it cannot be carried out.
@@ -44,9 +43,15 @@ class Explanations:
     def __init__(
         self, database: Database, node: str, clock: Callable[[], datetime] | None = None
     ) -> None:
-        self._database = database
-        self._node = node
-        self._clock = clock
+        super().__init__(
+            database,
+            node,
+            clock,
+            rows=ExplanationRow,
+            states=ExplanationState,
+            max_attempts=_MAX_ATTEMPTS,
+            ended=_ENDED,
+        )
 
     # What the API needs.
 
@@ -99,42 +104,15 @@ class Explanations:
         with self._database.reading() as session:
             return [shown(row, instance) for row in session.scalars(query)]
 
-    def counts(self) -> dict[ExplanationState, int]:
-        """Return how many are in each state."""
-        query = (
-            select(ExplanationRow.state, func.count())
-            .where(ExplanationRow.node == self._node)
-            .group_by(ExplanationRow.state)
-        )
-        with self._database.reading() as session:
-            found = {ExplanationState(state): number for state, number in session.execute(query)}
-        return {state: found.get(state, 0) for state in ExplanationState}
-
     # What the runner needs.
 
     def reserve(self, owner: str, lease_seconds: float) -> Explanation | None:
         """Lend the next one: what somebody waits for first, what a runner died of last."""
         with self._database.writing() as session:
+            first = ExplanationRow.asked.desc()
             now = self._now(session)
-            self._return_expired(session, now)
-            row = session.scalar(
-                select(ExplanationRow)
-                .where(ExplanationRow.node == self._node, PENDING, ExplanationRow.not_before <= now)
-                .order_by(
-                    ExplanationRow.interruptions, ExplanationRow.asked.desc(), ExplanationRow.id
-                )
-                .limit(1)
-                .with_for_update(skip_locked=True)
-            )
-            if row is None:
-                return None
-            row.state = ExplanationState.RUNNING.value
-            row.owner = owner
-            row.reservation += 1
-            row.lease_until = now + timedelta(seconds=lease_seconds)
-            row.updated = now
-            session.flush()
-            return shown(row, self._name_of(session, row))
+            row = self._lend_next(session, owner, lease_seconds, now, first=first)
+            return None if row is None else shown(row, self._name_of(session, row))
 
     def done(self, explanation: Explanation, place: MapIdentity, probability: float) -> bool:
         """Write down where a map is stored, and which probability it shows.
@@ -144,52 +122,16 @@ class Explanations:
         bool
             False if it is no longer held.
         """
-        with self._database.writing() as session:
-            row = self._held(session, explanation)
-            if row is None:
-                return False
+
+        def write(row: ExplanationRow) -> None:
             _place(row, place)
             row.probability = probability
-            _end(row, ExplanationState.DONE, "", self._now(session))
-            return True
 
-    def fail(self, explanation: Explanation, reason: str, *, retry: bool) -> bool:
-        """Write down that a try ended in an error; with `retry` a few more follow, after pauses."""
-        with self._database.writing() as session:
-            now = self._now(session)
-            row = self._held(session, explanation)
-            if row is None:
-                return False
-            row.attempts += 1
-            if retry and row.attempts < _MAX_ATTEMPTS:
-                _end(row, ExplanationState.PENDING, reason, now)
-                row.not_before = now + timedelta(seconds=_FIRST_BACKOFF * 2.0**row.attempts)
-            else:
-                _end(row, ExplanationState.FAILED, reason, now)
-            return True
+        return self._finish(explanation, ExplanationState.DONE, write=write)
 
     def superseded(self, explanation: Explanation) -> bool:
         """Write down that the image is not the one any more that was to be explained."""
-        with self._database.writing() as session:
-            row = self._held(session, explanation)
-            if row is not None:
-                _end(row, ExplanationState.SUPERSEDED, _SUPERSEDED, self._now(session))
-            return row is not None
-
-    def release(self, explanation: Explanation, pause: float = 0.0) -> bool:
-        """Give one back untouched, to be lent after a pause in seconds."""
-        with self._database.writing() as session:
-            now = self._now(session)
-            row = self._held(session, explanation)
-            if row is not None:
-                _end(row, ExplanationState.PENDING, row.reason, now)
-                row.not_before = now + timedelta(seconds=pause)
-            return row is not None
-
-    def release_owner(self, owner: str) -> int:
-        """Take back what a former process held, and return how much that was."""
-        with self._database.writing() as session:
-            return self._interrupt(session, ExplanationRow.owner == owner)
+        return self._finish(explanation, ExplanationState.SUPERSEDED, _SUPERSEDED)
 
     def withdrawn(self) -> list[Explanation]:
         """Return maps that are stored and should not be.
@@ -222,50 +164,13 @@ class Explanations:
             if row is not None and stored is not None and row.map_instance == stored.instance:
                 _place(row, MapIdentity("", "", "", ""))
                 if row.state == ExplanationState.DONE.value:
-                    _end(row, ExplanationState.SUPERSEDED, _SUPERSEDED, self._now(session))
+                    end(row, ExplanationState.SUPERSEDED, _SUPERSEDED, self._now(session))
 
     # How it is done.
-
-    def _now(self, session: Session) -> datetime:
-        return self._database.now(session) if self._clock is None else self._clock()
 
     def _name_of(self, session: Session, row: ExplanationRow) -> str:
         found = session.get(InstanceRow, row.instance_id)
         return "" if found is None else found.instance
-
-    def _held(self, session: Session, explanation: Explanation) -> ExplanationRow | None:
-        """Return the row, if its present holder is the one who asks."""
-        row = session.get(ExplanationRow, explanation.id, with_for_update=True)
-        if row is None or row.state != ExplanationState.RUNNING.value:
-            return None
-        holder = (row.owner, row.reservation)
-        return row if holder == (explanation.owner, explanation.reservation) else None
-
-    def _return_expired(self, session: Session, now: datetime) -> None:
-        self._interrupt(session, ExplanationRow.lease_until < now)
-
-    def _interrupt(self, session: Session, which: ColumnElement[bool]) -> int:
-        query = (
-            select(ExplanationRow)
-            .where(
-                ExplanationRow.node == self._node,
-                ExplanationRow.state == ExplanationState.RUNNING.value,
-                which,
-            )
-            .order_by(ExplanationRow.id)
-            .with_for_update(skip_locked=True)
-        )
-        rows = list(session.scalars(query))
-        now = self._now(session)
-        for row in rows:
-            row.interruptions += 1
-            if row.interruptions >= _MAX_INTERRUPTIONS:
-                reason = f"the runner ended {row.interruptions} times while it made this map"
-                _end(row, ExplanationState.FAILED, f"{reason}; see its log", now)
-            else:
-                _end(row, ExplanationState.PENDING, row.reason, now)
-                row.not_before = now
-        return len(rows)
 
 
 def _place(row: ExplanationRow, place: MapIdentity) -> None:
@@ -273,11 +178,3 @@ def _place(row: ExplanationRow, place: MapIdentity) -> None:
     row.SOPInstanceUID = place.SOPInstanceUID
     row.SeriesInstanceUID = place.SeriesInstanceUID
     row.StudyInstanceUID = place.StudyInstanceUID
-
-
-def _end(row: ExplanationRow, state: ExplanationState, reason: str, now: datetime) -> None:
-    row.state = state.value
-    row.reason = reason[:_LONGEST_REASON]
-    row.owner = ""
-    row.lease_until = None
-    row.updated = now

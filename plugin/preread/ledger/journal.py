@@ -20,17 +20,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
-from preread.ledger.arrival import (
-    Arrival,
-    ArrivalError,
-    Arriving,
-    Current,
-    Event,
-    EventKind,
-    Refusal,
-)
-from preread.ledger.errors import JournalCorrupt, JournalError
-from preread.ledger.journal_file import RECOVERY, JournalFile
+from preread.ledger import journal_events
+from preread.ledger.arrival import Arrival, Arriving, Current, Event, EventKind, Refusal
+from preread.ledger.errors import JournalError
+from preread.ledger.journal_file import JournalFile
 
 _KEPT_REFUSALS = 1000
 _LONGEST_REASON = 1000
@@ -53,12 +46,6 @@ VALUES (?, (SELECT CAST(value AS INTEGER) FROM setting WHERE name = 'base') + 1,
 ON CONFLICT (instance) DO UPDATE SET generation = generation + 1, state = 'deleted',
     changed = excluded.changed
 RETURNING generation, record
-"""
-_EVENT = "INSERT INTO event (kind, instance, generation, time, record) VALUES (?, ?, ?, ?, ?)"
-_REPLAY = """
-INSERT INTO event (kind, instance, generation, time, record)
-SELECT state, instance, generation, changed, record FROM instance
-WHERE state != 'arriving' AND rowid > ? AND rowid <= ?
 """
 _REPLAYED_AT_ONCE = 2000
 
@@ -166,7 +153,7 @@ class Journal:
                     f"journal {self.path}: instance {instance} was stored but never arrived; "
                     "is another plugin storing past the receive hook?"
                 )
-            database.execute(_EVENT, (EventKind.STORED, instance, row[0], now, row[1]))
+            journal_events.add(database, EventKind.STORED, instance, row[0], now, row[1])
             return True
 
     def deleted(self, instance: str) -> int:
@@ -198,7 +185,7 @@ class Journal:
     def _delete(self, database: sqlite3.Connection, instance: str) -> int:
         now = self._clock()
         row = database.execute(_DELETE, (instance, now)).fetchone()
-        database.execute(_EVENT, (EventKind.DELETED, instance, row[0], now, row[1]))
+        journal_events.add(database, EventKind.DELETED, instance, row[0], now, row[1])
         return int(row[0])
 
     def current(self, instance: str) -> Current | None:
@@ -281,37 +268,13 @@ class Journal:
     def events_after(self, seq: int, limit: int = 500) -> list[Event]:
         """Return the events behind `seq`, in their order."""
         with self._file.reading() as database:
-            rows = database.execute(
-                "SELECT seq, kind, instance, generation, time, record FROM event "
-                "WHERE seq > ? ORDER BY seq LIMIT ?",
-                (seq, limit),
-            ).fetchall()
-        try:
-            return [
-                Event(
-                    seq=row[0],
-                    kind=EventKind(row[1]),
-                    instance=row[2],
-                    generation=row[3],
-                    time=_utc(row[4]),
-                    arrival=None if row[5] is None else Arrival.from_json(row[5]),
-                )
-                for row in rows
-            ]
-        except (ArrivalError, ValueError) as error:
-            raise JournalCorrupt(
-                f"journal {self.path}: an event cannot be read ({type(error).__name__}); "
-                + RECOVERY
-            ) from None
+            rows = journal_events.rows_after(database, seq, limit)
+        return journal_events.read(rows, self.path)
 
     def prune(self, seq: int) -> None:
         """Forget the events up to `seq`: they are safe in the ledger."""
         with self._file.writing() as database:
-            database.execute("DELETE FROM event WHERE seq <= ?", (seq,))
-            database.execute(
-                "UPDATE setting SET value = MAX(CAST(value AS INTEGER), ?) WHERE name = 'pruned'",
-                (seq,),
-            )
+            journal_events.forget(database, seq)
 
     def last_seq(self) -> int:
         """Return the number of the last event that was ever written."""
@@ -383,7 +346,7 @@ class Journal:
         # In pieces: a hook must not wait for all of it.
         for start in range(0, last, _REPLAYED_AT_ONCE):
             with self._file.writing() as database:
-                database.execute(_REPLAY, (start, start + _REPLAYED_AT_ONCE))
+                journal_events.repeat(database, start, start + _REPLAYED_AT_ONCE)
 
     def renew(self) -> None:
         """Become another journal, as one that was restored from a backup must."""

@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, distinct, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from preread.ledger import outcomes
 from preread.ledger.job import (
     InstanceRecord,
     InstanceResult,
@@ -19,7 +20,7 @@ from preread.ledger.job import (
     ReadSeries,
 )
 from preread.ledger.schema import InstanceRow, JobRow, OutcomeRow
-from preread.models.prediction import Prediction, Unlikeness
+from preread.models.prediction import Prediction
 
 _ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
 _ORTHANC: dict[Level, InstrumentedAttribute[str]] = {
@@ -32,6 +33,27 @@ _DICOM: dict[Level, InstrumentedAttribute[str]] = {
     Level.SERIES: InstanceRow.SeriesInstanceUID,
     Level.STUDY: InstanceRow.StudyInstanceUID,
 }
+
+
+def highest_generation(session: Session, node: str) -> int:
+    """Return the highest generation of any instance; 0 if there is none."""
+    query = select(func.max(InstanceRow.generation)).where(InstanceRow.node == node)
+    return session.scalar(query) or 0
+
+
+def generations(session: Session, node: str, after: str, limit: int) -> list[tuple[str, int]]:
+    """Return instances that are not deleted with their generations, by rising Orthanc id."""
+    query = (
+        select(InstanceRow.instance, InstanceRow.generation)
+        .where(
+            InstanceRow.node == node,
+            InstanceRow.instance > after,
+            InstanceRow.deleted.is_(False),
+        )
+        .order_by(InstanceRow.instance)
+        .limit(limit)
+    )
+    return [(instance, generation) for instance, generation in session.execute(query)]
 
 
 def jobs(
@@ -86,7 +108,7 @@ def results(session: Session, node: str, level: Level, identifier: str) -> list[
     )
     found: dict[str, list[Prediction]] = defaultdict(list)
     for instance, outcome in session.execute(query):
-        found[instance].append(_prediction(outcome))
+        found[instance].append(outcomes.shown(outcome))
     return [
         InstanceResult(record, tuple(found[record.instance]))
         for record in instances(session, node, level, identifier)
@@ -188,21 +210,4 @@ def _record(row: InstanceRow, job: JobRow | None) -> InstanceRecord:
         job=row.job_id,
         state=None if job is None else JobState(job.state),
         state_reason="" if job is None else job.reason,
-    )
-
-
-def _prediction(row: OutcomeRow) -> Prediction:
-    score, threshold = row.novelty_score, row.novelty_threshold
-    return Prediction(
-        model=row.model,
-        version=row.version,
-        dataset=row.dataset,
-        weights_sha256=row.weights_sha256,
-        classes=tuple(row.classes),
-        probabilities=tuple(row.probabilities),
-        frames=tuple(tuple(frame) for frame in row.frames),
-        date=row.date,
-        engine=row.engine,
-        unlikeness=None if score is None or threshold is None else Unlikeness(score, threshold),
-        backbone_sha256=row.backbone_sha256,
     )

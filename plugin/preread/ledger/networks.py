@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from preread.ledger.arrival import Event, EventKind
+from preread.ledger.counting import count
 from preread.ledger.database import Database
 from preread.ledger.network import Network, NetworkDescription, NetworkState
 from preread.ledger.schema import RECEIVED, NetworkRow
@@ -88,14 +89,8 @@ class Networks:
 
     def counts(self) -> dict[NetworkState, int]:
         """Return how many are in each state."""
-        query = (
-            select(NetworkRow.state, func.count())
-            .where(NetworkRow.node == self._node)
-            .group_by(NetworkRow.state)
-        )
         with self._database.reading() as session:
-            found = {NetworkState(state): number for state, number in session.execute(query)}
-        return {state: found.get(state, 0) for state in NetworkState}
+            return count(session, NetworkRow.state, NetworkState, NetworkRow.node == self._node)
 
     # What the runner needs.
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, Integer, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from preread.ledger.schema import PENDING, Base
-
-# SQLite numbers rows by itself only in a column that is exactly INTEGER.
-_NUMBER = BigInteger().with_variant(Integer, "sqlite")
+from preread.ledger.schema import NUMBER, PENDING, Base, Lendable
 
 
 class ProposalRow(Base):
@@ -19,7 +16,7 @@ class ProposalRow(Base):
 
     __tablename__ = "proposal"
 
-    id: Mapped[int] = mapped_column(_NUMBER, primary_key=True)
+    id: Mapped[int] = mapped_column(NUMBER, primary_key=True)
     node: Mapped[str]
     # The proposal's own object, and its like in the original study.
     instance: Mapped[str]
@@ -62,10 +59,10 @@ class ProposalImageRow(Base):
     __tablename__ = "proposal_image"
 
     proposal_id: Mapped[int] = mapped_column(
-        _NUMBER, ForeignKey("proposal.id"), primary_key=True, autoincrement=False
+        NUMBER, ForeignKey("proposal.id"), primary_key=True, autoincrement=False
     )
     position: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    instance_id: Mapped[int] = mapped_column(_NUMBER, ForeignKey("instance.id"))
+    instance_id: Mapped[int] = mapped_column(NUMBER, ForeignKey("instance.id"))
     generation: Mapped[int]
     shown: Mapped[str]
     SOPInstanceUID: Mapped[str] = mapped_column("sop_instance_uid")
@@ -74,29 +71,17 @@ class ProposalImageRow(Base):
     __table_args__ = (Index(None, "instance_id"),)
 
 
-class ReviewRow(Base):
+class ReviewRow(Lendable, Base):
     """What somebody decided about a proposal, and the object that is made of it."""
 
     __tablename__ = "review"
 
-    id: Mapped[int] = mapped_column(_NUMBER, primary_key=True)
-    node: Mapped[str]
-    proposal_id: Mapped[int] = mapped_column(_NUMBER, ForeignKey("proposal.id"))
+    proposal_id: Mapped[int] = mapped_column(NUMBER, ForeignKey("proposal.id"))
     version: Mapped[int]
     reviewer: Mapped[str]
     comment: Mapped[str]
     outcome: Mapped[str]
     decisions: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
-    state: Mapped[str]
-    reason: Mapped[str]
-    attempts: Mapped[int]
-    interruptions: Mapped[int]
-    owner: Mapped[str]
-    reservation: Mapped[int]
-    not_before: Mapped[datetime]
-    lease_until: Mapped[datetime | None]
-    created: Mapped[datetime]
-    updated: Mapped[datetime]
     # Its object; empty while there is none.
     instance: Mapped[str]
     SOPInstanceUID: Mapped[str] = mapped_column("sop_instance_uid")

@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, undefer
 
 from preread.elements import is_orthanc_id
+from preread.ledger.counting import count
 from preread.ledger.database import Database
 from preread.ledger.proposal import (
     NewProposal,
@@ -26,10 +27,10 @@ from preread.ledger.proposal import (
     ProposalStatus,
     RegionDecision,
     Review,
-    ReviewState,
 )
 from preread.ledger.proposal_lookup import images_of, reviews_of, shown, shown_review
-from preread.ledger.proposal_schema import ProposalImageRow, ProposalRow, ReviewRow
+from preread.ledger.proposal_rows import describe, replace_images, review_of
+from preread.ledger.proposal_schema import ProposalImageRow, ProposalRow
 from preread.ledger.schema import InstanceRow
 
 _MOST_WITHDRAWN: Final = 100
@@ -84,26 +85,10 @@ class Proposals:
             if row is None:
                 row = ProposalRow(node=self._node, created=now)
                 session.add(row)
-            _describe(row, new)
+            describe(row, new)
             row.updated = now
             session.flush()
-            for old in session.scalars(
-                select(ProposalImageRow).where(ProposalImageRow.proposal_id == row.id)
-            ):
-                session.delete(old)
-            session.flush()
-            session.add_all(
-                ProposalImageRow(
-                    proposal_id=row.id,
-                    position=position,
-                    instance_id=numbers[image.instance],
-                    generation=image.generation,
-                    shown=image.shown,
-                    SOPInstanceUID=image.SOPInstanceUID,
-                    frames=image.frames,
-                )
-                for position, image in enumerate(new.images)
-            )
+            replace_images(session, row, new.images, numbers)
             session.flush()
             return shown(session, row, details=True)
 
@@ -163,14 +148,10 @@ class Proposals:
 
     def counts(self) -> dict[ProposalStatus, int]:
         """Return how many proposals have each status."""
-        query = (
-            select(ProposalRow.status, func.count())
-            .where(ProposalRow.node == self._node)
-            .group_by(ProposalRow.status)
-        )
         with self._database.reading() as session:
-            found = {ProposalStatus(status): number for status, number in session.execute(query)}
-        return {status: found.get(status, 0) for status in ProposalStatus}
+            return count(
+                session, ProposalRow.status, ProposalStatus, ProposalRow.node == self._node
+            )
 
     def decide(
         self,
@@ -216,7 +197,7 @@ class Proposals:
             outcome = ProposalStatus.APPROVED if accepted else ProposalStatus.REJECTED
             row.version += 1
             row.status, row.updated = outcome.value, now
-            review = _review(row, decisions, reviewer, comment, now)
+            review = review_of(row, decisions, reviewer, comment, now)
             session.add(review)
             session.flush()
             return shown_review(review, row)
@@ -362,57 +343,6 @@ def _one_of(
 ) -> ColumnElement[bool]:
     wanted = identifier if identifier.isprintable() else ""
     return or_(*(column == wanted for column in (ids if is_orthanc_id(wanted) else uids)))
-
-
-def _describe(row: ProposalRow, new: NewProposal) -> None:
-    row.instance = new.place.instance
-    row.SOPInstanceUID = new.place.SOPInstanceUID
-    row.SeriesInstanceUID = new.place.SeriesInstanceUID
-    row.StudyInstanceUID = new.place.StudyInstanceUID
-    row.attached = "" if new.attached is None else new.attached.instance
-    row.source_series, row.source_study = new.series, new.study
-    row.source_series_uid, row.source_study_uid = new.SeriesInstanceUID, new.StudyInstanceUID
-    row.shown_series, row.shown_study = new.shown_series, new.shown_study
-    row.shown_series_uid = new.shown_SeriesInstanceUID
-    row.scope = new.scope
-    row.network_name, row.network_uid = new.network.name, new.network.uid
-    row.network_version = new.network.version
-    row.weights_sha256 = new.network.weights_sha256
-    row.number_of_regions = len(new.regions)
-    row.regions = [region.to_json() for region in new.regions]
-    row.status = ProposalStatus.PROPOSED.value
-    row.version, row.stored = 0, True
-
-
-def _review(
-    row: ProposalRow,
-    decisions: Sequence[RegionDecision],
-    reviewer: str,
-    comment: str,
-    now: datetime,
-) -> ReviewRow:
-    return ReviewRow(
-        node=row.node,
-        proposal_id=row.id,
-        version=row.version,
-        reviewer=reviewer,
-        comment=comment,
-        outcome=row.status,
-        decisions=[one.to_json() for one in decisions],
-        state=ReviewState.PENDING.value,
-        reason="",
-        attempts=0,
-        interruptions=0,
-        owner="",
-        reservation=0,
-        not_before=now,
-        lease_until=None,
-        created=now,
-        updated=now,
-        instance="",
-        SOPInstanceUID="",
-        attached="",
-    )
 
 
 def _whose(session: Session, row: ProposalRow, seen: int) -> str:

@@ -45,7 +45,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 # SQLite numbers rows by itself only in a column that is exactly INTEGER.
-_NUMBER = BigInteger().with_variant(Integer, "sqlite")
+NUMBER = BigInteger().with_variant(Integer, "sqlite")
 _OPEN = text("state IN ('pending', 'running')")
 # Written out also where it is asked: a bound parameter would not match a partial index.
 PENDING = text("state = 'pending'")
@@ -75,6 +75,23 @@ class Base(DeclarativeBase):
     }
 
 
+class Lendable:
+    """The columns of rows that are lent and given back; see `preread.ledger.lending`."""
+
+    id: Mapped[int] = mapped_column(NUMBER, primary_key=True)
+    node: Mapped[str]
+    state: Mapped[str]
+    reason: Mapped[str]
+    attempts: Mapped[int]
+    interruptions: Mapped[int]
+    owner: Mapped[str]
+    reservation: Mapped[int]
+    not_before: Mapped[datetime]
+    lease_until: Mapped[datetime | None]
+    created: Mapped[datetime]
+    updated: Mapped[datetime]
+
+
 class CursorRow(Base):
     """How far a journal has been taken over."""
 
@@ -91,7 +108,7 @@ class InstanceRow(Base):
 
     __tablename__ = "instance"
 
-    id: Mapped[int] = mapped_column(_NUMBER, primary_key=True)
+    id: Mapped[int] = mapped_column(NUMBER, primary_key=True)
     node: Mapped[str]
     instance: Mapped[str]
     series: Mapped[str]
@@ -125,27 +142,15 @@ class InstanceRow(Base):
     )
 
 
-class JobRow(Base):
+class JobRow(Lendable, Base):
     """One generation of an instance, to be read."""
 
     __tablename__ = "job"
 
-    id: Mapped[int] = mapped_column(_NUMBER, primary_key=True)
-    node: Mapped[str]
     instance_id: Mapped[int] = mapped_column(ForeignKey("instance.id"))
     generation: Mapped[int]
     models: Mapped[list[str]]
     fingerprint: Mapped[str]
-    state: Mapped[str]
-    reason: Mapped[str]
-    attempts: Mapped[int]
-    interruptions: Mapped[int]
-    owner: Mapped[str]
-    reservation: Mapped[int]
-    not_before: Mapped[datetime]
-    lease_until: Mapped[datetime | None]
-    created: Mapped[datetime]
-    updated: Mapped[datetime]
 
     __table_args__ = (
         Index(None, "instance_id"),
@@ -172,7 +177,7 @@ class OutcomeRow(Base):
     __tablename__ = "outcome"
 
     instance_id: Mapped[int] = mapped_column(
-        _NUMBER, ForeignKey("instance.id"), primary_key=True, autoincrement=False
+        NUMBER, ForeignKey("instance.id"), primary_key=True, autoincrement=False
     )
     position: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     job_id: Mapped[int]
@@ -192,13 +197,11 @@ class OutcomeRow(Base):
     backbone_sha256: Mapped[str | None]
 
 
-class ExplanationRow(Base):
+class ExplanationRow(Lendable, Base):
     """One class of one model in one frame of an instance, and where its map is stored."""
 
     __tablename__ = "explanation"
 
-    id: Mapped[int] = mapped_column(_NUMBER, primary_key=True)
-    node: Mapped[str]
     instance_id: Mapped[int] = mapped_column(ForeignKey("instance.id"))
     generation: Mapped[int]
     model: Mapped[str]
@@ -206,16 +209,6 @@ class ExplanationRow(Base):
     frame: Mapped[int]
     probability: Mapped[float]
     asked: Mapped[bool]
-    state: Mapped[str]
-    reason: Mapped[str]
-    attempts: Mapped[int]
-    interruptions: Mapped[int]
-    owner: Mapped[str]
-    reservation: Mapped[int]
-    not_before: Mapped[datetime]
-    lease_until: Mapped[datetime | None]
-    created: Mapped[datetime]
-    updated: Mapped[datetime]
     # Where the map is; empty while there is none.
     map_instance: Mapped[str]
     SOPInstanceUID: Mapped[str] = mapped_column("sop_instance_uid")
@@ -251,7 +244,7 @@ class NetworkRow(Base):
 
     __tablename__ = "network"
 
-    id: Mapped[int] = mapped_column(_NUMBER, primary_key=True)
+    id: Mapped[int] = mapped_column(NUMBER, primary_key=True)
     node: Mapped[str]
     # One of the two is empty.
     instance: Mapped[str]

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Index, Integer, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import Index, UniqueConstraint
+from sqlalchemy.orm import Mapped
 
-from preread.ledger.schema import PENDING, Base
-
-# SQLite numbers rows by itself only in a column that is exactly INTEGER.
-_NUMBER = BigInteger().with_variant(Integer, "sqlite")
+from preread.ledger.schema import PENDING, Base, Lendable
 
 
-class SeriesTaskRow(Base):
+class SeriesTaskRow(Lendable, Base):
     """A series, or one image of it, and the network that was asked for."""
 
     __tablename__ = "series_task"
 
-    id: Mapped[int] = mapped_column(_NUMBER, primary_key=True)
-    node: Mapped[str]
     series: Mapped[str]
     # Empty: the whole series, and the network that fits.
     scope: Mapped[str]
@@ -30,19 +25,9 @@ class SeriesTaskRow(Base):
     lent: Mapped[int]
     # When an image of it arrived or was deleted last.
     changed: Mapped[datetime]
-    state: Mapped[str]
-    reason: Mapped[str]
     ran: Mapped[str]
     regions: Mapped[int]
     proposal: Mapped[str]
-    attempts: Mapped[int]
-    interruptions: Mapped[int]
-    owner: Mapped[str]
-    reservation: Mapped[int]
-    not_before: Mapped[datetime]
-    lease_until: Mapped[datetime | None]
-    created: Mapped[datetime]
-    updated: Mapped[datetime]
 
     __table_args__ = (
         UniqueConstraint("node", "series", "scope", "network"),

@@ -2,32 +2,31 @@
 
 A series enters it with each arrival and deletion of an image, and is lent once nothing has changed
 in it for a while, or at once if somebody asks. What changes while it is looked at puts it back.
-It has the shape of the ledger's own queue: Reserve and Acknowledge, one transaction for each
-method.
+It has the shape of the ledger's own queue (see `preread.ledger.lending`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
 from preread.ledger.database import Database
-from preread.ledger.schema import PENDING, InstanceRow
+from preread.ledger.lending import Lending, Turn, end, waiting
+from preread.ledger.schema import InstanceRow
 from preread.ledger.series_schema import SeriesTaskRow
 from preread.ledger.series_task import SeriesTask, TaskState
 
 _MAX_ATTEMPTS: Final = 5
-_MAX_INTERRUPTIONS: Final = 3
-_FIRST_BACKOFF: Final = 2.0  # seconds
-_LONGEST_REASON: Final = 1000
+_ENDED: Final = "the runner ended {} times while it looked at this; see its log"
 _LARGEST_PART: Final = 500
 
 
-class SeriesWork:
+class SeriesWork(Lending[SeriesTaskRow, SeriesTask, TaskState]):
     """The series of one node.
 
     Every method raises `preread.ledger.errors.LedgerError` if it cannot be carried out.
@@ -45,9 +44,15 @@ class SeriesWork:
     def __init__(
         self, database: Database, node: str, clock: Callable[[], datetime] | None = None
     ) -> None:
-        self._database = database
-        self._node = node
-        self._clock = clock
+        super().__init__(
+            database,
+            node,
+            clock,
+            rows=SeriesTaskRow,
+            states=TaskState,
+            max_attempts=_MAX_ATTEMPTS,
+            ended=_ENDED,
+        )
 
     # What the API needs.
 
@@ -93,17 +98,6 @@ class SeriesWork:
             query = self._rows().where(SeriesTaskRow.series.in_(list(series)[:_LARGEST_PART]))
             return [_shown(row) for row in session.scalars(query)]
 
-    def counts(self) -> dict[TaskState, int]:
-        """Return how many are in each state."""
-        query = (
-            select(SeriesTaskRow.state, func.count())
-            .where(SeriesTaskRow.node == self._node)
-            .group_by(SeriesTaskRow.state)
-        )
-        with self._database.reading() as session:
-            found = {TaskState(state): number for state, number in session.execute(query)}
-        return {state: found.get(state, 0) for state in TaskState}
-
     # What the runner needs.
 
     def reserve(self, owner: str, lease_seconds: float, quiet_seconds: float) -> SeriesTask | None:
@@ -120,31 +114,13 @@ class SeriesWork:
         """
         with self._database.writing() as session:
             now = self._now(session)
-            self._interrupt(session, SeriesTaskRow.lease_until < now)
-            row = session.scalar(
-                self._rows()
-                .where(
-                    PENDING,
-                    SeriesTaskRow.not_before <= now,
-                    or_(
-                        SeriesTaskRow.asked.is_(True),
-                        SeriesTaskRow.changed <= now - timedelta(seconds=quiet_seconds),
-                    ),
-                )
-                .order_by(None)
-                .order_by(SeriesTaskRow.interruptions, SeriesTaskRow.asked.desc(), SeriesTaskRow.id)
-                .limit(1)
-                .with_for_update(skip_locked=True)
-            )
+            quiet_since = now - timedelta(seconds=quiet_seconds)
+            is_due = or_(SeriesTaskRow.asked.is_(True), SeriesTaskRow.changed <= quiet_since)
+            first = SeriesTaskRow.asked.desc()
+            row = self._lend_next(session, owner, lease_seconds, now, is_due, first=first)
             if row is None:
                 return None
-            row.state = TaskState.RUNNING.value
-            row.owner = owner
-            row.reservation += 1
             row.lent = row.revision
-            row.lease_until = now + timedelta(seconds=lease_seconds)
-            row.updated = now
-            session.flush()
             return _shown(row)
 
     def extend(self, task: SeriesTask, lease_seconds: float) -> bool:
@@ -161,96 +137,34 @@ class SeriesWork:
 
     def done(self, task: SeriesTask, ran: str, regions: int, proposal: str = "") -> bool:
         """Write down what a network found; False if it is no longer held."""
-        with self._database.writing() as session:
-            row = self._held(session, task)
-            if row is None:
-                return False
+
+        def write(row: SeriesTaskRow) -> None:
             row.ran, row.regions, row.proposal = ran, regions, proposal
-            self._settle(session, row, TaskState.DONE, "")
-            return True
+
+        return self._finish(task, TaskState.DONE, write=write)
 
     def leave(self, task: SeriesTask, reason: str) -> bool:
         """Write down that no network looks at it, for a reason that is no failure."""
-        with self._database.writing() as session:
-            row = self._held(session, task)
-            if row is None:
-                return False
+
+        def write(row: SeriesTaskRow) -> None:
             row.ran, row.regions, row.proposal = "", 0, ""
-            self._settle(session, row, TaskState.UNREAD, reason)
-            return True
 
-    def fail(self, task: SeriesTask, reason: str, *, retry: bool) -> bool:
-        """Write down that a try ended in an error; with `retry` a few more follow, after pauses."""
-        with self._database.writing() as session:
-            row = self._held(session, task)
-            if row is None:
-                return False
-            row.attempts += 1
-            if retry and row.attempts < _MAX_ATTEMPTS:
-                now = self._now(session)
-                _end(row, TaskState.PENDING, reason, now)
-                row.not_before = now + timedelta(seconds=_FIRST_BACKOFF * 2.0**row.attempts)
-            else:
-                self._settle(session, row, TaskState.FAILED, reason)
-            return True
-
-    def release(self, task: SeriesTask, pause: float = 0.0) -> bool:
-        """Give one back untouched, to be lent after a pause in seconds."""
-        with self._database.writing() as session:
-            row = self._held(session, task)
-            if row is not None:
-                now = self._now(session)
-                _end(row, TaskState.PENDING, row.reason, now)
-                row.not_before = now + timedelta(seconds=pause)
-            return row is not None
-
-    def release_owner(self, owner: str) -> int:
-        """Take back what a former process held, and return how much that was."""
-        with self._database.writing() as session:
-            return self._interrupt(session, SeriesTaskRow.owner == owner)
+        return self._finish(task, TaskState.UNREAD, reason, write)
 
     # How it is done.
-
-    def _now(self, session: Session) -> datetime:
-        return self._database.now(session) if self._clock is None else self._clock()
 
     def _rows(self) -> Select[SeriesTaskRow]:
         return (
             select(SeriesTaskRow).where(SeriesTaskRow.node == self._node).order_by(SeriesTaskRow.id)
         )
 
-    def _settle(self, session: Session, row: SeriesTaskRow, state: TaskState, reason: str) -> None:
+    def _settle(self, row: SeriesTaskRow, state: StrEnum, reason: str, now: datetime) -> None:
         """End a try, or begin anew where the series changed while it was looked at."""
         if row.revision == row.lent:
             row.asked = False
-            _end(row, state, reason, self._now(session))
+            end(row, state, reason, now)
         else:
-            _end(row, TaskState.PENDING, "", self._now(session))
-
-    def _held(self, session: Session, task: SeriesTask) -> SeriesTaskRow | None:
-        """Return the row, if its present holder is the one who asks."""
-        row = session.get(SeriesTaskRow, task.id, with_for_update=True)
-        if row is None or row.state != TaskState.RUNNING.value:
-            return None
-        return row if (row.owner, row.reservation) == (task.owner, task.reservation) else None
-
-    def _interrupt(self, session: Session, which: ColumnElement[bool]) -> int:
-        query = (
-            self._rows()
-            .where(SeriesTaskRow.state == TaskState.RUNNING.value, which)
-            .with_for_update(skip_locked=True)
-        )
-        rows = list(session.scalars(query))
-        now = self._now(session)
-        for row in rows:
-            row.interruptions += 1
-            if row.interruptions >= _MAX_INTERRUPTIONS:
-                reason = f"the runner ended {row.interruptions} times while it looked at this"
-                _end(row, TaskState.FAILED, f"{reason}; see its log", now)
-            else:
-                _end(row, TaskState.PENDING, row.reason, now)
-                row.not_before = now
-        return len(rows)
+            end(row, Turn.PENDING, "", now)
 
 
 def take(session: Session, node: str, changed: Iterable[InstanceRow], now: datetime) -> None:
@@ -306,19 +220,10 @@ def _new(node: str, series: str, now: datetime) -> SeriesTaskRow:
         revision=0,
         lent=0,
         changed=now,
-        state=TaskState.PENDING.value,
-        reason="",
         ran="",
         regions=0,
         proposal="",
-        attempts=0,
-        interruptions=0,
-        owner="",
-        reservation=0,
-        not_before=now,
-        lease_until=None,
-        created=now,
-        updated=now,
+        **waiting(now),
     )
 
 
@@ -330,14 +235,6 @@ def _change(row: SeriesTaskRow, now: datetime) -> None:
         row.state, row.reason = TaskState.PENDING.value, ""
         row.attempts = row.interruptions = 0
         row.not_before = now
-
-
-def _end(row: SeriesTaskRow, state: TaskState, reason: str, now: datetime) -> None:
-    row.state = state.value
-    row.reason = reason[:_LONGEST_REASON]
-    row.owner = ""
-    row.lease_until = None
-    row.updated = now
 
 
 def _shown(row: SeriesTaskRow) -> SeriesTask:

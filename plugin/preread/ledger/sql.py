@@ -7,29 +7,30 @@ that no two transactions wait for each other.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from preread.ledger import asking, lookup, takeover
+from preread.ledger import asking, lending, lookup, outcomes, takeover
 from preread.ledger.arrival import Event
+from preread.ledger.counting import count
 from preread.ledger.database import Database
 from preread.ledger.explanations import Explanations
 from preread.ledger.job import InstanceRecord, InstanceResult, Job, JobState, Level, ReadSeries
 from preread.ledger.networks import Networks
 from preread.ledger.proposals import Proposals
 from preread.ledger.reviews import Reviews
-from preread.ledger.schema import PENDING, CursorRow, InstanceRow, JobRow, OutcomeRow
+from preread.ledger.schema import PENDING, CursorRow, InstanceRow, JobRow
 from preread.ledger.series_work import SeriesWork
 
 if TYPE_CHECKING:
     from preread.ledger.explanation import Wanted
     from preread.models.prediction import Prediction
 
-_LONGEST_REASON = 1000
 _LONGEST_BACKOFF = 3600.0  # seconds
+_ENDED = "the runner ended or hung {} times while it held this image; see its log"
 _LARGEST_BATCH = 500
 
 
@@ -133,24 +134,13 @@ class SqlLedger:
 
     def highest_generation(self) -> int:
         """Return the highest generation of any instance; 0 if there is none."""
-        query = select(func.max(InstanceRow.generation)).where(InstanceRow.node == self._node)
         with self._database.reading() as session:
-            return session.scalar(query) or 0
+            return lookup.highest_generation(session, self._node)
 
     def generations(self, after: str, limit: int) -> list[tuple[str, int]]:
         """Return instances that are not deleted with their generations, by rising Orthanc id."""
-        query = (
-            select(InstanceRow.instance, InstanceRow.generation)
-            .where(
-                InstanceRow.node == self._node,
-                InstanceRow.instance > after,
-                InstanceRow.deleted.is_(False),
-            )
-            .order_by(InstanceRow.instance)
-            .limit(limit)
-        )
         with self._database.reading() as session:
-            return [(instance, generation) for instance, generation in session.execute(query)]
+            return lookup.generations(session, self._node, after, limit)
 
     # What the runner needs.
 
@@ -168,11 +158,7 @@ class SqlLedger:
             )
             rows = list(session.scalars(query))
             for row in rows:
-                row.state = JobState.RUNNING.value
-                row.owner = owner
-                row.reservation += 1
-                row.lease_until = now + timedelta(seconds=lease_seconds)
-                row.updated = now
+                lending.lend(row, owner, lease_seconds, now)
             session.flush()
             return lookup.jobs_of(session, rows)
 
@@ -194,29 +180,8 @@ class SqlLedger:
             row = self._current(session, job, now)
             if row is None:
                 return False
-            _end(row, JobState.DONE, "", now)
-            session.execute(delete(OutcomeRow).where(OutcomeRow.instance_id == row.instance_id))
-            session.add_all(
-                OutcomeRow(
-                    instance_id=row.instance_id,
-                    position=position,
-                    job_id=row.id,
-                    generation=row.generation,
-                    model=prediction.model,
-                    version=prediction.version,
-                    dataset=prediction.dataset,
-                    weights_sha256=prediction.weights_sha256,
-                    engine=prediction.engine,
-                    date=prediction.date.astimezone(UTC),
-                    classes=list(prediction.classes),
-                    probabilities=list(prediction.probabilities),
-                    frames=[list(frame) for frame in prediction.frames],
-                    novelty_score=prediction.unlikeness and prediction.unlikeness.score,
-                    novelty_threshold=prediction.unlikeness and prediction.unlikeness.threshold,
-                    backbone_sha256=prediction.backbone_sha256,
-                )
-                for position, prediction in enumerate(predictions)
-            )
+            lending.end(row, JobState.DONE, "", now)
+            outcomes.replace(session, row, predictions)
             instance = session.get_one(InstanceRow, row.instance_id)
             asking.after_reading(session, instance, wanted, now)
             return True
@@ -227,7 +192,7 @@ class SqlLedger:
             now = self._now(session)
             row = self._current(session, job, now)
             if row is not None:
-                _end(row, JobState.UNREAD, reason, now)
+                lending.end(row, JobState.UNREAD, reason, now)
             return row is not None
 
     def fail(self, job: Job, reason: str, *, retry: bool = True) -> bool:
@@ -239,9 +204,9 @@ class SqlLedger:
                 return False
             row.attempts += 1
             if not retry or row.attempts >= self._max_attempts:
-                _end(row, JobState.FAILED, reason, now)
+                lending.end(row, JobState.FAILED, reason, now)
             else:
-                _give_back(row, reason, now, self._backoff(row.attempts))
+                lending.give_back(row, reason, now, self._backoff(row.attempts))
             return True
 
     def superseded(self, job: Job) -> bool:
@@ -250,7 +215,7 @@ class SqlLedger:
             now = self._now(session)
             held = self._held(session, [job])
             for row in held.values():
-                _end(row, JobState.SUPERSEDED, takeover.SUPERSEDED, now)
+                lending.end(row, JobState.SUPERSEDED, takeover.SUPERSEDED, now)
             return bool(held)
 
     def release(self, jobs: Sequence[Job], pause: float = 0.0) -> int:
@@ -259,7 +224,7 @@ class SqlLedger:
             now = self._now(session)
             held = self._held(session, jobs)
             for row in held.values():
-                _give_back(row, row.reason, now, pause)
+                lending.give_back(row, row.reason, now, pause)
             return len(held)
 
     def release_owner(self, owner: str) -> int:
@@ -278,7 +243,7 @@ class SqlLedger:
             now = self._now(session)
             rows = list(session.scalars(query))
             for row in rows:
-                self._interrupt(row, now)
+                lending.interrupt(row, self._max_interruptions, _ENDED, now)
             return len(rows)
 
     # What the API needs.
@@ -298,7 +263,7 @@ class SqlLedger:
             ):
                 return False
             row.attempts = row.interruptions = 0
-            _give_back(row, row.reason, self._now(session))
+            lending.give_back(row, row.reason, self._now(session))
             return True
 
     def request(
@@ -318,12 +283,8 @@ class SqlLedger:
 
     def counts(self) -> dict[JobState, int]:
         """Return how many jobs are in each state."""
-        query = (
-            select(JobRow.state, func.count()).where(JobRow.node == self._node).group_by("state")
-        )
         with self._database.reading() as session:
-            found = {JobState(state): number for state, number in session.execute(query)}
-        return {state: found.get(state, 0) for state in JobState}
+            return count(session, JobRow.state, JobState, JobRow.node == self._node)
 
     def jobs(
         self, status: JobState | None = None, limit: int = 100, since: datetime | None = None
@@ -373,9 +334,7 @@ class SqlLedger:
             .with_for_update()
         )
         return {
-            row.id: row
-            for row in session.scalars(query)
-            if (row.owner, row.reservation) == (asked[row.id].owner, asked[row.id].reservation)
+            row.id: row for row in session.scalars(query) if lending.is_held(row, asked[row.id])
         }
 
     def _instance_of(self, session: Session, job: int) -> InstanceRow | None:
@@ -391,7 +350,7 @@ class SqlLedger:
         if instance is None or row is None:
             return None
         if instance.deleted or instance.generation != row.generation:
-            _end(row, JobState.SUPERSEDED, takeover.SUPERSEDED, now)
+            lending.end(row, JobState.SUPERSEDED, takeover.SUPERSEDED, now)
             return None
         return row
 
@@ -407,28 +366,4 @@ class SqlLedger:
             .with_for_update(skip_locked=True)
         )
         for row in session.scalars(query):
-            self._interrupt(row, now)
-
-    def _interrupt(self, row: JobRow, now: datetime) -> None:
-        row.interruptions += 1
-        if row.interruptions >= self._max_interruptions:
-            reason = (
-                f"the runner ended or hung {row.interruptions} times while it held this image; "
-                "see its log"
-            )
-            _end(row, JobState.FAILED, reason, now)
-        else:
-            _give_back(row, row.reason, now)
-
-
-def _end(row: JobRow, state: JobState, reason: str, now: datetime) -> None:
-    row.state = state.value
-    row.reason = reason[:_LONGEST_REASON]
-    row.owner = ""
-    row.lease_until = None
-    row.updated = now
-
-
-def _give_back(row: JobRow, reason: str, now: datetime, pause: float = 0.0) -> None:
-    _end(row, JobState.PENDING, reason, now)
-    row.not_before = now + timedelta(seconds=pause)
+            lending.interrupt(row, self._max_interruptions, _ENDED, now)

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from preread.ledger import networks, series_work
 from preread.ledger.arrival import Arrival, Event, EventKind
 from preread.ledger.job import JobState
+from preread.ledger.lending import end, waiting
 from preread.ledger.schema import CursorRow, InstanceRow, JobRow
 
 SUPERSEDED = "the instance arrived again or was deleted meanwhile"
@@ -144,11 +145,7 @@ def _open_jobs(session: Session, rows: Sequence[InstanceRow]) -> Sequence[JobRow
 
 def _supersede(session: Session, rows: Sequence[InstanceRow], now: datetime) -> None:
     for job in _open_jobs(session, rows):
-        job.state = JobState.SUPERSEDED.value
-        job.reason = SUPERSEDED
-        job.owner = ""
-        job.lease_until = None
-        job.updated = now
+        end(job, JobState.SUPERSEDED, SUPERSEDED, now)
     session.flush()
 
 
@@ -172,14 +169,5 @@ def _job(row: InstanceRow, state: JobState, reason: str, now: datetime) -> JobRo
         generation=row.generation,
         models=list(row.models),
         fingerprint=row.fingerprint,
-        state=state.value,
-        reason=reason,
-        attempts=0,
-        interruptions=0,
-        owner="",
-        reservation=0,
-        not_before=now,
-        lease_until=None,
-        created=now,
-        updated=now,
+        **(waiting(now) | {"state": state.value, "reason": reason}),
     )

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
-from preread.errors import PrereadError
-from preread.ledger.errors import LedgerError
 from preread.ledger.explanation import Explanation
 from preread.ledger.explanations import Explanations
-from preread.runner.answers import explain as reason_of
 from preread.runner.explainer import Drawn
 from preread.runner.meter import Meter
-from preread.runner.pacs import PacsFailedError, PacsUnreachableError, Superseded
+from preread.runner.pacs import Superseded
+from preread.runner.queue_worker import WithdrawingWorker
 
 _log = structlog.get_logger(__name__)
 
-_SHORTEST_PAUSE = 0.05  # seconds between two looks at an empty queue
-_LONGEST_PAUSE = 0.5
-_TROUBLE_PAUSE = 5.0
 _SHORTEST_LEASE = 300.0  # seconds; one picture takes some, and nobody extends it
 _WITHDRAW_EVERY = 5.0
 
@@ -38,7 +32,7 @@ class Explains(Protocol):
         ...
 
 
-class Explaining:
+class Explaining(WithdrawingWorker[Explanation, Drawn | Superseded]):
     """Works through the queue, one picture at a time; no failure here is an image's.
 
     Parameters
@@ -60,6 +54,8 @@ class Explaining:
         If the ledger cannot be reached.
     """
 
+    not_done = "not explained"
+
     def __init__(
         self,
         queue: Explanations,
@@ -68,105 +64,34 @@ class Explaining:
         meter: Meter,
         lease_seconds: float = _SHORTEST_LEASE,
     ) -> None:
-        self._queue = queue
+        super().__init__(queue, owner, meter, "explain", every=_WITHDRAW_EVERY)
+        self._explanations = queue
         self._explainer = explainer
-        self._owner = owner
-        self._meter = meter
         self._lease = max(lease_seconds, _SHORTEST_LEASE)
-        self._looked = 0.0
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="explain", daemon=True)
-        queue.release_owner(owner)
-
-    @property
-    def settled(self) -> bool:
-        """Whether nothing waits or is under way; never while that cannot be known."""
-        try:
-            return not any(
-                number for state, number in self._queue.counts().items() if state.is_open
-            )
-        except LedgerError as error:
-            self._meter.trouble(str(error))
-            return False
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self, patience: float) -> bool:
-        """End the thread after the picture in hand; False if that took too long."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(patience)
-        return not self._thread.is_alive()
-
-    def _run(self) -> None:
-        pause = _SHORTEST_PAUSE
-        while not self._stopping.wait(pause):
-            try:
-                self._withdraw_what_is_stale()
-                explanation = self._queue.reserve(self._owner, self._lease)
-                if explanation is None:
-                    pause = min(1.5 * pause, _LONGEST_PAUSE)
-                else:
-                    pause = self._one(explanation)
-            except Exception as error:  # noqa: BLE001 - no picture may end the way of all others
-                pause = self._troubled(error)
-
-    def step(self) -> bool:
-        """Make the next picture; False if none waits."""
-        explanation = self._queue.reserve(self._owner, self._lease)
-        if explanation is not None:
-            self._one(explanation)
-        return explanation is not None
-
-    def _one(self, explanation: Explanation) -> float:
-        """Bring one to its end, and return the seconds after which the next may begin."""
-        began = time.monotonic()
-        try:
-            outcome = self._explainer.explain(explanation)
-        except PacsUnreachableError as error:
-            self._meter.trouble(str(error))
-            self._queue.release(explanation, _TROUBLE_PAUSE)
-            return _TROUBLE_PAUSE
-        except Exception as error:  # noqa: BLE001 - no picture may end the way of all others
-            self._failed(explanation, error)
-            return _SHORTEST_PAUSE
-        if isinstance(outcome, Superseded):
-            self._queue.superseded(explanation)
-            return _SHORTEST_PAUSE
-        self._queue.done(explanation, outcome.place, outcome.probability)
-        _log.info(
-            "explained",
-            explanation=explanation.id,
-            model=explanation.wanted.model,
-            seconds=round(time.monotonic() - began, 2),
-        )
-        return _SHORTEST_PAUSE
-
-    def _failed(self, explanation: Explanation, error: Exception) -> None:
-        reason, retry = reason_of(error)
-        if not isinstance(error, PrereadError):
-            _log.error("unexpected", explanation=explanation.id, exc_info=error)
-        retry = retry or isinstance(error, PacsFailedError)
-        _log.warning("not explained", explanation=explanation.id, reason=reason, retry=retry)
-        self._queue.fail(explanation, reason, retry=retry)
-
-    def _withdraw_what_is_stale(self) -> None:
-        if time.monotonic() - self._looked < _WITHDRAW_EVERY:
-            return
-        self._looked = time.monotonic()
-        self.withdraw()
+        self._seconds = 0.0  # that the last picture took
 
     def withdraw(self) -> None:
         """Delete pictures whose image is gone, has other pixels, or could not be explained anew."""
-        for explanation in self._queue.withdrawn():
+        for explanation in self._explanations.withdrawn():
             self._explainer.withdraw(explanation)
-            self._queue.forget_map(explanation)
+            self._explanations.forget_map(explanation)
 
-    def _troubled(self, error: Exception) -> float:
-        reason, _ = reason_of(error)
-        if not isinstance(error, PrereadError):
-            _log.error("unexpected", exc_info=error)
-        self._meter.trouble(reason)
-        return _TROUBLE_PAUSE
+    def _reserve(self) -> Explanation | None:
+        return self._explanations.reserve(self._owner, self._lease)
+
+    def _make(self, lent: Explanation) -> Drawn | Superseded:
+        began = time.monotonic()
+        outcome = self._explainer.explain(lent)
+        self._seconds = time.monotonic() - began
+        return outcome
+
+    def _write_down(self, lent: Explanation, outcome: Drawn | Superseded) -> None:
+        if isinstance(outcome, Superseded):
+            self._explanations.superseded(lent)
+            return
+        self._explanations.done(lent, outcome.place, outcome.probability)
+        seconds = round(self._seconds, 2)
+        _log.info("explained", **self._named(lent), model=lent.wanted.model, seconds=seconds)
+
+    def _named(self, lent: Explanation) -> dict[str, Any]:
+        return {"explanation": lent.id}

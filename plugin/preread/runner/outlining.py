@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
-from preread.errors import PrereadError
-from preread.ledger.errors import LedgerError
 from preread.ledger.series_task import SeriesTask
 from preread.ledger.series_work import SeriesWork
-from preread.runner.answers import explain as reason_of
 from preread.runner.meter import Meter
 from preread.runner.outliner import Left, NotYet, Outcome
-from preread.runner.pacs import PacsFailedError, PacsUnreachableError
+from preread.runner.pacs import PacsUnreachableError
+from preread.runner.queue_worker import TROUBLE_PAUSE, QueueWorker
 
 _log = structlog.get_logger(__name__)
-
-_SHORTEST_PAUSE = 0.05  # seconds between two looks at an empty queue
-_LONGEST_PAUSE = 0.5
-_TROUBLE_PAUSE = 5.0
 
 
 class Looks(Protocol):
@@ -32,7 +25,7 @@ class Looks(Protocol):
         ...
 
 
-class Outlining:
+class Outlining(QueueWorker[SeriesTask, Outcome]):
     """Works through the queue, one series at a time; no failure here is an image's.
 
     Parameters
@@ -59,6 +52,8 @@ class Outlining:
         If the ledger cannot be reached.
     """
 
+    not_done = "no regions"
+
     def __init__(
         self,
         queue: SeriesWork,
@@ -70,102 +65,42 @@ class Outlining:
         quiet_seconds: float,
         ready: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._queue = queue
+        super().__init__(queue, owner, meter, "regions")
+        self._series = queue
         self._outliner = outliner
-        self._owner = owner
-        self._meter = meter
         self._lease = lease_seconds
         self._quiet = quiet_seconds
         self._ready = ready
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="regions", daemon=True)
-        queue.release_owner(owner)
 
-    @property
-    def settled(self) -> bool:
-        """Whether nothing waits or is under way; never while that cannot be known."""
-        try:
-            return not any(
-                number for state, number in self._queue.counts().items() if state.is_open
-            )
-        except LedgerError as error:
-            self._meter.trouble(str(error))
-            return False
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self, patience: float) -> bool:
-        """End the thread, giving back what is in hand; False if that took too long."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(patience)
-        return not self._thread.is_alive()
-
-    def _run(self) -> None:
-        pause = _SHORTEST_PAUSE
-        while not self._stopping.wait(pause):
-            try:
-                waiting = min(1.5 * pause, _LONGEST_PAUSE)
-                pause = _SHORTEST_PAUSE if self.step() else waiting
-            except PacsUnreachableError as error:
-                self._meter.trouble(str(error))
-                pause = _TROUBLE_PAUSE
-            except Exception as error:  # noqa: BLE001 - no series may end the way of all others
-                reason, _ = reason_of(error)
-                if not isinstance(error, PrereadError):
-                    _log.error("unexpected", exc_info=error)
-                self._meter.trouble(reason)
-                pause = _TROUBLE_PAUSE
-
-    def step(self) -> bool:
-        """Look at the next series; False if none waits, or the networks are not known yet.
-
-        Raises
-        ------
-        PacsUnreachableError
-            If Orthanc does not answer; the series waits.
-        preread.ledger.errors.LedgerError
-            If the ledger cannot be reached.
-        """
+    def _reserve(self) -> SeriesTask | None:
         if not self._ready():
-            return False
-        task = self._queue.reserve(self._owner, self._lease, self._quiet)
-        if task is None:
-            return False
-        try:
-            outcome = self._outliner.look(task, lambda: self._goes_on(task))
-        except PacsUnreachableError:
-            self._queue.release(task, _TROUBLE_PAUSE)
-            raise
-        except Exception as error:  # noqa: BLE001 - no series may end the way of all others
-            self._failed(task, error)
-        else:
-            self._settle(task, outcome)
-        return True
+            return None
+        return self._series.reserve(self._owner, self._lease, self._quiet)
+
+    def _make(self, lent: SeriesTask) -> Outcome:
+        return self._outliner.look(lent, lambda: self._goes_on(lent))
 
     def _goes_on(self, task: SeriesTask) -> bool:
-        return not self._stopping.is_set() and self._queue.extend(task, self._lease)
+        return not self._stopping.is_set() and self._series.extend(task, self._lease)
 
-    def _settle(self, task: SeriesTask, outcome: Outcome) -> None:
+    def _out_of_reach(self, lent: SeriesTask, error: PacsUnreachableError) -> float:
+        """Have a series wait; whoever called `step` is told, and the thread pauses."""
+        self._series.release(lent, TROUBLE_PAUSE)
+        raise error
+
+    def _write_down(self, lent: SeriesTask, outcome: Outcome) -> None:
         if isinstance(outcome, NotYet):
-            self._queue.release(task, outcome.pause)
+            self._series.release(lent, outcome.pause)
         elif isinstance(outcome, Left):
-            self._queue.leave(task, outcome.reason)
+            self._series.leave(lent, outcome.reason)
         else:
-            self._queue.done(task, outcome.network, outcome.regions, outcome.proposal)
+            self._series.done(lent, outcome.network, outcome.regions, outcome.proposal)
             _log.info(
                 "looked for regions",
-                series=task.series,
+                **self._named(lent),
                 DnnUID=outcome.network,
                 regions=outcome.regions,
             )
 
-    def _failed(self, task: SeriesTask, error: Exception) -> None:
-        reason, retry = reason_of(error)
-        if not isinstance(error, PrereadError):
-            _log.error("unexpected", series=task.series, exc_info=error)
-        retry = retry or isinstance(error, PacsFailedError)
-        _log.warning("no regions", series=task.series, reason=reason, retry=retry)
-        self._queue.fail(task, reason, retry=retry)
+    def _named(self, lent: SeriesTask) -> dict[str, Any]:
+        return {"series": lent.series}

@@ -20,22 +20,14 @@ from preread.ledger.job import Job, JobState
 from preread.ledger.protocol import Ledger
 from preread.runner.answers import Answers, Wishes, explain, no_wishes
 from preread.runner.channel import Channel
+from preread.runner.endings import Endings
 from preread.runner.hand import Hand
 from preread.runner.meter import Meter
 from preread.runner.outage import Outage
-from preread.runner.pacs import (
-    Kept,
-    Pacs,
-    PacsError,
-    PacsFailedError,
-    PacsUnreachableError,
-    Refused,
-    Stored,
-    Superseded,
-)
+from preread.runner.pacs import Pacs
 from preread.runner.reading import Decoder, NoImageError, Reader
 from preread.runner.work import Piece, Work
-from preread.runner.writing import Unread, Writer
+from preread.runner.writing import Writer
 
 _log = structlog.get_logger(__name__)
 
@@ -125,6 +117,7 @@ class Pipeline:
         self._answers = Answers(
             self._ledger, self._hand, self._meter, self._stopping, stations.wishes
         )
+        self._endings = Endings(self._pacs, self._outage, self._answers, pace.rest_seconds)
         self._fetched: Channel[Work] = Channel(self._at_once, _FILES_WEIGHT)
         self._decoded: Channel[Piece] = Channel(2 * self._at_once, _INPUTS_WEIGHT)
         self._ready: Channel[Work] = Channel(2 * self._at_once, _FILES_WEIGHT)
@@ -255,7 +248,7 @@ class Pipeline:
             with self._meter.timed("Fetch"):
                 data = self._pacs.file(job.instance)
         except Exception as error:  # noqa: BLE001 - no image may end the runner
-            self._not_done(job, error)
+            self._endings.failed(job, error)
             return
         if data is None:
             self._answers.superseded(job)
@@ -287,7 +280,7 @@ class Pipeline:
             except NoImageError as error:
                 self._answers.unread(work.job, str(error))
             except Exception as error:  # noqa: BLE001 - no image may end the runner
-                self._not_done(work.job, error)
+                self._endings.failed(work.job, error)
 
     def _decode_one(self, work: Work) -> None:
         pieces = self._decoder.pieces(work)
@@ -327,7 +320,7 @@ class Pipeline:
                 self._reader.read(batch)
         except Exception as error:  # noqa: BLE001 - no image may end the runner
             if len(works) == 1:
-                self._not_done(works[0].job, error)
+                self._endings.failed(works[0].job, error)
                 return
             for work in works:
                 self._infer_batch([piece for piece in batch if piece.work is work])
@@ -340,7 +333,7 @@ class Pipeline:
         try:
             self._reader.conclude(work)
         except PrereadError as error:
-            self._not_done(work.job, error)
+            self._endings.failed(work.job, error)
         else:
             self._ready.put(work, len(work.data))
 
@@ -361,56 +354,11 @@ class Pipeline:
             with self._meter.timed("Store"):
                 outcome = self._writer.write(work)
         except Exception as error:  # noqa: BLE001 - no image may end the runner
-            self._not_done(work.job, error)
+            self._endings.failed(work.job, error)
             return
-        if isinstance(outcome, Stored):
-            self._outage.succeeded()
-            if work.predictions:
-                self._answers.read(work)
-            else:
-                self._answers.copied(work.job)
-        elif isinstance(outcome, Superseded):
-            self._overtaken(work.job)
-        elif isinstance(outcome, Unread):
-            self._answers.unread(work.job, outcome.reason)
-        elif isinstance(outcome, Kept):
-            reason = "Orthanc kept an earlier object of the same UIDs and not the result"
-            self._answers.failed(work.job, reason, retry=True)
-        elif isinstance(outcome, Refused):
-            self._answers.failed(work.job, outcome.reason, retry=True)
-
-    def _overtaken(self, job: Job) -> None:
-        """End a try whose result Orthanc did not take.
-
-        Where the instance is still there, a deletion may have been asked for and denied, so that
-        nothing newer comes: the job waits. If something does come, it supersedes the job.
-        """
-        try:
-            there = self._pacs.exists(job.instance)
-        except PrereadError as error:
-            self._not_done(job, error)
-            return
-        if there:
-            reason = "a newer arrival or a deletion overtook the result"
-            self._answers.failed(job, reason, retry=True)
-        else:
-            self._answers.superseded(job)
+        self._endings.written(work, outcome)
 
     # All along.
-
-    def _not_done(self, job: Job, error: Exception) -> None:
-        """End a try; if Orthanc is out of reach it does not count, and the runner waits."""
-        if isinstance(error, PacsUnreachableError) and not self._pacs.answers():
-            self._outage.note(str(error))
-            self._answers.give_back([job])
-            return
-        if isinstance(error, PacsFailedError) and self._outage.blames_nobody(job.id, str(error)):
-            self._answers.give_back([job], self._pace.rest_seconds)
-            return
-        reason, retry = explain(error)
-        if not isinstance(error, PacsError) and retry:
-            _log.error("unexpected", job=job.id, exc_info=error)
-        self._answers.failed(job, reason, retry=retry)
 
     def _beat(self) -> None:
         """Extend the leases of what is in hand, well before they run out."""

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from preread.training.augmentation import augment
 from preread.training.checkpoint import keep, resume
@@ -32,7 +31,8 @@ from preread.training.measuring import (
 from preread.training.network import blocks_of, placed
 from preread.training.normalisation import keep_statistics, remeasure
 from preread.training.objective import Objective
-from preread.training.plan import Optimizer, Precision, Transfer
+from preread.training.optimizing import average_of, optimizer_of, set_rate
+from preread.training.plan import Precision, Transfer
 from preread.training.probing import fit_last_layer
 
 if TYPE_CHECKING:
@@ -48,9 +48,7 @@ if TYPE_CHECKING:
     from preread.training.teacher import Lessons
 
 _STATISTICS: Final = 384  # images that batch normalisation is measured on after each epoch
-_WARMING: Final = 0.1  # share of the steps over which AdamW's rate rises
 _BESIDES: Final = 0.3  # of the augmentation, where a teacher's views are augmented already
-_LEAST_RATE: Final = 0.01  # what the cosine ends at, of the highest
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +152,8 @@ class Fitting:
             distillation=plan.distillation,
         ).to(places.device)
         self._bridge = _bridge(network, lessons).to(places.device)
-        self._optimizer = _optimizer(nn.ModuleList([network, self._bridge]), plan)
-        self._average = _average(network, plan)
+        self._optimizer = optimizer_of(nn.ModuleList([network, self._bridge]), plan)
+        self._average = average_of(network, plan)
         self._features: Tensor | None = None
         self._history: list[Epoch] = []
         self._best: tuple[int, float, dict[str, Tensor]] = (0, math.inf, {})
@@ -163,7 +161,7 @@ class Fitting:
         if plan.probing and not self._history:
             fit_last_layer(network, data, split.training, self._objective, places.device)
             if self._average is not None:
-                self._average = _average(network, plan)
+                self._average = average_of(network, plan)
 
     @property
     def done(self) -> int:
@@ -275,7 +273,7 @@ class Fitting:
             keep_statistics(self._network.backbone)
         total = 0.0
         for number, rows in enumerate(batches):
-            self._set_rate(epoch - 1 + number / len(batches))
+            set_rate(self._optimizer, plan, epoch - 1 + number / len(batches))
             loss = self._loss(rows, random)
             if not torch.isfinite(loss):
                 raise TrainingError(
@@ -340,20 +338,6 @@ class Fitting:
             blocks_of(backbone)[: self._plan.frozen],
         )
 
-    def _set_rate(self, epochs: float) -> None:
-        """Set the learning rate for a moment given in epochs that have passed."""
-        plan = self._plan
-        if plan.optimizer is Optimizer.SGD:
-            return
-        passed = epochs / plan.epochs
-        if passed < _WARMING:
-            factor = 0.02 + 0.98 * passed / _WARMING
-        else:
-            turn = math.cos(math.pi * (passed - _WARMING) / (1 - _WARMING))
-            factor = _LEAST_RATE + (1 - _LEAST_RATE) * 0.5 * (1 + turn)
-        for group in self._optimizer.param_groups:
-            group["lr"] = plan.learning_rate * factor
-
     def _keep(self) -> None:
         epoch, loss, state = self._best
         keep(
@@ -385,23 +369,3 @@ def _bridge(network: Network, lessons: Lessons | None) -> nn.Module:
     if lessons is None:
         return nn.Identity()
     return nn.Linear(network.head.in_features, lessons.width)
-
-
-def _average(network: Network, plan: Plan) -> AveragedModel | None:
-    if not plan.averaging:
-        return None
-    average = get_ema_multi_avg_fn(plan.averaging)  # type: ignore[no-untyped-call]  # torch leaves it untyped
-    return AveragedModel(network, multi_avg_fn=average)
-
-
-def _optimizer(modules: nn.Module, plan: Plan) -> torch.optim.Optimizer:
-    """Weights decay; biases, scales and shifts do not."""
-    groups = [
-        {
-            "params": [p for p in modules.parameters() if p.ndim > 1],
-            "weight_decay": plan.weight_decay,
-        },
-        {"params": [p for p in modules.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    kind = torch.optim.SGD if plan.optimizer is Optimizer.SGD else torch.optim.AdamW
-    return kind(groups, lr=plan.learning_rate)

@@ -4,19 +4,15 @@ import { get, post, Refused } from "./api.js";
 import { Asking } from "./asking.js";
 import { Decisions } from "./decisions.js";
 import { nearest, pulled } from "./editing.js";
+import { listenTo } from "./keys.js";
 import { imagesOf, listPredictions } from "./predictions.js";
+import { listRegions } from "./regions.js";
 import { listReviews } from "./reviews.js";
 import { listStudies } from "./studies.js";
 import { Stack } from "./slices.js";
 import { COLOURS, View } from "./view.js";
+import { Windowing } from "./windowing.js";
 
-const PRESETS = {
-  "Of the image": null,
-  Lung: { center: -500, width: 1500 },
-  "Soft tissue": { center: 40, width: 400 },
-  Bone: { center: 400, width: 1800 },
-  Brain: { center: 40, width: 80 },
-};
 const GRASP = 12; // pixels of the page around a line in which it can be taken
 const POLL = 500; // milliseconds
 
@@ -30,8 +26,9 @@ let series = ""; // Orthanc's id of that which is looked at, as it arrived
 let images = new Map(); // its images, as the ledger knows them
 let index = 0;
 let chosen = 0; // number of the region that keys are about; 0: none
-let shownWindow = null; // null: that of the image
 let isEditing = false;
+
+const windowing = new Windowing(at("window"), () => stack?.ready(index), redraw);
 
 // What is looked at.
 
@@ -75,7 +72,8 @@ function begin(places, id, known) {
   stack?.stop();
   stack = new Stack(places);
   stack.onprogress = tellProgress;
-  [index, chosen, shownWindow, isEditing] = [0, 0, null, false];
+  [index, chosen, isEditing] = [0, 0, false];
+  windowing.reset();
   [series, images] = [id, new Map()];
   const learn = (told) => {
     if (series === id) images = new Map(told.map((one) => [one.ID, one]));
@@ -108,7 +106,7 @@ async function go(to) {
 }
 
 function draw(slice) {
-  const window = shownWindow ?? slice.ownWindow;
+  const window = windowing.of(slice);
   const here = proposal ? proposal.Regions.filter((one) => one.slice === index) : [];
   view.show(
     slice,
@@ -124,9 +122,7 @@ function draw(slice) {
   if (here.length) words.push(here.length === 1 ? "1 region" : `${here.length} regions`);
   at("caption").textContent = words.join(" · ");
   listPredictions(at("predictions"), images.get(stack.places[index]?.original));
-  for (const [id, value] of [["center", window.center], ["width", window.width]]) {
-    if (document.activeElement !== at(id)) at(id).value = String(Math.round(value * 100) / 100);
-  }
+  windowing.tell(window);
   document.body.dataset.slice = String(index);
   document.body.dataset.drawn = String(view.drawn);
 }
@@ -150,7 +146,7 @@ function region() {
 async function choose(number) {
   chosen = number;
   isEditing = false;
-  listRegions();
+  showRegions();
   await go(region()?.slice ?? index);
 }
 
@@ -165,14 +161,14 @@ function decide(verdict) {
   if (!region()) return;
   decisions.decide(chosen, verdict);
   isEditing = false;
-  listRegions();
+  showRegions();
   redraw();
 }
 
 function decideRest(verdict) {
   if (!decisions) return;
   decisions.decideRest(verdict);
-  listRegions();
+  showRegions();
   redraw();
 }
 
@@ -185,42 +181,15 @@ function restore() {
   if (!region()) return;
   decisions.restore(chosen);
   isEditing = false;
-  listRegions();
+  showRegions();
   redraw();
 }
 
-function button(text, act, label) {
-  const made = document.createElement("button");
-  made.type = "button";
-  made.textContent = text;
-  if (label) made.setAttribute("aria-label", label);
-  made.addEventListener("click", act);
-  return made;
-}
-
-function listRegions() {
-  const rows = inOrder().map(({ Number: number, slice, Score }) => {
-    const row = document.createElement("li");
-    const status = decisions.status(number);
-    const redrawn = decisions.edited.has(number) && status === "accepted" ? ", redrawn" : "";
-    row.className = status;
-    row.dataset.region = String(number);
-    const name = `${number}: slice ${slice + 1}, ${Math.round(100 * Score)} %, ${status}${redrawn}`;
-    const main = button(name, () => choose(number));
-    main.setAttribute("aria-current", String(number === chosen));
-    const act = (verdict) => async () => {
-      await choose(number);
-      decide(verdict);
-    };
-    row.append(
-      main,
-      button("✓", act("accept"), `Accept region ${number}`),
-      button("✗", act("reject"), `Reject region ${number}`),
-    );
-    return row;
+function showRegions() {
+  listRegions(at("regions"), inOrder(), decisions, chosen, choose, async (number, verdict) => {
+    await choose(number);
+    decide(verdict);
   });
-  at("regions").replaceChildren(...rows);
-  at("regions").querySelector('[aria-current="true"]')?.scrollIntoView({ block: "nearest" });
   const missing = decisions ? decisions.missing : 0;
   at("submit").textContent = missing ? `Store review (${missing} undecided)` : "Store review";
   at("submit").disabled = missing > 0;
@@ -232,7 +201,7 @@ function describe() {
     ? `${proposal.Network.Name} ${proposal.Network.Version} · ${proposal.Status}`
     : "No proposal for this series";
   listReviews(at("history"), proposal?.Reviews ?? []);
-  listRegions();
+  showRegions();
 }
 
 // Asking for regions.
@@ -292,18 +261,7 @@ function fail(error) {
   say(error instanceof Refused ? error.message : `This page has failed: ${error.message}`, true);
 }
 
-// Keys, wheel, pointer and window.
-
-const windowNow = () => shownWindow ?? stack?.ready(index)?.ownWindow;
-
-function setWindow(change) {
-  const now = windowNow();
-  if (!now) return;
-  const next = change && { ...now, ...change(now) };
-  if (next && !(Number.isFinite(next.center) && next.width > 0)) return;
-  shownWindow = next;
-  redraw();
-}
+// Keys, wheel and pointer.
 
 const KEYS = [
   [["ArrowDown", "ArrowRight", "j"], "next slice", () => go(index + 1)],
@@ -324,21 +282,12 @@ const KEYS = [
   [["Escape"], "end redrawing", () => edit(false)],
   [["i"], "AI ROI: a network looks at this slice", () => ask(false)],
   [["I"], "AI ROI of the whole series", () => ask(true)],
-  [["["], "narrower window", () => setWindow(({ width }) => ({ width: width / 1.15 }))],
-  [["]"], "wider window", () => setWindow(({ width }) => ({ width: width * 1.15 }))],
-  [["-"], "window lower", () => setWindow((w) => ({ center: w.center - w.width / 20 }))],
-  [["+", "="], "window higher", () => setWindow((w) => ({ center: w.center + w.width / 20 }))],
-  [["0"], "window of the image", () => setWindow(null)],
+  [["["], "narrower window", () => windowing.set(({ width }) => ({ width: width / 1.15 }))],
+  [["]"], "wider window", () => windowing.set(({ width }) => ({ width: width * 1.15 }))],
+  [["-"], "window lower", () => windowing.set((w) => ({ center: w.center - w.width / 20 }))],
+  [["+", "="], "window higher", () => windowing.set((w) => ({ center: w.center + w.width / 20 }))],
+  [["0"], "window of the image", () => windowing.set(null)],
 ];
-
-function onKey(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.closest("input, textarea, select")) return;
-  const found = KEYS.find(([keys]) => keys.includes(event.key));
-  if (!found) return;
-  event.preventDefault();
-  Promise.resolve(found[2]()).catch(fail);
-}
 
 function onWheel(event) {
   event.preventDefault();
@@ -355,7 +304,7 @@ function onPointerDown(event) {
     drag(event, (moved) => {
       decisions.edit(number, pulled(line, from, view.toImage(moved)));
       redraw();
-    }, listRegions);
+    }, showRegions);
     return;
   }
   const under = closest(from);
@@ -363,10 +312,10 @@ function onPointerDown(event) {
     choose(under.Number).catch(fail);
     return;
   }
-  const { center, width } = windowNow();
+  const { center, width } = windowing.now;
   drag(event, (moved) => {
     const share = Math.max(width, 1) / 300;
-    setWindow(() => ({
+    windowing.set(() => ({
       center: center + (moved.clientY - event.clientY) * share,
       width: Math.max(1, width + (moved.clientX - event.clientX) * share),
     }));
@@ -400,28 +349,13 @@ async function list() {
 
 async function start() {
   at("reviewer").value = localStorage.getItem("preread reviewer") ?? "";
-  for (const [keys, words] of KEYS) {
-    const [key, word] = [document.createElement("dt"), document.createElement("dd")];
-    [key.textContent, word.textContent] = [keys.join(" "), words];
-    at("keys").append(key, word);
-  }
-  for (const name of Object.keys(PRESETS)) at("preset").append(new Option(name, name));
-  at("preset").addEventListener("change", (event) => {
-    const preset = PRESETS[event.target.value];
-    setWindow(preset && (() => preset));
-    event.target.blur();
-  });
-  for (const id of ["center", "width"]) {
-    at(id).addEventListener("input", () => setWindow(() => ({ [id]: at(id).valueAsNumber })));
-  }
-  at("window").addEventListener("submit", (event) => event.preventDefault());
+  listenTo(KEYS, at("keys"), fail);
   at("ask-slice").addEventListener("click", () => ask(false));
   at("ask-series").addEventListener("click", () => ask(true));
   at("accept-all").addEventListener("click", () => decideRest("accept"));
   at("reject-all").addEventListener("click", () => decideRest("reject"));
   at("review").addEventListener("submit", store);
   at("reload").addEventListener("click", () => showProposal(proposal.SOPInstanceUID).catch(fail));
-  document.addEventListener("keydown", onKey);
   at("image").addEventListener("wheel", onWheel, { passive: false });
   at("image").addEventListener("pointerdown", onPointerDown);
   addEventListener("beforeunload", (event) => {

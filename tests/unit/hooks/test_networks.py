@@ -20,8 +20,8 @@ from preread.iodeep.reading import decode
 from preread.iodeep.recognising import digest_of, recognise
 from preread.iodeep.trust import STRANGER
 from preread.iodeep.writing import encode
+from preread.iodeep_sections import IODeepSettings
 from preread.ledger.arrival import Arrival
-from preread.sections import IODeepSettings
 from preread.settings import Mode
 from tests.unit.hooks.test_receive import Node, instance_of
 from tests.unit.iodeep.conftest import Build, Make

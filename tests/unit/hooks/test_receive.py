@@ -34,13 +34,13 @@ from preread.hooks.announcements import Announcements
 from preread.hooks.deletions import Deletions
 from preread.hooks.inflight import InFlight
 from preread.iodeep.trust import Trust
+from preread.iodeep_sections import IODeepSettings
 from preread.ledger.choices import HeldChoices
 from preread.ledger.journal import Journal
 from preread.models.catalogue import Catalogue
 from preread.runner.holding import Holding
 from preread.runner.meter import Meter
 from preread.runner.pacs import PacsFailedError, Refused, Stored, StoreOutcome, Superseded
-from preread.sections import IODeepSettings
 from preread.settings import Mode
 from tests.unit.runner.archive import Archive
 

@@ -13,7 +13,7 @@ from preread.imaging import frame_from_array
 from preread.iodeep.architecture import ArchitectureError, Limits
 from preread.iodeep.configured import configured_predictor, limits, region_options
 from preread.iodeep.prediction import RegionOptions
-from preread.sections import LimitSettings, RegionSettings
+from preread.iodeep_sections import LimitSettings, RegionSettings
 from preread.settings import Site, site_from
 from tests.unit.iodeep.toy_networks import pointwise
 

@@ -33,7 +33,7 @@ from preread.iodeep.signing import signed
 from preread.iodeep.trust import Trust
 from preread.iodeep.weights import HashOfFile
 from preread.iodeep.writing import encode
-from preread.sections import IODeepSettings
+from preread.iodeep_sections import IODeepSettings
 from preread.settings import needed_of, site_from
 from tests.unit.iodeep.conftest import Build, Make
 

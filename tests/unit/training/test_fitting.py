@@ -19,6 +19,7 @@ from preread.training.errors import TrainingError
 from preread.training.fitting import Epoch, Fitting, Places
 from preread.training.measuring import Measured, batch_of, batches_of, features_of, measure
 from preread.training.normalisation import remeasure
+from preread.training.optimizing import set_rate
 from preread.training.plan import PAPER, Optimizer, Plan, Precision, Transfer
 from preread.training.splits import Split
 from preread.training.teacher import VIEWS, Lessons
@@ -422,11 +423,11 @@ def test_the_rate_rises_and_falls(fits: Fits) -> None:
     _, fit = fits(replace(PLAN, epochs=20, learning_rate=1.0))
     rates = []
     for epochs in (0, 1, 2, 11, 20):
-        fit._set_rate(epochs)
+        set_rate(fit._optimizer, fit._plan, epochs)
         rates.append(fit._optimizer.param_groups[0]["lr"])
     assert rates == pytest.approx([0.02, 0.51, 1.0, 0.505, 0.01], abs=1e-6)
     _, fit = fits(replace(PLAN, epochs=20, learning_rate=1.0, optimizer=Optimizer.SGD), name="sgd")
-    fit._set_rate(11)
+    set_rate(fit._optimizer, fit._plan, 11)
     assert fit._optimizer.param_groups[0]["lr"] == 1.0
 
 
