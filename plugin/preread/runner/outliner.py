@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import structlog
 
 from preread.elements import read_header
 from preread.errors import PrereadError
 from preread.iodeep.choosing import choose, facts_of_image
+from preread.iodeep.errors import InvalidIODeepError
 from preread.iodeep.files_prediction import pixel_area, regions_of_frames
 from preread.iodeep.selection import plain
 from preread.ledger.job import JobState, Level
@@ -20,6 +22,7 @@ from preread.results.structure_set import Described
 from preread.results.structure_set.errors import NoImagePlaneError
 from preread.results.structure_set.plane import ImagePlane
 from preread.results.structure_set.region import MOST_REGIONS
+from preread.runner.network_objects import AnotherObjectError, NetworkGoneError
 from preread.runner.pacs import Superseded
 
 if TYPE_CHECKING:
@@ -43,9 +46,12 @@ ASK_EVERY: Final = 0.5
 MOST_IMAGES: Final = 5000
 _WAITING: Final = 2.0  # seconds for what is still being read or copied
 _OVERTAKEN: Final = 1.0
+_ELSEWHERE: Final = 10.0  # for a runner that has the network's files
 _GONE: Final = "its images were deleted"
 _NO_NETWORK: Final = "no network (IODeep) is here that can be run"
 _OPEN: Final = (JobState.PENDING, JobState.RUNNING)
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +125,9 @@ class Outliner:
         Whether others are looked at without that.
     waits_for_copies
         Whether a proposal lies beside copies, which the runner makes as it reads the images.
+    defers
+        Whether series are left to others whose network cannot be opened here: the runner beside
+        Orthanc has found that it can be run, so a file is missing in this one's models folder.
     """
 
     def __init__(
@@ -133,6 +142,7 @@ class Outliner:
         excluded: Sequence[str] = (),
         enabled: bool = True,
         waits_for_copies: bool = False,
+        defers: bool = False,
     ) -> None:
         self._ledger = ledger
         self._pacs = pacs
@@ -143,6 +153,7 @@ class Outliner:
         self._excluded = frozenset(map(plain, excluded))
         self._enabled = enabled
         self._waits_for_copies = waits_for_copies
+        self._defers = defers
 
     def look(self, task: SeriesTask, goes_on: Callable[[], bool] = lambda: True) -> Outcome:
         """Look at what a task names, and store what is found.
@@ -170,7 +181,10 @@ class Outliner:
         if isinstance(chosen, Left | NotYet):
             return chosen
         network, described = chosen
-        looked = self._looked(self._objects.read(network), records, goes_on)
+        opened = self._opened(network)
+        if isinstance(opened, NotYet):
+            return opened
+        looked = self._looked(opened, records, goes_on)
         if looked is None:
             return NotYet(_OVERTAKEN)
         return self._propose(task, records[0], described, *looked)
@@ -224,6 +238,17 @@ class Outliner:
             failed = sorted({each.failed_on for each in selection.candidates})
             return Left(f"{selection.warning} ({', '.join(failed)})")
         return runnable[selection.DnnUID]
+
+    def _opened(self, network: Network) -> IODeep | NotYet:
+        try:
+            opened = self._objects.read(network)
+            self._predictor.running(opened)
+        except (NetworkGoneError, AnotherObjectError, InvalidIODeepError) as error:
+            if not self._defers:
+                raise
+            _log.warning("left to another runner", network=network.id, reason=str(error))
+            return NotYet(_ELSEWHERE)
+        return opened
 
     def _looked(
         self, network: IODeep, records: Sequence[InstanceRecord], goes_on: Callable[[], bool]

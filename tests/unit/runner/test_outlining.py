@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -16,9 +17,11 @@ import pytest
 
 from preread.deidentify import Pseudonyms
 from preread.imaging import open_image
+from preread.iodeep.iod import IODeep
 from preread.iodeep.opening import FOLDER, WeightsFolder
 from preread.iodeep.prediction import Predictor
 from preread.iodeep.validation import validate
+from preread.iodeep.weights import Safetensors
 from preread.iodeep.writing import encode
 from preread.ledger.job import Level
 from preread.ledger.proposal import ProposalStatus
@@ -28,8 +31,8 @@ from preread.runner import outliner as module
 from preread.runner.announcing import Announcer
 from preread.runner.depositing import Depositor
 from preread.runner.network_checking import describe
-from preread.runner.network_objects import NetworkObjects
-from preread.runner.outliner import NotYet, Outliner
+from preread.runner.network_objects import NetworkGoneError, NetworkObjects
+from preread.runner.outliner import Found, NotYet, Outliner
 from preread.runner.outlining import Outlining
 from preread.runner.pacs import PacsFailedError, PacsUnreachableError
 from preread.runner.proposer import Proposer
@@ -41,6 +44,11 @@ from tests.unit.runner.test_proposing import slice_
 
 LUNG = ("39607008",)
 OWNER = "runner"
+
+
+def _weights(network: IODeep) -> bytes:
+    assert isinstance(network.DnnWeights, Safetensors)
+    return network.DnnWeights.data
 
 
 def bright(number: int, *corners: tuple[int, int], **changes: Any) -> bytes:
@@ -88,6 +96,10 @@ class Room:
         (self.folder / FOLDER).mkdir(exist_ok=True)
         network = pointwise(16, 16, **facts)
         (self.folder / FOLDER / name).write_bytes(encode(network))
+        self.settle()
+
+    def settle(self) -> None:
+        """Have the register know what lies in the models folder now."""
         register = self.bench.ledger.networks
         files = sorted((self.folder / FOLDER).glob("*.dcm"))
         register.keep_files(
@@ -276,6 +288,35 @@ def test_a_series_that_no_network_is_for_is_left(
         each for each in room.bench.ledger.series_work.of_series([task.series]) if each.network
     ]
     assert (named.state, named.ran, named.regions) == (TaskState.DONE, UID, 1)
+
+
+@pytest.mark.parametrize("what", ["missing", "another", "without its weights"])
+def test_a_series_is_left_to_a_runner_that_has_the_networks_files(
+    bench: Bench, tmp_path: Path, what: str
+) -> None:
+    beside = Room(bench, tmp_path)
+    beside.install()
+    path = tmp_path / FOLDER / "toy.dcm"
+    weights = WeightsFolder(tmp_path).keep(_weights(pointwise(16, 16)))
+    path.write_bytes(encode(replace(pointwise(16, 16), DnnWeights=weights)))
+    beside.settle()
+    here = tmp_path / "elsewhere"
+    (here / FOLDER).mkdir(parents=True)
+    if what == "another":
+        (here / FOLDER / path.name).write_bytes(encode(pointwise(16, 16, DnnName="other")))
+    elif what == "without its weights":
+        (here / FOLDER / path.name).write_bytes(path.read_bytes())
+    elsewhere = Room(bench, here, defers=True)
+    beside.arrive(bright(1, (2, 2)))
+    assert elsewhere.outlining.step()
+    assert (beside.task().state, beside.task().attempts) == (TaskState.PENDING, 0)
+    # The one beside Orthanc looks, or says what keeps it from that.
+    outcome = beside.outliner.look(beside.task())
+    assert isinstance(outcome, Found)
+    for file in (tmp_path / FOLDER).iterdir():
+        file.unlink()
+    with pytest.raises(NetworkGoneError, match=r"toy\.dcm"):
+        beside.outliner.look(beside.task())
 
 
 @pytest.mark.parametrize("options", [{"enabled": False}, {"excluded": ("CT",)}])
