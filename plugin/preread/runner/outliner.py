@@ -14,7 +14,7 @@ from preread.elements import read_header
 from preread.errors import PrereadError
 from preread.iodeep.choosing import choose, facts_of_image
 from preread.iodeep.errors import InvalidIODeepError
-from preread.iodeep.files_prediction import pixel_area, regions_of_frames
+from preread.iodeep.files_prediction import frames_of_image, regions_of_frames
 from preread.iodeep.selection import plain
 from preread.ledger.job import JobState, Level
 from preread.ledger.proposal import Proposal
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from preread.runner.pacs import Pacs
     from preread.runner.proposer import Proposer, SourceImage
 
-IMAGES_AT_A_TIME: Final = 16
 ASK_EVERY: Final = 0.5
 """Seconds after which it is asked again whether a series still is as it was; a lease is longer."""
 MOST_IMAGES: Final = 5000
@@ -254,36 +253,35 @@ class Outliner:
         self, network: IODeep, records: Sequence[InstanceRecord], goes_on: Callable[[], bool]
     ) -> tuple[list[SourceImage], list[Region]] | None:
         """Return the images in their order with what was found; None if they have changed."""
+        if not goes_on():
+            return None
         sources: list[SourceImage] = []
         counts: list[int] = []
-        found: list[tuple[int, Region]] = []
-        for start in range(0, len(records), IMAGES_AT_A_TIME):
-            if not goes_on():
-                return None
-            images: list[Image] = []
-            for record in records[start : start + IMAGES_AT_A_TIME]:
-                data = self._pacs.file(record.instance)
-                if data is None:
-                    return None
-                sources.append(self._proposer.source(record.instance, record.generation, data))
-                images.append(self._open_image(data))
-            numbers = [image.number_of_frames for image in images]
-            counts += numbers
-            places = [
-                (start + index, frame)
-                for index, number in enumerate(numbers)
-                for frame in range(number)
-            ]
-            headers = [source.original for source in sources[start:]]
-            frames = _while(goes_on, _frames(images, headers))
-            try:
-                regions = regions_of_frames(self._predictor, network, frames)
-            except _OvertakenError:
-                return None
-            for region in regions:
-                image, frame = places[region.frame]
-                found.append((image, replace(region, frame=frame)))
+        # One after the other: never more than one image, and what a batch holds, is in memory.
+        frames = (pair for record in records for pair in self._frames(record, sources, counts))
+        try:
+            regions = regions_of_frames(self._predictor, network, _while(goes_on, frames))
+        except _OvertakenError:
+            return None
+        places = [(index, frame) for index, count in enumerate(counts) for frame in range(count)]
+        found = []
+        for region in regions:
+            image, frame = places[region.frame]
+            found.append((image, replace(region, frame=frame)))
         return _in_order(sources, counts, found)
+
+    def _frames(
+        self, record: InstanceRecord, sources: list[SourceImage], counts: list[int]
+    ) -> Iterator[tuple[Frame, float | None]]:
+        """Give the frames of an image, and write down the image itself."""
+        data = self._pacs.file(record.instance)
+        if data is None:
+            raise _OvertakenError
+        source = self._proposer.source(record.instance, record.generation, data)
+        image = self._open_image(data)
+        sources.append(source)
+        counts.append(image.number_of_frames)
+        yield from frames_of_image(image, source.original)
 
     def _propose(
         self,
@@ -317,14 +315,6 @@ class Outliner:
 
 def _outcome(described: NetworkDescription, proposal: Proposal) -> Found:
     return Found(described.DnnUID, proposal.number_of_regions, proposal.place.SOPInstanceUID)
-
-
-def _frames(
-    images: Sequence[Image], headers: Sequence[Dataset]
-) -> Iterator[tuple[Frame, float | None]]:
-    for image, header in zip(images, headers, strict=True):
-        for frame in image.frames:
-            yield frame, pixel_area(header, frame.index)
 
 
 def _while(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
-from dataclasses import replace
+from collections.abc import Callable
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -16,12 +16,10 @@ import pydicom
 import pytest
 
 from preread.deidentify import Pseudonyms
-from preread.imaging import open_image
-from preread.iodeep.iod import IODeep
+from preread.imaging import Image, open_image
 from preread.iodeep.opening import FOLDER, WeightsFolder
 from preread.iodeep.prediction import Predictor
 from preread.iodeep.validation import validate
-from preread.iodeep.weights import Safetensors
 from preread.iodeep.writing import encode
 from preread.ledger.job import Level
 from preread.ledger.proposal import ProposalStatus
@@ -31,8 +29,8 @@ from preread.runner import outliner as module
 from preread.runner.announcing import Announcer
 from preread.runner.depositing import Depositor
 from preread.runner.network_checking import describe
-from preread.runner.network_objects import NetworkGoneError, NetworkObjects
-from preread.runner.outliner import Found, NotYet, Outliner
+from preread.runner.network_objects import NetworkObjects
+from preread.runner.outliner import NotYet, Outliner
 from preread.runner.outlining import Outlining
 from preread.runner.pacs import PacsFailedError, PacsUnreachableError
 from preread.runner.proposer import Proposer
@@ -44,11 +42,7 @@ from tests.unit.runner.test_proposing import slice_
 
 LUNG = ("39607008",)
 OWNER = "runner"
-
-
-def _weights(network: IODeep) -> bytes:
-    assert isinstance(network.DnnWeights, Safetensors)
-    return network.DnnWeights.data
+OPEN = partial(open_image, max_bytes=2**24)
 
 
 def bright(number: int, *corners: tuple[int, int], **changes: Any) -> bytes:
@@ -62,7 +56,15 @@ def bright(number: int, *corners: tuple[int, int], **changes: Any) -> bytes:
 class Room:
     """A queue of series, one network that outlines what is bright, and who looks."""
 
-    def __init__(self, bench: Bench, folder: Path, *, copies: bool = False, **options: Any) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        folder: Path,
+        *,
+        copies: bool = False,
+        opened: Callable[[bytes], Image] = OPEN,
+        **options: Any,
+    ) -> None:
         self.bench, self.folder = bench, folder
         self.objects = NetworkObjects(bench.archive, folder)
         proposer = Proposer(
@@ -78,7 +80,7 @@ class Room:
             self.objects,
             Predictor(WeightsFolder(folder)),
             proposer,
-            partial(open_image, max_bytes=2**24),
+            opened,
             waits_for_copies=copies,
             **options,
         )
@@ -290,35 +292,6 @@ def test_a_series_that_no_network_is_for_is_left(
     assert (named.state, named.ran, named.regions) == (TaskState.DONE, UID, 1)
 
 
-@pytest.mark.parametrize("what", ["missing", "another", "without its weights"])
-def test_a_series_is_left_to_a_runner_that_has_the_networks_files(
-    bench: Bench, tmp_path: Path, what: str
-) -> None:
-    beside = Room(bench, tmp_path)
-    beside.install()
-    path = tmp_path / FOLDER / "toy.dcm"
-    weights = WeightsFolder(tmp_path).keep(_weights(pointwise(16, 16)))
-    path.write_bytes(encode(replace(pointwise(16, 16), DnnWeights=weights)))
-    beside.settle()
-    here = tmp_path / "elsewhere"
-    (here / FOLDER).mkdir(parents=True)
-    if what == "another":
-        (here / FOLDER / path.name).write_bytes(encode(pointwise(16, 16, DnnName="other")))
-    elif what == "without its weights":
-        (here / FOLDER / path.name).write_bytes(path.read_bytes())
-    elsewhere = Room(bench, here, defers=True)
-    beside.arrive(bright(1, (2, 2)))
-    assert elsewhere.outlining.step()
-    assert (beside.task().state, beside.task().attempts) == (TaskState.PENDING, 0)
-    # The one beside Orthanc looks, or says what keeps it from that.
-    outcome = beside.outliner.look(beside.task())
-    assert isinstance(outcome, Found)
-    for file in (tmp_path / FOLDER).iterdir():
-        file.unlink()
-    with pytest.raises(NetworkGoneError, match=r"toy\.dcm"):
-        beside.outliner.look(beside.task())
-
-
 @pytest.mark.parametrize("options", [{"enabled": False}, {"excluded": ("CT",)}])
 def test_switched_off_it_looks_only_on_request(
     bench: Bench, tmp_path: Path, options: dict[str, Any]
@@ -356,7 +329,7 @@ def test_in_mode_copy_it_waits_for_the_copies(bench: Bench, tmp_path: Path) -> N
 def test_what_arrives_meanwhile_is_looked_at_too(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "IMAGES_AT_A_TIME", 1)
+    monkeypatch.setattr(module, "ASK_EVERY", 0)
     room.install()
     room.arrive(bright(1, (2, 2)))
     room.arrive(bright(2, (2, 2)))
