@@ -1,7 +1,7 @@
 """OHIF's published build beside an Orthanc, as a site would put it; loopback only.
 
-The build comes from npm once, by npm itself, is held against the hash below, and lies in the user's
-cache folder afterwards.
+The build comes from npm's registry once, by npm itself or, where that is not installed, by HTTP; it
+is held against the hash below, and lies in the user's cache folder afterwards.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import subprocess
 import tarfile
 import tempfile
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -28,7 +29,11 @@ _SHA512: Final = (
     "WZdxmpmG7rqFgW9ZJLcbgr3XCtLi1KDNPoMaeY5PPe6j4G4fjEjjkycZM6C6Zk2F87BKxFfpq+jd5xXZB9E8EA=="
 )
 _DIST: Final = PurePosixPath("package/dist")
+_PACKAGE: Final = "@ohif/app"
 _DOWNLOAD_SECONDS: Final = 240
+_IDLE_SECONDS: Final = 30
+_REGISTRY: Final = "https://registry.npmjs.org/"
+_MOST_BYTES: Final = 512 * 2**20
 _KINDS: Final = {
     ".css": "text/css",
     ".html": "text/html; charset=utf-8",
@@ -84,7 +89,7 @@ def viewer(cache: Path | None = None) -> Path:
     Raises
     ------
     NoViewerError
-        If npm is missing or fails, or what it brought is not what was expected.
+        If it does not come, or is not what was expected.
     """
     if cache is None:
         home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -95,7 +100,9 @@ def viewer(cache: Path | None = None) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix="ohif-") as made:
         unpacked = Path(made) / "dist"
-        unpack(_download(Path(made)), unpacked)
+        npm = shutil.which("npm")
+        archive = _fetched(Path(made)) if npm is None else _packed(npm, Path(made))
+        unpack(archive, unpacked, _SHA512)
         try:
             unpacked.rename(folder)
         except OSError:
@@ -104,11 +111,37 @@ def viewer(cache: Path | None = None) -> Path:
     return folder
 
 
-def _download(folder: Path) -> Path:
-    npm = shutil.which("npm")
-    if npm is None:
-        raise NoViewerError("npm is not installed, which brings OHIF's build")
-    package = f"@ohif/app@{VERSION}"
+def _fetched(folder: Path) -> Path:
+    """Fetch the archive from the registry that npm would ask."""
+    registry = os.environ.get("npm_config_registry") or _REGISTRY  # noqa: SIM112 - npm's own name
+    url = f"{registry.rstrip('/')}/{_PACKAGE}/-/app-{VERSION}.tgz"
+    archive = folder / "app.tgz"
+    ends, size = time.monotonic() + _DOWNLOAD_SECONDS, 0
+    options: dict[str, Any] = {"follow_redirects": True, "timeout": _IDLE_SECONDS}
+    try:
+        with httpx.stream("GET", url, **options) as told, archive.open("wb") as file:
+            told.raise_for_status()
+            for chunk in told.iter_bytes():
+                size += len(chunk)
+                if size > _MOST_BYTES:
+                    raise NoViewerError(f"{_PACKAGE}: more than {_MOST_BYTES} bytes came")
+                if time.monotonic() > ends:
+                    raise NoViewerError(f"{_PACKAGE}: not here in {_DOWNLOAD_SECONDS} s")
+                file.write(chunk)
+    except httpx.HTTPStatusError as error:
+        reason = f"HTTP {error.response.status_code}"
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        reason = type(error).__name__
+    else:
+        return archive
+    # The registry's address may hold a password.
+    raise NoViewerError(
+        f"{_PACKAGE}: npm is not installed, and its registry gives nothing ({reason})"
+    )
+
+
+def _packed(npm: str, folder: Path) -> Path:
+    package = f"{_PACKAGE}@{VERSION}"
     command = [npm, "pack", package, "--ignore-scripts", "--pack-destination", str(folder)]
     try:
         told = subprocess.run(
@@ -128,7 +161,7 @@ def _download(folder: Path) -> Path:
     return found[0]
 
 
-def unpack(archive: Path, folder: Path, sha512: str = _SHA512) -> None:
+def unpack(archive: Path, folder: Path, sha512: str) -> None:
     """Unpack the build from npm's archive.
 
     Raises

@@ -40,7 +40,11 @@ class RegionSettings(Section):
         description="How many regions of a frame are proposed: the largest.",
     )
     batch_size: int = Field(
-        0, ge=0, le=1024, description="Frames per pass of a network; 0: 8 of them."
+        0,
+        ge=0,
+        le=1024,
+        description="Frames per pass of a network; 0: 8 of them. Fewer where they would take more "
+        "than `Runner.MaxImageMegabytes`, or make more than `IODeep.Limits.Activations`.",
     )
     networks_kept: int = Field(
         2, ge=1, le=64, description="How many networks stay in memory between two series."
@@ -80,7 +84,7 @@ class LimitSettings(Section):
         1_000_000_000,
         ge=1,
         le=10**12,
-        description="Values that all layers together make of one image.",
+        description="Values that all layers together make of one image, or of those of one pass.",
     )
     operations: int = Field(
         2_000_000_000_000, ge=1, le=10**15, description="Multiplications for one image."

@@ -220,7 +220,7 @@ class RunnerSettings(Section):
         description="Whether Orthanc starts the runner and restarts it when it ends. With `false` "
         "start `preread runner` yourself, on any machine that reaches Orthanc and the ledger and "
         "has a copy of the key; beside Orthanc a small process brings the journal to a "
-        "PostgreSQL ledger.",
+        "PostgreSQL ledger and looks at the networks (IODeep) that come.",
     )
     python: Path = Field(
         Path(".venv/bin/python"),

@@ -106,6 +106,8 @@ def test_networks_by_stow_and_by_c_store_are_listed_and_chosen(
         assert decode(pacs.file(network["ID"])) == decode(file.read_bytes())
     table = preread(pacs, "list", "--url", pacs.url)
     assert all(word in table for word in ("chest", "head", "valid", "1.2.1"))
+    image = ("--modality", "CT", "--study-description", "CT Thorax")
+    assert "chosen" in preread(pacs, "list", "--url", pacs.url, *image)
     told = pacs.get("/preread/iodeep", Modality="MR", SamplesPerPixel=1, BodyPartExamined="HEAD")
     assert told["DnnUID"] == "1.2.2"
     assert {each["FailedOn"] for each in told["Candidates"]} == {None, "Modality"}

@@ -14,13 +14,17 @@ if TYPE_CHECKING:
 
 
 def configured_predictor(site: Site) -> Predictor:
-    """Make a predictor of the settings ``IODeep.Regions`` and ``IODeep.Limits``."""
+    """Make a predictor of the settings ``IODeep.Regions`` and ``IODeep.Limits``.
+
+    The frames that it holds at a time may take what one image may, ``Runner.MaxImageMegabytes``.
+    """
     settings = site.settings.iodeep
     return Predictor(
         WeightsFolder(site.models_folder),
         region_options(settings.regions),
         limits=limits(settings.limits),
         batch_size=settings.regions.batch_size,
+        max_bytes=site.settings.runner.max_image_megabytes * 2**20,
         kept=settings.regions.networks_kept,
     )
 

@@ -70,10 +70,16 @@ def regions_of_files(
     preread.errors.PrereadError
         If a file is no image that can be read, or the network cannot run on it.
     """
-    images = [open_image(data, max_bytes=max_bytes) for data in files]
+    # All are looked at before the network runs on any, and none is kept open: a deflated file
+    # takes as much as its pixels do.
+    counts = [open_image(data, max_bytes=max_bytes).number_of_frames for data in files]
     headers = [_header(data) for data in files]
-    regions = regions_of_frames(predictor, network, _frames(images, headers))
-    return RegionsOfFiles(regions, headers, [image.number_of_frames for image in images])
+    frames = (
+        pair
+        for data, header in zip(files, headers, strict=True)
+        for pair in frames_of_image(open_image(data, max_bytes=max_bytes), header)
+    )
+    return RegionsOfFiles(regions_of_frames(predictor, network, frames), headers, counts)
 
 
 def regions_of_frames(
@@ -132,12 +138,10 @@ def _header(data: bytes) -> Dataset:
     return dataset
 
 
-def _frames(
-    images: Sequence[Image], headers: Sequence[Dataset]
-) -> Iterator[tuple[Frame, float | None]]:
-    for image, header in zip(images, headers, strict=True):
-        for frame in image.frames:
-            yield frame, pixel_area(header, frame.index)
+def frames_of_image(image: Image, header: Dataset) -> Iterator[tuple[Frame, float | None]]:
+    """Give an image's frames, each decoded when it is reached, with what `pixel_area` gives."""
+    for frame in image.frames:
+        yield frame, pixel_area(header, frame.index)
 
 
 def pixel_area(header: Dataset, frame: int) -> float | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from preread.iodeep.architecture import Limits
 from preread.iodeep.prediction_input import FramePixels, check_tensor_shape, over_frame
 from preread.iodeep.prediction_output import Boxes, Masks
 from preread.iodeep.region import Region, pixels_within
@@ -19,12 +20,12 @@ from preread.iodeep.tracing import trace
 from preread.iodeep.weights import HashOfFile, Safetensors, TorchSaved, sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from preread.imaging import Frame
-    from preread.iodeep.architecture import Limits
+    from preread.iodeep.architecture import Architecture
     from preread.iodeep.iod import IODeep
     from preread.iodeep.opening import WeightsFolder
     from preread.iodeep.running import RunningNetwork
@@ -33,6 +34,8 @@ __all__ = ["Predictor", "Region", "RegionOptions", "pixels_within"]
 
 BATCH: Final = 8
 """Frames at a time, unless told otherwise."""
+MOST_BYTES: Final = 2**30
+"""Of the pixels of the frames that are held at a time, unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +89,12 @@ class Predictor:
     options
         Which regions are proposed.
     limits
-        Of what a network may take; None for the defaults.
+        Of what a network may take; None for the defaults. No batch makes more activations than are
+        allowed of one frame.
     batch_size
-        Frames at a time; 0 for what is usual.
+        Frames at a time, at most; 0 for what is usual.
+    max_bytes
+        Of the decoded pixels of the frames of a batch; one that is larger goes alone.
     kept
         How many networks stay built, 1 or more.
     """
@@ -100,12 +106,14 @@ class Predictor:
         *,
         limits: Limits | None = None,
         batch_size: int = 0,
+        max_bytes: int = MOST_BYTES,
         kept: int = 2,
     ) -> None:
         self._folder = folder
         self._options = options or RegionOptions()
-        self._limits = limits
+        self._limits = limits or Limits()
         self._batch_size = batch_size or BATCH
+        self._max_bytes = max_bytes
         self._most_kept = max(1, kept)
         self._kept: OrderedDict[_Key, RunningNetwork] = OrderedDict()
         self._lock = threading.Lock()
@@ -139,21 +147,23 @@ class Predictor:
         smallest = self._options.smallest(pixel_area)
         found: list[Region] = []
         number = 0
-        for batch in _batches(frames, self._batch_size):
-            shapes = [
-                check_tensor_shape(FramePixels.of(frame), network, running.architecture)
-                for frame in batch
-            ]
-            tensors = [shape.tensor(frame) for shape, frame in zip(shapes, batch, strict=True)]
-            outputs = running(np.stack(tensors))
-            for frame, output in zip(batch, outputs, strict=True):
+        for batch in _batches(frames, self._batch_of(running.architecture), self._max_bytes):
+            outputs = running(_input(batch, network, running.architecture))
+            for place, output in enumerate(outputs):
                 read = running.meaning.read(output)
                 if isinstance(read, Masks):
-                    found += _contours(number, frame, read, self._options, smallest)
+                    found += _contours(number, batch[place], read, self._options, smallest)
                 else:
-                    found += _boxes(number, frame, read, self._options, smallest)
+                    found += _boxes(number, batch[place], read, self._options, smallest)
                 number += 1
+            # Else they would still be held while the next are decoded.
+            batch.clear()
         return found
+
+    def _batch_of(self, architecture: Architecture) -> int:
+        """Give how many frames at a time keep the network within its limits."""
+        fit = self._limits.activations // max(1, architecture.activations)
+        return max(1, min(self._batch_size, fit))
 
     def running(self, network: IODeep) -> RunningNetwork:
         """Give a network as it runs, built unless it was used lately."""
@@ -181,15 +191,32 @@ class Predictor:
         return _Key(network.DnnUID, sha256_of(text), sha256)
 
 
-def _batches(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
+def _batches(frames: Iterable[Frame], size: int, max_bytes: int) -> Iterator[list[Frame]]:
     batch: list[Frame] = []
+    held = 0
     for frame in frames:
         batch.append(frame)
-        if len(batch) == size:
+        held += frame.pixels.nbytes
+        # The next one is taken to be as large: it is decoded before it can be weighed.
+        is_full = len(batch) == size or held + frame.pixels.nbytes > max_bytes
+        del frame
+        if is_full:
             yield batch
-            batch = []
+            batch, held = [], 0
     if batch:
         yield batch
+
+
+def _input(
+    batch: Sequence[Frame], network: IODeep, architecture: Architecture
+) -> NDArray[np.float32]:
+    """Give what the network is run on: (N, *input_shape)."""
+    return np.stack(
+        [
+            check_tensor_shape(FramePixels.of(frame), network, architecture).tensor(frame)
+            for frame in batch
+        ]
+    )
 
 
 def _contours(

@@ -58,14 +58,21 @@ def list_networks(
     modality: Annotated[str, typer.Option(help="Choose for such an image, such as CT.")] = "",
     samples_per_pixel: Annotated[int, typer.Option(help="Of that image: 1 or 3.")] = 1,
     body_part: Annotated[str, typer.Option(help="BodyPartExamined of that image.")] = "",
+    study_description: Annotated[
+        str, typer.Option(help="StudyDescription of that image; counts where no part is known.")
+    ] = "",
 ) -> None:
     """List the networks that Orthanc has, or for an image which one is chosen and why."""
     query = {"instance": instance} if instance else {}
     if modality:
         query |= {"Modality": modality, "SamplesPerPixel": str(samples_per_pixel)}
-        query |= {"BodyPartExamined": body_part} if body_part else {}
-    elif body_part:
-        raise SettingsError("--body-part: expected --modality with it")
+    for option, keyword, value in (
+        ("--body-part", "BodyPartExamined", body_part),
+        ("--study-description", "StudyDescription", study_description),
+    ):
+        if value and not modality:
+            raise SettingsError(f"{option}: expected --modality with it")
+        query |= {keyword: value} if value else {}
     with Orthanc.of(config, url, username, password).open() as pacs:
         told = pacs.json("/preread/iodeep", query or None)
     if not query:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from preread.ledger.arrival import Event, EventKind
 from preread.ledger.counting import count
 from preread.ledger.database import Database
+from preread.ledger.inserting import add_unless_there
 from preread.ledger.network import Network, NetworkDescription, NetworkState
 from preread.ledger.schema import RECEIVED, NetworkRow
 
@@ -192,10 +193,13 @@ class Networks:
             for name, digest in files.items():
                 known = rows.get(name)
                 if known is None:
-                    known = _new(self._node, now)
-                    known.file = name
-                    session.add(known)
-                elif known.digest == digest and known.state != NetworkState.DELETED.value:
+                    made = _new(self._node, now)
+                    made.file = name
+                    _begin(made, digest, _IN_FOLDER, now)
+                    if add_unless_there(session, made):
+                        continue
+                    known = session.scalars(query.where(NetworkRow.file == name)).one()
+                if known.digest == digest and known.state != NetworkState.DELETED.value:
                     continue
                 _begin(known, digest, _IN_FOLDER, now)
                 known.arrived = now

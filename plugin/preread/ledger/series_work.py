@@ -16,6 +16,7 @@ from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
 from preread.ledger.database import Database
+from preread.ledger.inserting import add_unless_there
 from preread.ledger.lending import Lending, Turn, end, waiting
 from preread.ledger.schema import InstanceRow
 from preread.ledger.series_schema import SeriesTaskRow
@@ -70,17 +71,21 @@ class SeriesWork(Lending[SeriesTaskRow, SeriesTask, TaskState]):
         """
         with self._database.writing() as session:
             now = self._now(session)
-            row = session.scalar(
-                self._rows().where(
+            named = (
+                self._rows()
+                .where(
                     SeriesTaskRow.series == series,
                     SeriesTaskRow.scope == scope,
                     SeriesTaskRow.network == network,
                 )
+                .with_for_update()
             )
+            row = session.scalar(named)
             if row is None:
                 row = _new(self._node, series, now)
                 row.scope, row.network = scope, network
-                session.add(row)
+                if not add_unless_there(session, row):
+                    row = session.scalars(named).one()
             _change(row, now)
             row.asked = True
             session.flush()
@@ -185,7 +190,8 @@ def take(session: Session, node: str, changed: Iterable[InstanceRow], now: datet
         task = known.get(series)
         if task is None:
             task = _new(node, series, now)
-            session.add(task)
+            if not add_unless_there(session, task):
+                task = _whole(session, node, {series: moment})[series]
         _change(task, now)
         task.changed = moment
     session.flush()

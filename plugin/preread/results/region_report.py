@@ -1,7 +1,8 @@
 """Regions on images that have no place in the patient: a structured report (PS3.16 TID 1500).
 
 The report is a Comprehensive SR whose regions are polylines in image coordinates. A proposal is
-unverified; what a review leaves is verified by its reviewer, and each region says what was decided.
+unverified; what a review leaves is verified by its reviewer, each region says what was decided and
+whether its line was edited, and what the reviewer said is a comment among the evaluations.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import numpy as np
 from highdicom.sr import (
     AlgorithmIdentification,
     ComprehensiveSR,
+    ContainerContentItem,
+    ContentSequence,
     DeviceObserverIdentifyingAttributes,
     ImageRegion,
     MeasurementReport,
@@ -20,7 +23,9 @@ from highdicom.sr import (
     ObserverContext,
     PlanarROIMeasurementsAndQualitativeEvaluations,
     QualitativeEvaluation,
+    RelationshipTypeValues,
     SourceImageForRegion,
+    TextContentItem,
     TrackingIdentifier,
 )
 from pydicom.dataset import Dataset
@@ -32,11 +37,18 @@ from preread.results.belonging import copy_patient_and_study
 from preread.results.equipment import INTENDED_USE, MANUFACTURER, date_time
 from preread.results.structure_set.errors import UnwritableStructureSetError
 from preread.results.structure_set.plane import frames_of
-from preread.results.structure_set.region import MOST_REGIONS, Verdict, check_polygon
+from preread.results.structure_set.region import (
+    MOST_REGIONS,
+    Decision,
+    Verdict,
+    check_polygon,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+
+    from numpy.typing import NDArray
 
     from preread.results.structure_set.region import Described, Region
 
@@ -50,6 +62,9 @@ _VERDICTS: Final = {
     Verdict.ACCEPT: Code("ACCEPTED", "99PREREAD", "Accepted in review"),
     Verdict.REJECT: Code("REJECTED", "99PREREAD", "Rejected in review"),
 }
+_LINE: Final = Code("LINE", "99PREREAD", "Line of the region")
+_EDITED: Final = Code("EDITED", "99PREREAD", "Edited in review")
+_EVALUATIONS: Final = Code("C0034375", "UMLS", "Qualitative Evaluations")
 # What the class asks of an image, and an image that was a picture once may lack.
 _NEEDED: Final = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
@@ -67,7 +82,8 @@ def region_report(
     SOPInstanceUID: str,  # noqa: N803 - the attribute's own name
     number: int = 1,
     reviewer: str = "",
-    verdicts: Sequence[Verdict] = (),
+    decisions: Sequence[Decision] = (),
+    comment: str = "",
 ) -> Dataset:
     """Make the report of what a network found, or of what a review left of it.
 
@@ -87,8 +103,11 @@ def region_report(
         InstanceNumber.
     reviewer
         Who verifies it; empty for a proposal.
-    verdicts
-        Of a review: one for each region.
+    decisions
+        Of a review: one for each region, in their order. A line that one has is shown instead of
+        the network's.
+    comment
+        What the reviewer says.
 
     Returns
     -------
@@ -104,13 +123,13 @@ def region_report(
         raise UnwritableStructureSetError(
             f"report of regions: expected images and 1 to {MOST_REGIONS} regions"
         )
-    if reviewer and len(verdicts) != len(regions):
-        raise UnwritableStructureSetError("report of regions: expected a verdict for each region")
+    if reviewer and len(decisions) != len(regions):
+        raise UnwritableStructureSetError("report of regions: expected a decision for each region")
     try:
         evidence = [_complete(source) for source in sources]
         report: Dataset = ComprehensiveSR(
             evidence=evidence,
-            content=_content(evidence, regions, network, verdicts),
+            content=_content(evidence, regions, network, decisions, comment),
             series_instance_uid=SeriesInstanceUID,
             series_number=_SERIES_NUMBER,
             sop_instance_uid=SOPInstanceUID,
@@ -154,7 +173,8 @@ def _content(
     sources: Sequence[Dataset],
     regions: Sequence[Region],
     network: Described,
-    verdicts: Sequence[Verdict],
+    decisions: Sequence[Decision],
+    comment: str,
 ) -> MeasurementReport:
     device = ObserverContext(
         observer_type=codes.DCM.Device,
@@ -172,29 +192,53 @@ def _content(
     for position, region in enumerate(regions):
         if not 0 <= region.frame < len(places):
             raise UnwritableStructureSetError(f"region {position + 1}: there is no such frame")
-        check_polygon(region.polygon)
-        decided = [QualitativeEvaluation(_DECIDED, _VERDICTS[one]) for one in verdicts]
+        decision = decisions[position] if decisions else None
+        edited = None if decision is None else decision.polygon
         groups.append(
             PlanarROIMeasurementsAndQualitativeEvaluations(
                 tracking_identifier=TrackingIdentifier(
                     uid=hd.UID(), identifier=f"Region {position + 1}"
                 ),
-                referenced_region=_line(region, *places[region.frame]),
+                referenced_region=_line(
+                    region.polygon if edited is None else edited, *places[region.frame]
+                ),
                 finding_type=_FINDING,
                 algorithm_id=algorithm,
-                qualitative_evaluations=decided[position : position + 1] or None,
+                qualitative_evaluations=None if decision is None else _evaluations(decision),
             )
         )
-    return MeasurementReport(
+    report = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=device),
         procedure_reported=_PROCEDURE,
         imaging_measurements=groups,
     )
+    if comment:
+        report[0].ContentSequence.append(_comment(comment))
+    return report
 
 
-def _line(region: Region, source: Dataset, frame: int) -> ImageRegion:
+def _evaluations(decision: Decision) -> list[QualitativeEvaluation]:
+    told = [QualitativeEvaluation(_DECIDED, _VERDICTS[decision.verdict])]
+    if decision.polygon is not None:
+        told.append(QualitativeEvaluation(_LINE, _EDITED))
+    return told
+
+
+def _comment(words: str) -> ContainerContentItem:
+    """Make the template's evaluations of the whole, which the library has no class for."""
+    evaluations = ContainerContentItem(
+        name=_EVALUATIONS, relationship_type=RelationshipTypeValues.CONTAINS
+    )
+    evaluations.ContentSequence = ContentSequence(
+        [TextContentItem(codes.DCM.Comment, words, RelationshipTypeValues.CONTAINS)]
+    )
+    return evaluations
+
+
+def _line(polygon: NDArray[np.float64], source: Dataset, frame: int) -> ImageRegion:
+    check_polygon(polygon)
     # There the upper left corner of the first pixel is (0, 0), and its centre (0.5, 0.5).
-    points = np.vstack((region.polygon, region.polygon[:1])) + 0.5
+    points = np.vstack((polygon, polygon[:1])) + 0.5
     return ImageRegion(
         graphic_type="POLYLINE",
         graphic_data=points,

@@ -15,10 +15,9 @@ from preread.deidentify.pixels.complete import CompleteDeidentifier
 from preread.deidentify.trail import trail_of
 from preread.errors import SettingsError
 from preread.imaging import open_image
-from preread.iodeep.configured import configured_predictor, limits
-from preread.iodeep.opening import WeightsFolder
-from preread.iodeep.validation import validate
+from preread.iodeep.configured import configured_predictor
 from preread.ledger.journal import Journal
+from preread.ledger.network import NetworkState
 from preread.ledger.opening import open_ledger
 from preread.models.attention import Attention
 from preread.models.catalogue import Catalogue
@@ -90,12 +89,15 @@ class Assembly:
         wake = threading.Event()
         self._forwarding = None
         self._holding = None
+        self._checking = None
         if journal is not None:
             self._holding = Holding.of(site, secret, pacs, self._meter)
             if self._holding is not None:
                 self._holding.start()
             self._forwarding = Forwarding(journal, self._ledger, pacs, self._meter, wake.set)
             self._forwarding.start()
+            networks = self._ledger.networks
+            self._checking = NetworkChecking.of(site, networks, pacs, self._meter)
         thresholds = Thresholds(site.settings.explain, catalogue)
         self._explaining = Explaining(
             self._ledger.explanations,
@@ -111,34 +113,24 @@ class Assembly:
             owner,
             self._meter,
         )
-        self._checking = NetworkChecking(
-            self._ledger.networks,
-            NetworkObjects(pacs, site.models_folder),
-            partial(
-                validate,
-                folder=WeightsFolder(site.models_folder),
-                limits=limits(site.settings.iodeep.limits),
-            ),
-            self._meter,
-        )
         self._outlining = Outlining(
             self._ledger.series_work,
-            _outliner(site, self._ledger, pacs, secret),
+            _outliner(site, self._ledger, pacs, secret, defers=self._checking is None),
             owner,
             self._meter,
             lease_seconds=site.settings.ledger.lease_seconds,
             quiet_seconds=site.settings.iodeep.proposals.quiet_seconds,
-            ready=lambda: self._checking.settled,
+            ready=self._networks_are_known,
         )
-        networks = _networks(site, catalogue)
-        self._meter.loaded(networks.engine, catalogue.names)
+        ensemble = _networks(site, catalogue)
+        self._meter.loaded(ensemble.engine, catalogue.names)
         self.pipeline = Pipeline(
             owner,
             Stations(
                 ledger=self._ledger,
                 pacs=pacs,
                 decoder=_decoder(site, catalogue),
-                reader=Reader(catalogue, networks, site.settings.runner.batch_size),
+                reader=Reader(catalogue, ensemble, site.settings.runner.batch_size),
                 writer=_writer(site, pacs, secret),
                 meter=self._meter,
                 wishes=thresholds.wanted,
@@ -153,7 +145,7 @@ class Assembly:
         )
         _log.info(
             "ready",
-            engine=networks.engine,
+            engine=ensemble.engine,
             models=list(catalogue.names),
             taken_back=returned,
             forwards=journal is not None,
@@ -165,7 +157,8 @@ class Assembly:
         self.pipeline.start()
         self._explaining.start()
         self._reviewing.start()
-        self._checking.start()
+        if self._checking is not None:
+            self._checking.start()
         self._outlining.start()
         self.tell()
 
@@ -178,7 +171,8 @@ class Assembly:
         self.pipeline.stop()
         in_time = self.pipeline.join(patience)
         in_time = self._explaining.stop(_LAST_PICTURE) and in_time
-        in_time = self._checking.stop(_LAST_PICTURE) and in_time
+        if self._checking is not None:
+            in_time = self._checking.stop(_LAST_PICTURE) and in_time
         in_time = self._outlining.stop(_LAST_PICTURE) and in_time
         in_time = self._reviewing.stop(_LAST_PICTURE) and in_time
         if self._holding is not None:
@@ -195,9 +189,15 @@ class Assembly:
             forwarded
             and self._explaining.settled
             and self._reviewing.settled
-            and self._checking.settled
+            and (self._checking is None or self._checking.settled)
             and self._outlining.settled
         )
+
+    def _networks_are_known(self) -> bool:
+        if self._checking is not None:
+            return self._checking.settled
+        # The runner beside Orthanc looks at them.
+        return not self._ledger.networks.counts()[NetworkState.RECEIVED]
 
 
 def _secret(site: Site, journal: Journal | None) -> Secret:
@@ -234,7 +234,9 @@ def _explainer(
     )
 
 
-def _outliner(site: Site, ledger: SqlLedger, pacs: Pacs, secret: Secret) -> Outliner:
+def _outliner(
+    site: Site, ledger: SqlLedger, pacs: Pacs, secret: Secret, *, defers: bool
+) -> Outliner:
     settings = site.settings.iodeep.proposals
     return Outliner(
         ledger,
@@ -246,6 +248,7 @@ def _outliner(site: Site, ledger: SqlLedger, pacs: Pacs, secret: Secret) -> Outl
         excluded=settings.excluded_modalities,
         enabled=settings.enabled,
         waits_for_copies=site.settings.deidentify.mode is Mode.COPY,
+        defers=defers,
     )
 
 

@@ -1,4 +1,8 @@
-"""What runs beside Orthanc when the runner is elsewhere: it moves the journal into the ledger."""
+"""What runs beside Orthanc when the runner is elsewhere.
+
+It moves the journal into the ledger, cleans what is held, and looks at networks, since the models
+folder beside Orthanc is the one that says which there are.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ from preread.ledger.opening import open_ledger
 from preread.runner.forwarding import Forwarding
 from preread.runner.holding import Holding
 from preread.runner.meter import Meter
+from preread.runner.network_checking import NetworkChecking
 
 if TYPE_CHECKING:
     from preread.runner.pacs import Pacs
@@ -24,14 +29,14 @@ _log = structlog.get_logger(__name__)
 
 
 def forward_only(site: Site, pacs: Pacs, asked: threading.Event) -> int:
-    """Move what the hooks write down into the ledger and clean what they hold; read no image.
+    """Do what must be done beside Orthanc, and read no image.
 
     Parameters
     ----------
     site
         The settings.
     pacs
-        Orthanc, for what a crash left open.
+        Orthanc, for what a crash left open, and for networks.
     asked
         Set when it is to end.
 
@@ -55,8 +60,11 @@ def forward_only(site: Site, pacs: Pacs, asked: threading.Event) -> int:
             holding = Holding.of(site, secret, pacs, Meter())
             if holding is not None:
                 holding.start()
+            checking = NetworkChecking.of(site, ledger.networks, pacs, Meter())
+            checking.start()
             _log.info("forwarding", ledger=ledger.node)
             asked.wait()
+            checking.stop(2.0)
             if holding is not None:
                 holding.stop(2.0)
             forwarding.stop(2.0)

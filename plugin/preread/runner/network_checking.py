@@ -1,16 +1,24 @@
-"""The thread that looks at networks (IODeep) that have come: whether they can be run."""
+"""The thread that looks at networks (IODeep) that have come: whether they can be run.
+
+It runs beside Orthanc alone, where the journal is: of several runners each may have a models folder
+of its own, and what one of them lacks must not be missing for all.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Self
 
 import structlog
 
 from preread.errors import PrereadError
+from preread.iodeep.configured import limits
 from preread.iodeep.iod import IODeep
-from preread.iodeep.validation import Validated
+from preread.iodeep.opening import WeightsFolder
+from preread.iodeep.validation import Validated, validate
 from preread.ledger.errors import LedgerError
 from preread.ledger.network import Network, NetworkDescription, NetworkState
 from preread.ledger.networks import Networks
@@ -18,6 +26,10 @@ from preread.models.anatomy import body_parts
 from preread.runner.meter import Meter
 from preread.runner.network_objects import AnotherObjectError, NetworkObjects
 from preread.runner.pacs import PacsFailedError, PacsUnreachableError
+
+if TYPE_CHECKING:
+    from preread.runner.pacs import Pacs
+    from preread.settings import Site
 
 _log = structlog.get_logger(__name__)
 
@@ -65,6 +77,21 @@ class NetworkChecking:
         self._thread = threading.Thread(target=self._run, name="networks", daemon=True)
         # What another start may change: weights that lie there now, other limits.
         register.reconsider()
+
+    @classmethod
+    def of(cls, site: Site, register: Networks, pacs: Pacs, meter: Meter) -> Self:
+        """Make one as the site's settings want it; see the class."""
+        folder = site.models_folder
+        return cls(
+            register,
+            NetworkObjects(pacs, folder),
+            partial(
+                validate,
+                folder=WeightsFolder(folder),
+                limits=limits(site.settings.iodeep.limits),
+            ),
+            meter,
+        )
 
     @property
     def settled(self) -> bool:

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import structlog
 
 from preread.elements import read_header
 from preread.errors import PrereadError
 from preread.iodeep.choosing import choose, facts_of_image
-from preread.iodeep.files_prediction import pixel_area, regions_of_frames
+from preread.iodeep.errors import InvalidIODeepError
+from preread.iodeep.files_prediction import frames_of_image, regions_of_frames
 from preread.iodeep.selection import plain
 from preread.ledger.job import JobState, Level
 from preread.ledger.proposal import Proposal
@@ -20,6 +22,7 @@ from preread.results.structure_set import Described
 from preread.results.structure_set.errors import NoImagePlaneError
 from preread.results.structure_set.plane import ImagePlane
 from preread.results.structure_set.region import MOST_REGIONS
+from preread.runner.network_objects import AnotherObjectError, NetworkGoneError
 from preread.runner.pacs import Superseded
 
 if TYPE_CHECKING:
@@ -37,15 +40,17 @@ if TYPE_CHECKING:
     from preread.runner.pacs import Pacs
     from preread.runner.proposer import Proposer, SourceImage
 
-IMAGES_AT_A_TIME: Final = 16
 ASK_EVERY: Final = 0.5
 """Seconds after which it is asked again whether a series still is as it was; a lease is longer."""
 MOST_IMAGES: Final = 5000
 _WAITING: Final = 2.0  # seconds for what is still being read or copied
 _OVERTAKEN: Final = 1.0
+_ELSEWHERE: Final = 10.0  # for a runner that has the network's files
 _GONE: Final = "its images were deleted"
 _NO_NETWORK: Final = "no network (IODeep) is here that can be run"
 _OPEN: Final = (JobState.PENDING, JobState.RUNNING)
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,9 @@ class Outliner:
         Whether others are looked at without that.
     waits_for_copies
         Whether a proposal lies beside copies, which the runner makes as it reads the images.
+    defers
+        Whether series are left to others whose network cannot be opened here: the runner beside
+        Orthanc has found that it can be run, so a file is missing in this one's models folder.
     """
 
     def __init__(
@@ -133,6 +141,7 @@ class Outliner:
         excluded: Sequence[str] = (),
         enabled: bool = True,
         waits_for_copies: bool = False,
+        defers: bool = False,
     ) -> None:
         self._ledger = ledger
         self._pacs = pacs
@@ -143,6 +152,7 @@ class Outliner:
         self._excluded = frozenset(map(plain, excluded))
         self._enabled = enabled
         self._waits_for_copies = waits_for_copies
+        self._defers = defers
 
     def look(self, task: SeriesTask, goes_on: Callable[[], bool] = lambda: True) -> Outcome:
         """Look at what a task names, and store what is found.
@@ -170,7 +180,10 @@ class Outliner:
         if isinstance(chosen, Left | NotYet):
             return chosen
         network, described = chosen
-        looked = self._looked(self._objects.read(network), records, goes_on)
+        opened = self._opened(network)
+        if isinstance(opened, NotYet):
+            return opened
+        looked = self._looked(opened, records, goes_on)
         if looked is None:
             return NotYet(_OVERTAKEN)
         return self._propose(task, records[0], described, *looked)
@@ -225,40 +238,50 @@ class Outliner:
             return Left(f"{selection.warning} ({', '.join(failed)})")
         return runnable[selection.DnnUID]
 
+    def _opened(self, network: Network) -> IODeep | NotYet:
+        try:
+            opened = self._objects.read(network)
+            self._predictor.running(opened)
+        except (NetworkGoneError, AnotherObjectError, InvalidIODeepError) as error:
+            if not self._defers:
+                raise
+            _log.warning("left to another runner", network=network.id, reason=str(error))
+            return NotYet(_ELSEWHERE)
+        return opened
+
     def _looked(
         self, network: IODeep, records: Sequence[InstanceRecord], goes_on: Callable[[], bool]
     ) -> tuple[list[SourceImage], list[Region]] | None:
         """Return the images in their order with what was found; None if they have changed."""
+        if not goes_on():
+            return None
         sources: list[SourceImage] = []
         counts: list[int] = []
-        found: list[tuple[int, Region]] = []
-        for start in range(0, len(records), IMAGES_AT_A_TIME):
-            if not goes_on():
-                return None
-            images: list[Image] = []
-            for record in records[start : start + IMAGES_AT_A_TIME]:
-                data = self._pacs.file(record.instance)
-                if data is None:
-                    return None
-                sources.append(self._proposer.source(record.instance, record.generation, data))
-                images.append(self._open_image(data))
-            numbers = [image.number_of_frames for image in images]
-            counts += numbers
-            places = [
-                (start + index, frame)
-                for index, number in enumerate(numbers)
-                for frame in range(number)
-            ]
-            headers = [source.original for source in sources[start:]]
-            frames = _while(goes_on, _frames(images, headers))
-            try:
-                regions = regions_of_frames(self._predictor, network, frames)
-            except _OvertakenError:
-                return None
-            for region in regions:
-                image, frame = places[region.frame]
-                found.append((image, replace(region, frame=frame)))
+        # One after the other: never more than one image, and what a batch holds, is in memory.
+        frames = (pair for record in records for pair in self._frames(record, sources, counts))
+        try:
+            regions = regions_of_frames(self._predictor, network, _while(goes_on, frames))
+        except _OvertakenError:
+            return None
+        places = [(index, frame) for index, count in enumerate(counts) for frame in range(count)]
+        found = []
+        for region in regions:
+            image, frame = places[region.frame]
+            found.append((image, replace(region, frame=frame)))
         return _in_order(sources, counts, found)
+
+    def _frames(
+        self, record: InstanceRecord, sources: list[SourceImage], counts: list[int]
+    ) -> Iterator[tuple[Frame, float | None]]:
+        """Give the frames of an image, and write down the image itself."""
+        data = self._pacs.file(record.instance)
+        if data is None:
+            raise _OvertakenError
+        source = self._proposer.source(record.instance, record.generation, data)
+        image = self._open_image(data)
+        sources.append(source)
+        counts.append(image.number_of_frames)
+        yield from frames_of_image(image, source.original)
 
     def _propose(
         self,
@@ -292,14 +315,6 @@ class Outliner:
 
 def _outcome(described: NetworkDescription, proposal: Proposal) -> Found:
     return Found(described.DnnUID, proposal.number_of_regions, proposal.place.SOPInstanceUID)
-
-
-def _frames(
-    images: Sequence[Image], headers: Sequence[Dataset]
-) -> Iterator[tuple[Frame, float | None]]:
-    for image, header in zip(images, headers, strict=True):
-        for frame in image.frames:
-            yield frame, pixel_area(header, frame.index)
 
 
 def _while(

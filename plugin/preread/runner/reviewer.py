@@ -134,7 +134,7 @@ class Reviewer:
         images = [proposal.images[place] for place in looked_at]
         begins = dict(zip(looked_at, accumulate([0, *(i.frames for i in images)]), strict=False))
         is_original = of == proposal.attached
-        decisions = {one.region: one for one in decided.decisions}
+        decisions = {one.region: one for one in _decisions(decided)}
         network = proposal.network
         told = region_report(
             [
@@ -147,7 +147,7 @@ class Reviewer:
             [
                 _Line(
                     begins[region.image] + region.frame,
-                    np.array(decisions[region.number].polygon or region.polygon),
+                    np.array(region.polygon, dtype=np.float64),
                     region.area,
                     region.score,
                 )
@@ -161,7 +161,8 @@ class Reviewer:
             ),
             number=decided.version + 1,
             reviewer=decided.reviewer,
-            verdicts=[Verdict(decisions[region.number].verdict) for region in proposal.regions],
+            decisions=[decisions[region.number] for region in proposal.regions],
+            comment=decided.comment,
         )
         first = proposal.images[0]
         return self._depositor.deposit(told, first.instance, first.generation)

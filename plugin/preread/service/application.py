@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import structlog
@@ -25,7 +25,7 @@ from preread.service.discovery import chosen, listed
 from preread.service.errors import ServiceError, told
 from preread.service.predicting import Prediction
 from preread.service.schemas import Choice, ErrorAnswer, NetworkAnswer, PredictionAnswer
-from preread.service.upload import body_of, files_of
+from preread.service.upload import UploadLimits, body_of, files_of
 
 if TYPE_CHECKING:
     from preread.iodeep.iod import IODeep
@@ -45,8 +45,11 @@ _STATUSES: Final[tuple[tuple[type[PrereadError], int], ...]] = (
     (PacsError, 503),
 )
 _ERRORS: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": ErrorAnswer} for status in (400, 404, 413, 415, 422, 500, 503)
+    status: {"model": ErrorAnswer} for status in (400, 404, 408, 413, 415, 422, 500, 503)
 }
+
+# The rest of a body that was given up would come before the next request.
+_HEADERS: Final = {408: {"Connection": "close"}, 503: {"Retry-After": str(_RETRY_SECONDS)}}
 
 _log = structlog.get_logger(__name__)
 
@@ -61,8 +64,8 @@ class Offer:
         Which of the two.
     prediction_url
         Where predictions are asked of another service, without a trailing slash.
-    max_upload_bytes
-        Of a request.
+    upload
+        What a request may take.
     max_image_bytes
         Of one image's decoded frames.
     """
@@ -70,7 +73,7 @@ class Offer:
     discovery: bool = True
     prediction: bool = True
     prediction_url: str = ""
-    max_upload_bytes: int = 512 * 1024**2
+    upload: UploadLimits = field(default_factory=UploadLimits)
     max_image_bytes: int = 1024**3
 
     @property
@@ -140,9 +143,7 @@ class _Service:
         self._waiting += 1
         try:
             body = await body_of(
-                request.stream(),
-                request.headers.get("content-length", ""),
-                self.offer.max_upload_bytes,
+                request.stream(), request.headers.get("content-length", ""), self.offer.upload
             )
             files = files_of(request.headers.get("content-type", ""), body)
             async with self._running:
@@ -280,7 +281,8 @@ def _status(error: PrereadError) -> int:
 
 
 def _answer(request: Request, status: int, details: str) -> JSONResponse:
-    headers = {"Retry-After": str(_RETRY_SECONDS)} if status == 503 else None
     return JSONResponse(
-        told(status, details, request.method, request.url.path), status, headers=headers
+        told(status, details, request.method, request.url.path),
+        status,
+        headers=_HEADERS.get(status),
     )

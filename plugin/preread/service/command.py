@@ -69,6 +69,9 @@ def serve(
     max_upload_megabytes: Annotated[
         int, typer.Option(min=1, max=65536, help="Of one request.")
     ] = 512,
+    max_upload_seconds: Annotated[
+        float, typer.Option(min=1, max=86400, help="Of one request, until all of it has come.")
+    ] = 600,
 ) -> None:
     """Offer networks that are DICOM objects: which one is for an image, and what it finds there."""
     if (folder is None) == (not orthanc):
@@ -80,6 +83,7 @@ def serve(
         import uvicorn  # noqa: PLC0415 - an optional extra
 
         from preread.service.application import Offer, application  # noqa: PLC0415
+        from preread.service.upload import UploadLimits  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"{error.name} is missing; install the extra: pip install 'preread[service]'"
@@ -94,7 +98,7 @@ def serve(
         discovery=role is not Role.PREDICTION,
         prediction=role is not Role.DISCOVERY,
         prediction_url=prediction_url.rstrip("/"),
-        max_upload_bytes=max_upload_megabytes * 1024**2,
+        upload=UploadLimits(bytes=max_upload_megabytes * 1024**2, seconds=max_upload_seconds),
         max_image_bytes=site.settings.runner.max_image_megabytes * 1024**2,
     )
     networks = (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from dataclasses import dataclass
 from email.message import Message
 from typing import TYPE_CHECKING, Final
 
@@ -19,8 +21,28 @@ _DICOM: Final = "application/dicom"
 _BOUNDARY: Final = re.compile(r"[\w'()+,./:=? -]{0,69}[\w'()+,./:=?-]", flags=re.ASCII)
 
 
-async def body_of(chunks: AsyncIterator[bytes], declared: str, most: int) -> bytes:
-    """Read a body, and no more than it may have.
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """What one body may take.
+
+    Attributes
+    ----------
+    bytes
+        Of all of it.
+    seconds
+        For all of it. The default has time for the largest body at 7 Mbit/s; a body holds one of
+        few places, and one that trickles would hold it for as long as it likes.
+    idle_seconds
+        Without a byte. Networks that lose packets pause for some seconds; who has gone never ends.
+    """
+
+    bytes: int = 512 * 1024**2
+    seconds: float = 600.0
+    idle_seconds: float = 30.0
+
+
+async def body_of(chunks: AsyncIterator[bytes], declared: str, limits: UploadLimits) -> bytes:
+    """Read a body, and no more than it may have, for no longer than it may take.
 
     Parameters
     ----------
@@ -28,22 +50,36 @@ async def body_of(chunks: AsyncIterator[bytes], declared: str, most: int) -> byt
         Of the body.
     declared
         Content-Length, if there is one.
-    most
-        Bytes.
+    limits
+        What it may take.
 
     Raises
     ------
     ServiceError
-        413, if there are more.
+        413, if there is more; 408, if it takes longer.
     """
+    most = limits.bytes
     if declared.isdigit() and int(declared) > most:
         raise _too_large(most)
     body = bytearray()
-    async for chunk in chunks:
-        body += chunk
-        if len(body) > most:
-            raise _too_large(most)
+    try:
+        async with asyncio.timeout(limits.seconds):
+            while (chunk := await _next(chunks, limits.idle_seconds)) is not None:
+                body += chunk
+                if len(body) > most:
+                    raise _too_large(most)
+    except TimeoutError:
+        raise ServiceError(
+            408,
+            f"expected the body within {limits.seconds:g} s, and some of it every "
+            f"{limits.idle_seconds:g} s; send fewer instances at once",
+        ) from None
     return bytes(body)
+
+
+async def _next(chunks: AsyncIterator[bytes], patience: float) -> bytes | None:
+    async with asyncio.timeout(patience):
+        return await anext(chunks, None)
 
 
 def files_of(content_type: str, body: bytes) -> list[bytes]:

@@ -5,6 +5,7 @@ import { Asking } from "./asking.js";
 import { Decisions } from "./decisions.js";
 import { nearest, pulled } from "./editing.js";
 import { listenTo } from "./keys.js";
+import { placesOf } from "./order.js";
 import { imagesOf, listPredictions } from "./predictions.js";
 import { listRegions } from "./regions.js";
 import { listReviews } from "./reviews.js";
@@ -56,8 +57,9 @@ async function showProposal(uid) {
 
 async function showSeries(id) {
   const told = await imagesOf(id);
+  const places = await placesOf(id, told);
   proposal = decisions = null;
-  begin(told.map(({ ID }) => ({ image: ID, frame: 0, original: ID })), id, told);
+  begin(places, id, told);
   describe();
   await go(0);
 }

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from preread.errors import SettingsError
 from preread.imaging import frame_from_array
 from preread.iodeep.architecture import ArchitectureError, Limits
 from preread.iodeep.configured import configured_predictor, limits, region_options
 from preread.iodeep.prediction import RegionOptions
+from preread.iodeep.running import RunningNetwork
 from preread.iodeep_sections import LimitSettings, RegionSettings
 from preread.settings import Site, site_from
 from tests.unit.iodeep.toy_networks import pointwise
@@ -46,6 +48,25 @@ def test_limits_are_kept(tmp_path: Path) -> None:
     predictor = configured_predictor(site(tmp_path, Limits={"Parameters": 1}))
     with pytest.raises(ArchitectureError, match="limit of 1 parameters"):
         predictor.regions(pointwise(4, 4), [])
+
+
+def test_frames_of_a_pass_take_no_more_than_one_image_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[int] = []
+    run = RunningNetwork.__call__
+
+    def counted(running: RunningNetwork, tensors: NDArray[np.float32]) -> NDArray[np.float32]:
+        passes.append(len(tensors))
+        return run(running, tensors)
+
+    monkeypatch.setattr(RunningNetwork, "__call__", counted)
+    sees = pointwise(4, 4)
+    half = [frame_from_array(np.zeros((256, 512), np.float32)) for _ in range(4)]
+    for megabytes in (1, 2):
+        section = {"Preread": {"Runner": {"MaxImageMegabytes": megabytes}}}
+        configured_predictor(site_from(section, tmp_path)).regions(sees, half)
+    assert passes == [2, 2, 4]
 
 
 @pytest.mark.parametrize(

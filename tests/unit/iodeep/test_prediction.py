@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from preread.iodeep.errors import InvalidIODeepError, PredictionError
 from preread.iodeep.iod import IODeep
 from preread.iodeep.opening import WeightsFolder
 from preread.iodeep.prediction import Predictor, Region, RegionOptions, pixels_within
+from preread.iodeep.running import RunningNetwork
 from preread.iodeep.weights import HashOfFile, PathOfFile, Safetensors
 from tests.unit.iodeep.toy_networks import answering, document, network, pointwise
 
@@ -96,6 +98,87 @@ def test_batches_change_nothing(folder: WeightsFolder) -> None:
     for one, other in zip(at_once, one_by_one, strict=True):
         assert (one.frame, one.area, one.channel) == (other.frame, other.area, other.channel)
         assert one.polygon == pytest.approx(other.polygon, abs=1e-3)
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Write down how many frames go through a network at once."""
+    sizes: list[int] = []
+    run = RunningNetwork.__call__
+
+    def counted(running: RunningNetwork, tensors: NDArray[np.float32]) -> NDArray[np.float32]:
+        sizes.append(len(tensors))
+        return run(running, tensors)
+
+    monkeypatch.setattr(RunningNetwork, "__call__", counted)
+    return sizes
+
+
+class Held:
+    """Frames that are made when asked for, and how many of them were held at most."""
+
+    def __init__(self, masks: list[NDArray[np.bool_]]) -> None:
+        self._masks = masks
+        self._alive: set[int] = set()
+        self.most = 0
+
+    def __iter__(self) -> Iterator[Frame]:
+        for number, mask in enumerate(self._masks):
+            frame = frame_of(mask)
+            self._alive.add(number)
+            weakref.finalize(frame.pixels, self._alive.discard, number)
+            self.most = max(self.most, len(self._alive))
+            yield frame
+            del frame
+
+
+MASKS = [disc(64, 64, 20 + n, 30, 8) for n in range(16)]
+FRAME_BYTES = 64 * 64 * 4
+
+
+@pytest.mark.parametrize(
+    ("max_bytes", "expected"),
+    [
+        (2**30, [16]),
+        (5 * FRAME_BYTES, [5, 5, 5, 1]),
+        (2 * FRAME_BYTES - 1, [1] * 16),
+        (1, [1] * 16),
+    ],
+)
+def test_no_more_pixels_are_held_than_fit(
+    folder: WeightsFolder, passes: list[int], max_bytes: int, expected: list[int]
+) -> None:
+    sees = pointwise(16, 16, weight=3, bias=-1.5)
+    predictor = Predictor(folder, EVERYTHING, batch_size=16, max_bytes=max_bytes)
+    frames = Held(MASKS)
+    regions = predictor.regions(sees, frames)
+    assert passes == expected
+    # That which has just been decoded counts too.
+    assert frames.most <= max(expected)
+    assert_same(regions, Predictor(folder, EVERYTHING, batch_size=1).regions(sees, Held(MASKS)))
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"), [(16, [16]), (5, [5, 5, 5, 1]), (1, [1] * 16), (1.9, [1] * 16)]
+)
+def test_a_pass_makes_no_more_activations_than_are_allowed(
+    folder: WeightsFolder, passes: list[int], times: float, expected: list[int]
+) -> None:
+    sees = pointwise(16, 16, weight=3, bias=-1.5)
+    one = Predictor(folder).running(sees).architecture.activations
+    limits = Limits(activations=int(times * one))
+    predictor = Predictor(folder, EVERYTHING, batch_size=16, limits=limits)
+    regions = predictor.regions(sees, Held(MASKS))
+    assert passes == expected
+    assert_same(regions, Predictor(folder, EVERYTHING, batch_size=16).regions(sees, Held(MASKS)))
+
+
+def assert_same(some: list[Region], others: list[Region]) -> None:
+    assert len(some) == len(others) == 16
+    for one, other in zip(some, others, strict=True):
+        assert (one.frame, one.area, one.channel) == (other.frame, other.area, other.channel)
+        assert one.polygon == pytest.approx(other.polygon, abs=1e-3)
+        assert one.score == pytest.approx(other.score)
 
 
 def without_an_answer() -> IODeep:

@@ -18,11 +18,13 @@ from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from preread.results.region_report import region_report
-from preread.results.structure_set import UnwritableStructureSetError, Verdict
+from preread.results.structure_set import Decision, UnwritableStructureSetError, Verdict
 from tests.unit.results.structure_set.conftest import NETWORK, Found
 
 SQUARE = np.array([[10.0, 20.0], [30.0, 20.0], [30.0, 45.0], [10.0, 45.0]])
 REGIONS = [Found(0, SQUARE), Found(1, SQUARE / 2)]
+ACCEPTED = [Decision(1, Verdict.ACCEPT), Decision(2, Verdict.ACCEPT)]
+EDITED = [Decision(1, Verdict.REJECT), Decision(2, Verdict.ACCEPT, SQUARE + 3)]
 MADE: dict[str, Any] = {
     "moment": datetime(2026, 11, 21, 9, 23, 52, tzinfo=UTC),
     "SeriesInstanceUID": "2.25.8",
@@ -81,10 +83,18 @@ def test_names_of_any_letters_are_kept(sources: list[Dataset], characters: str |
         sources[0].save_as(file, implicit_vr=False, little_endian=True)
         sources[0] = pydicom.dcmread(BytesIO(file.getvalue()), force=True)
     network = replace(NETWORK, name="Größe")
-    verdicts = [Verdict.ACCEPT] * 2
     report = reread(
-        region_report(sources, REGIONS, network, **MADE, reviewer="Łukasz^Żak", verdicts=verdicts)
+        region_report(
+            sources,
+            REGIONS,
+            network,
+            **MADE,
+            reviewer="Łukasz^Żak",
+            decisions=ACCEPTED,
+            comment="żółć",
+        )
     )
+    assert comments(report) == ["żółć"]
     assert report.SpecificCharacterSet == "ISO_IR 192"
     assert report.PatientName == ("Müller^Jörg" if characters else "Doe^John")
     (verified,) = report.VerifyingObserverSequence
@@ -93,28 +103,63 @@ def test_names_of_any_letters_are_kept(sources: list[Dataset], characters: str |
     assert "Größe" in report.SeriesDescription
 
 
+def comments(report: Any) -> list[str]:
+    """Read what lies among the evaluations of the whole report."""
+    (container,) = [
+        item for item in report.content[0].ContentSequence if item.name.value == "C0034375"
+    ]
+    assert (container.name.scheme_designator, container.relationship_type.value) == (
+        "UMLS",
+        "CONTAINS",
+    )
+    assert {item.name.value for item in container.ContentSequence} == {"121106"}
+    return [item.value for item in container.ContentSequence]
+
+
 def test_a_review_verifies_it_and_says_what_was_decided(sources: list[Dataset]) -> None:
-    verdicts = [Verdict.REJECT, Verdict.ACCEPT]
     report = reread(
         region_report(
-            sources, REGIONS, NETWORK, number=2, reviewer="Roe^Jane", verdicts=verdicts, **MADE
+            sources,
+            REGIONS,
+            NETWORK,
+            number=2,
+            reviewer="Roe^Jane",
+            decisions=EDITED,
+            comment="The second was too small.",
+            **MADE,
         )
     )
     assert report.VerificationFlag == "VERIFIED"
     assert report.VerifyingObserverSequence[0].VerifyingObserverName == "Roe^Jane"
     found = [
-        group.get_qualitative_evaluations()[0].value.value
+        [(told.name.value, told.value.value) for told in group.get_qualitative_evaluations()]
         for group in report.content.get_planar_roi_measurement_groups()
     ]
-    assert found == ["REJECTED", "ACCEPTED"]
+    assert found == [
+        [("REVIEW", "REJECTED")],
+        [("REVIEW", "ACCEPTED"), ("LINE", "EDITED")],
+    ]
+    assert comments(report) == ["The second was too small."]
+
+
+def test_a_line_that_was_edited_is_shown_instead_of_the_networks(sources: list[Dataset]) -> None:
+    made = region_report(sources, REGIONS, NETWORK, reviewer="Roe^Jane", decisions=EDITED, **MADE)
+    report = reread(made)
+    first, second = lines(report)
+    np.testing.assert_allclose(first[:-1] - 0.5, REGIONS[0].polygon)
+    np.testing.assert_allclose(second[:-1] - 0.5, SQUARE + 3)
+    assert "C0034375" not in report.to_json()
 
 
 def test_dciodvfy_finds_no_error(sources: list[Dataset], tmp_path: Path) -> None:
     program = shutil.which("dciodvfy")
     if program is None:
         pytest.skip("dciodvfy (Debian: dicom3tools) is not installed")
-    accepted = [Verdict.ACCEPT] * 2
-    changes: list[dict[str, Any]] = [{}, {"reviewer": "Roe^Jane", "verdicts": accepted}]
+    changes: list[dict[str, Any]] = [
+        {},
+        {"reviewer": "Roe^Jane", "decisions": ACCEPTED},
+        {"reviewer": "Roe^Jane", "decisions": EDITED, "comment": "Größe\nstimmt nicht."},
+    ]
     for more in changes:
         path = tmp_path / "report.dcm"
         made = region_report(sources, REGIONS, NETWORK, **MADE, **more)
@@ -132,7 +177,8 @@ def test_dciodvfy_finds_no_error(sources: list[Dataset], tmp_path: Path) -> None
         ([], {}, "1 to"),
         ([Found(2, SQUARE)], {}, "no such frame"),
         ([Found(0, SQUARE[:2])], {}, "3 to"),
-        (REGIONS, {"reviewer": "Roe", "verdicts": [Verdict.ACCEPT]}, "a verdict for each"),
+        (REGIONS, {"reviewer": "Roe", "decisions": ACCEPTED[:1]}, "a decision for each"),
+        (REGIONS[:1], {"decisions": [Decision(1, Verdict.ACCEPT, SQUARE[:2])]}, "3 to"),
     ],
 )
 def test_what_cannot_be_reported(

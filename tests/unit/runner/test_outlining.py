@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
+from collections.abc import Callable
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +16,7 @@ import pydicom
 import pytest
 
 from preread.deidentify import Pseudonyms
-from preread.imaging import open_image
+from preread.imaging import Image, open_image
 from preread.iodeep.opening import FOLDER, WeightsFolder
 from preread.iodeep.prediction import Predictor
 from preread.iodeep.validation import validate
@@ -41,6 +42,7 @@ from tests.unit.runner.test_proposing import slice_
 
 LUNG = ("39607008",)
 OWNER = "runner"
+OPEN = partial(open_image, max_bytes=2**24)
 
 
 def bright(number: int, *corners: tuple[int, int], **changes: Any) -> bytes:
@@ -54,7 +56,15 @@ def bright(number: int, *corners: tuple[int, int], **changes: Any) -> bytes:
 class Room:
     """A queue of series, one network that outlines what is bright, and who looks."""
 
-    def __init__(self, bench: Bench, folder: Path, *, copies: bool = False, **options: Any) -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        folder: Path,
+        *,
+        copies: bool = False,
+        opened: Callable[[bytes], Image] = OPEN,
+        **options: Any,
+    ) -> None:
         self.bench, self.folder = bench, folder
         self.objects = NetworkObjects(bench.archive, folder)
         proposer = Proposer(
@@ -70,7 +80,7 @@ class Room:
             self.objects,
             Predictor(WeightsFolder(folder)),
             proposer,
-            partial(open_image, max_bytes=2**24),
+            opened,
             waits_for_copies=copies,
             **options,
         )
@@ -88,6 +98,10 @@ class Room:
         (self.folder / FOLDER).mkdir(exist_ok=True)
         network = pointwise(16, 16, **facts)
         (self.folder / FOLDER / name).write_bytes(encode(network))
+        self.settle()
+
+    def settle(self) -> None:
+        """Have the register know what lies in the models folder now."""
         register = self.bench.ledger.networks
         files = sorted((self.folder / FOLDER).glob("*.dcm"))
         register.keep_files(
@@ -315,7 +329,7 @@ def test_in_mode_copy_it_waits_for_the_copies(bench: Bench, tmp_path: Path) -> N
 def test_what_arrives_meanwhile_is_looked_at_too(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "IMAGES_AT_A_TIME", 1)
+    monkeypatch.setattr(module, "ASK_EVERY", 0)
     room.install()
     room.arrive(bright(1, (2, 2)))
     room.arrive(bright(2, (2, 2)))

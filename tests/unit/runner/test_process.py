@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,11 +17,15 @@ from typing import Any
 import pytest
 
 from preread.deidentify import Secret
+from preread.iodeep.opening import FOLDER
+from preread.iodeep.writing import encode
 from preread.ledger.job import Job, JobState
 from preread.ledger.journal import Journal
+from preread.ledger.network import NetworkState
 from preread.ledger.sql import SqlLedger
 from preread.results import read_block
 from preread.runner.status import RunnerStatus
+from tests.unit.iodeep.toy_networks import pointwise
 from tests.unit.runner.archive import Archive
 from tests.unit.runner.bench import arrival_of, ct, eventually
 from tests.unit.runner.server import Server
@@ -43,9 +48,9 @@ class Node:
         self.configuration = folder / "orthanc.json"
         self.processes: list[subprocess.Popen[bytes]] = []
 
-    def configure(self) -> None:
+    def configure(self, **sections: Any) -> None:
         ledger = {"BackoffSeconds": 0.1}
-        section = {"Deidentify": {"Mode": "incoming"}, "Ledger": ledger}
+        section = {"Deidentify": {"Mode": "incoming"}, "Ledger": ledger} | sections
         facts: dict[str, Any] = {
             "StorageDirectory": "storage",
             "HttpPort": self.server.port,
@@ -219,6 +224,59 @@ def test_only_one_works_for_a_node(open_node: Node) -> None:
     assert code == 1
     assert "another runner works for this node already" in errors
     assert first.poll() is None
+
+
+def put_network(folder: Path) -> None:
+    (folder / FOLDER).mkdir(parents=True)
+    (folder / FOLDER / "toy.dcm").write_bytes(encode(pointwise(16, 16)))
+
+
+def elsewhere(node: Node, folder: Path) -> Path:
+    """Configure a runner on another machine: a copy of the key, the same ledger, no journal."""
+    own = folder / "storage" / "preread"
+    own.mkdir(parents=True)
+    shutil.copy(node.own / "secret.key", own)
+    facts = json.loads(node.configuration.read_text())
+    facts["Preread"]["Ledger"]["Url"] = f"sqlite:///{node.own / 'ledger.sqlite'}"
+    facts["Preread"]["Models"] = {"Folder": "empty"}
+    (folder / "empty").mkdir()
+    made = folder / "orthanc.json"
+    made.write_text(json.dumps(facts))
+    return made
+
+
+def test_the_models_folder_beside_orthanc_says_which_networks_there_are(
+    open_node: Node, tmp_path: Path
+) -> None:
+    put_network(tmp_path / "models")
+    open_node.configure(Models={"Folder": "models"})
+    code, errors = ended(open_node.runner("--once"))
+    assert code == 0, errors
+    register = open_node.ledger().networks
+    (network,) = register.all()
+    assert (network.file, network.state) == ("toy.dcm", NetworkState.VALID)
+    away = tmp_path / "away"
+    away.mkdir()
+    open_node.configuration = elsewhere(open_node, away)
+    code, errors = ended(open_node.runner("--once"))
+    assert code == 0, errors
+    assert register.all() == [network]
+
+
+def test_beside_orthanc_networks_are_looked_at_when_the_runner_is_elsewhere(
+    node: Node, tmp_path: Path
+) -> None:
+    put_network(tmp_path / "models")
+    node.configure(Models={"Folder": "models"}, Runner={"Start": False})
+    process = node.runner(attached=True)
+    register = node.ledger().networks
+    eventually(register.valid, 60)
+    assert process.stdin is not None
+    process.stdin.close()
+    process.stdin = None
+    code, errors = ended(process, 30)
+    assert (code, errors) == (0, "")
+    assert [one.file for one in register.valid()] == ["toy.dcm"]
 
 
 def test_a_lost_key_is_told_in_one_line(open_node: Node) -> None:

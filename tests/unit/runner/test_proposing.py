@@ -282,6 +282,9 @@ def test_images_without_a_place_get_a_report_and_its_review(bench: Bench) -> Non
     groups = report.content.get_planar_roi_measurement_groups()
     verdicts = [group.get_qualitative_evaluations()[0].value.value for group in groups]
     assert verdicts == ["ACCEPTED", "REJECTED", "ACCEPTED"]
+    edited = [len(group.get_qualitative_evaluations()) == 2 for group in groups]
+    assert edited == [True, False, False]
+    assert report.content[0].ContentSequence[-1].ContentSequence[0].value == decided.comment
     np.testing.assert_allclose(groups[0].roi.value[:-1] - 0.5, [[1, 1], [4, 1], [4, 5]])
     np.testing.assert_allclose(groups[1].roi.value[:-1] - 0.5, SQUARE + 1.5)
     source = groups[1].roi.ContentSequence[0].ReferencedSOPSequence[0]

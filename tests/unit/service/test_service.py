@@ -16,6 +16,7 @@ from preread.iodeep.prediction import Predictor, pixels_within
 from preread.iodeep.reading import decode
 from preread.iodeep.writing import encode
 from preread.results.structure_set import regions_of
+from preread.service.upload import UploadLimits
 from tests.unit.iodeep.toy_networks import answering, pointwise
 from tests.unit.service.conftest import UID, Serve, image, related
 
@@ -151,7 +152,7 @@ def test_what_has_no_place_in_the_patient_or_is_of_two_series_makes_no_structure
 def test_other_requests_are_refused(
     serve: Serve, body: bytes, header: dict[str, str], status: int, words: str
 ) -> None:
-    client = serve(max_upload_bytes=1000)
+    client = serve(upload=UploadLimits(bytes=1000))
     refused(client.post(PREDICT, content=body, headers=header), status, words)
 
 
@@ -163,7 +164,7 @@ def test_a_body_of_unknown_length_is_read_no_further_than_it_may_be_long(serve: 
             sent.append(number)
             yield b"x" * 100
 
-    answer = serve(max_upload_bytes=1000).post(PREDICT, content=chunks(), headers=DICOM)
+    answer = serve(upload=UploadLimits(bytes=1000)).post(PREDICT, content=chunks(), headers=DICOM)
     refused(answer, 413, "1000 bytes")
 
 
