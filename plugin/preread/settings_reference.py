@@ -23,7 +23,8 @@ an empty section works. They are checked when Orthanc starts: an unknown key, a 
 impossible combination stops the start with one line that names the key. Strings may hold
 `${NAME}` and `${NAME:-default}` from the environment, as in the rest of Orthanc's configuration.
 
-This file is made by `preread settings`; change the descriptions in `plugin/preread/sections.py`.
+This file is made by `preread settings`; change the descriptions in
+`plugin/preread/sections.py` and `iodeep_sections.py`.
 """
 
 _TABLE = "| Setting | Type | Default | What it does |\n|---|---|---|---|\n"
