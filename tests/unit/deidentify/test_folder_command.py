@@ -181,12 +181,13 @@ def test_a_run_that_is_ended_goes_on(
 ) -> None:
     source, out, key = tmp_path / "source", tmp_path / "out", tmp_path / "key"
     source.mkdir()
-    count = 150
+    count = 800  # so many that it is far from done when the first have been seen
     for number in range(count):
-        data = image(pixels=number.to_bytes(4, "big") * 20_000)
+        data = image(pixels=number.to_bytes(4, "big") * 200)
         uid = b"1.9.76543.1.2.3\0"
         assert data.count(uid) == 1
-        (source / str(number)).write_bytes(data.replace(uid, b"1.9.76543.1.%03d\0" % number))
+        other = b"1.9.76543.%05d\0" % (10_000 + number)
+        (source / str(number)).write_bytes(data.replace(uid, other))
     whole = tmp_path / "whole"
     assert preread(source, whole, "--key", key, "--jobs", 2).returncode == 0
 
