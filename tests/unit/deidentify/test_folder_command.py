@@ -181,7 +181,7 @@ def test_a_run_that_is_ended_goes_on(
 ) -> None:
     source, out, key = tmp_path / "source", tmp_path / "out", tmp_path / "key"
     source.mkdir()
-    count = 800  # so many that it is far from done when the first have been seen
+    count = 500  # so many that it is far from done when the first have been seen
     for number in range(count):
         data = image(pixels=number.to_bytes(4, "big") * 200)
         uid = b"1.9.76543.1.2.3\0"
