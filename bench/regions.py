@@ -3,7 +3,8 @@
 The article's U-Net (224x224x3, 22 million parameters) and its small sister, both with random
 weights whose last bias makes one pixel in a hundred a region: speed does not depend on more than
 that. A slice is 512x512 in memory; counted is all from its levels to its contours, and beside it
-the network's own part. Rounds alternate between one slice at a time and batches.
+the network's own part. Rounds alternate between one slice at a time, batches, and what
+`BatchSize` 0 takes.
 """
 
 from __future__ import annotations
@@ -104,22 +105,22 @@ def tensors_of(network: IODeep, frames: list[Frame]) -> NDArray[np.float32]:
 def measured(
     folder: WeightsFolder, network: IODeep, frames: list[Frame]
 ) -> tuple[list[float], int]:
-    """Give milliseconds a slice: one by one, in batches, the network one by one and in batches."""
+    """Give milliseconds a slice: one by one, in batches, as set; of the first the network's own."""
     tensors = tensors_of(network, frames)
-    predictors = {size: Predictor(folder, batch_size=size) for size in (1, BATCH)}
-    running = predictors[BATCH].running(network)
-    found = len(predictors[1].regions(network, frames[:BATCH]))
+    predictors = [Predictor(folder, batch_size=size) for size in (1, BATCH, 0)]
+    running = predictors[0].running(network)
+    found = len(predictors[0].regions(network, frames[:BATCH]))
     running(tensors[:BATCH])
     spent: list[list[float]] = [[], [], [], []]
     for _ in range(ROUNDS):
-        for column, size in enumerate((1, BATCH)):
+        for column, predictor in enumerate(predictors):
             began = time.perf_counter()
-            predictors[size].regions(network, frames)
+            predictor.regions(network, frames)
             spent[column].append(time.perf_counter() - began)
-            began = time.perf_counter()
-            for start in range(0, len(tensors), size):
-                running(tensors[start : start + size])
-            spent[column + 2].append(time.perf_counter() - began)
+        began = time.perf_counter()
+        for start in range(len(tensors)):
+            running(tensors[start : start + 1])
+        spent[3].append(time.perf_counter() - began)
     return [1e3 * statistics.median(times) / len(frames) for times in spent], found
 
 
@@ -130,9 +131,11 @@ def main() -> None:
     for title in (
         "network",
         "ms, one by one",
-        f"ms, in batches of {BATCH}",
-        "times as fast",
         "of it the network",
+        f"in batches of {BATCH}",
+        "times as fast",
+        "BatchSize 0",
+        "times as fast",
         f"regions in {BATCH}",
     ):
         table.add_column(title, justify="right")
@@ -140,13 +143,15 @@ def main() -> None:
         folder = WeightsFolder(Path(place))
         for name in ("unet-small", "unet"):
             network = random_network(name, folder, frames)
-            (one, batched, one_network, batched_network), found = measured(folder, network, frames)
+            (one, batched, usual, alone), found = measured(folder, network, frames)
             table.add_row(
                 name,
                 f"{one:.1f}",
+                f"{alone / one:.2f}",
                 f"{batched:.1f}",
                 f"{one / batched:.2f}",
-                f"{one_network / one:.2f}, {batched_network / batched:.2f}",
+                f"{usual:.1f}",
+                f"{one / usual:.2f}",
                 str(found),
             )
     Console(width=110).print(table)

@@ -43,8 +43,9 @@ class RegionSettings(Section):
         0,
         ge=0,
         le=1024,
-        description="Frames per pass of a network; 0: 8 of them. Fewer where they would take more "
-        "than `Runner.MaxImageMegabytes`, or make more than `IODeep.Limits.Activations`.",
+        description="Frames per pass of a network; 0: what is fastest on a CPU, 8 or, with a large "
+        "network, fewer. Fewer in any case where they would take more than "
+        "`Runner.MaxImageMegabytes`, or make more than `IODeep.Limits.Activations`.",
     )
     networks_kept: int = Field(
         2, ge=1, le=64, description="How many networks stay in memory between two series."

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["Predictor", "Region", "RegionOptions", "pixels_within"]
 
 BATCH: Final = 8
-"""Frames at a time, unless told otherwise."""
+"""Frames at a time, at most, unless told otherwise."""
+_USUAL_ACTIVATIONS: Final = 60_000_000
+"""Values that a pass makes, unless told otherwise: with more a CPU is slower (bench/regions.py)."""
 MOST_BYTES: Final = 2**30
 """Of the pixels of the frames that are held at a time, unless told otherwise."""
 
@@ -92,7 +94,8 @@ class Predictor:
         Of what a network may take; None for the defaults. No batch makes more activations than are
         allowed of one frame.
     batch_size
-        Frames at a time, at most; 0 for what is usual.
+        Frames at a time, at most; 0 for what is fastest on a CPU: `BATCH`, or fewer for a large
+        network.
     max_bytes
         Of the decoded pixels of the frames of a batch; one that is larger goes alone.
     kept
@@ -112,7 +115,7 @@ class Predictor:
         self._folder = folder
         self._options = options or RegionOptions()
         self._limits = limits or Limits()
-        self._batch_size = batch_size or BATCH
+        self._batch_size = batch_size
         self._max_bytes = max_bytes
         self._most_kept = max(1, kept)
         self._kept: OrderedDict[_Key, RunningNetwork] = OrderedDict()
@@ -162,8 +165,11 @@ class Predictor:
 
     def _batch_of(self, architecture: Architecture) -> int:
         """Give how many frames at a time keep the network within its limits."""
-        fit = self._limits.activations // max(1, architecture.activations)
-        return max(1, min(self._batch_size, fit))
+        most = self._limits.activations
+        if not self._batch_size:
+            most = min(most, _USUAL_ACTIVATIONS)
+        fit = most // max(1, architecture.activations)
+        return max(1, min(self._batch_size or BATCH, fit))
 
     def running(self, network: IODeep) -> RunningNetwork:
         """Give a network as it runs, built unless it was used lately."""

@@ -17,6 +17,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from preread.imaging import Frame, Units, frame_from_array
+from preread.iodeep import prediction
 from preread.iodeep.architecture import ArchitectureError, Limits
 from preread.iodeep.architecture_files import example
 from preread.iodeep.errors import InvalidIODeepError, PredictionError
@@ -171,6 +172,23 @@ def test_a_pass_makes_no_more_activations_than_are_allowed(
     regions = predictor.regions(sees, Held(MASKS))
     assert passes == expected
     assert_same(regions, Predictor(folder, EVERYTHING, batch_size=16).regions(sees, Held(MASKS)))
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"), [(100, [8, 8]), (3, [3] * 5 + [1]), (0.5, [1] * 16)]
+)
+def test_unless_told_otherwise_large_networks_get_fewer_at_a_time(
+    folder: WeightsFolder,
+    passes: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    times: float,
+    expected: list[int],
+) -> None:
+    sees = pointwise(16, 16, weight=3, bias=-1.5)
+    one = Predictor(folder).running(sees).architecture.activations
+    monkeypatch.setattr(prediction, "_USUAL_ACTIVATIONS", int(times * one))
+    Predictor(folder, EVERYTHING).regions(sees, Held(MASKS))
+    assert passes == expected
 
 
 def assert_same(some: list[Region], others: list[Region]) -> None:
