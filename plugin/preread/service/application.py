@@ -12,6 +12,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from preread import __version__
 from preread.errors import PrereadError
@@ -269,6 +270,11 @@ def _handle_errors(made: FastAPI) -> None:
         )
         answer.headers.update(error.headers or {})
         return answer
+
+    @made.exception_handler(ClientDisconnect)
+    async def gone(request: Request, _error: ClientDisconnect) -> JSONResponse:
+        _log.info("sender has gone", method=request.method)
+        return _answer(request, 400, "the connection was closed before the body was whole")
 
     @made.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> JSONResponse:

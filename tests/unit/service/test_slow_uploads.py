@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
+from structlog.testing import capture_logs
 
 from preread.iodeep.opening import WeightsFolder
 from preread.iodeep.prediction import Predictor
@@ -109,6 +110,14 @@ def test_what_comes_too_slowly_gives_its_place_back(start: Start, kind: str) -> 
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         answer = client.post(PREDICT, content=image(), headers=DICOM)
     assert (answer.status_code, len(answer.json()["Regions"])) == (200, 1)
+
+
+def test_a_sender_who_goes_is_no_fault_of_ours(start: Start) -> None:
+    port = start(UploadLimits(seconds=LONG, idle_seconds=LONG))
+    with capture_logs() as logs:
+        Upload(port).close()
+        eventually(lambda: [line for line in logs if line["event"] == "sender has gone"] or None)
+    assert not [line for line in logs if line["event"] == "unexpected"]
 
 
 def _unless(status: int, answer: httpx.Response) -> httpx.Response | None:
