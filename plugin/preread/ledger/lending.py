@@ -119,12 +119,16 @@ class Lending(Generic[RowT, LentT, StateT]):
                 self._settle(row, Turn.FAILED, reason, now)
             return True
 
-    def release(self, lent: LentT, pause: float = 0.0) -> bool:
-        """Give one back untouched, to be lent after a pause in seconds."""
+    def release(self, lent: LentT, pause: float = 0.0, reason: str | None = None) -> bool:
+        """Give one back untouched, to be lent after a pause in seconds.
+
+        A reason takes the place of what is said of it.
+        """
         with self._database.writing() as session:
             row = self._held(session, lent)
             if row is not None:
-                give_back(row, row.reason, self._now(session), pause)
+                said = row.reason if reason is None else reason
+                give_back(row, said, self._now(session), pause)
             return row is not None
 
     def release_owner(self, owner: str) -> int:

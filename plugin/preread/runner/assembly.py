@@ -94,10 +94,11 @@ class Assembly:
             self._holding = Holding.of(site, secret, pacs, self._meter)
             if self._holding is not None:
                 self._holding.start()
+            self._checking = NetworkChecking.of(site, self._ledger.networks, pacs, self._meter)
+            # Before any image: the network that a series is for may lie in the folder.
+            self._checking.look_into_folder()
             self._forwarding = Forwarding(journal, self._ledger, pacs, self._meter, wake.set)
             self._forwarding.start()
-            networks = self._ledger.networks
-            self._checking = NetworkChecking.of(site, networks, pacs, self._meter)
         thresholds = Thresholds(site.settings.explain, catalogue)
         self._explaining = Explaining(
             self._ledger.explanations,
@@ -115,7 +116,7 @@ class Assembly:
         )
         self._outlining = Outlining(
             self._ledger.series_work,
-            _outliner(site, self._ledger, pacs, secret, defers=self._checking is None),
+            _outliner(site, self._ledger, pacs, secret, defers=self._checking is None and not once),
             owner,
             self._meter,
             lease_seconds=site.settings.ledger.lease_seconds,

@@ -54,13 +54,15 @@ def forward_only(site: Site, pacs: Pacs, asked: threading.Event) -> int:
     try:
         with Journal(site.journal_file) as journal:
             ledger = open_ledger(site)
+            checking = NetworkChecking.of(site, ledger.networks, pacs, Meter())
+            # Before any image: the network that a series is for may lie in the folder.
+            checking.look_into_folder()
             forwarding = Forwarding(journal, ledger, pacs, Meter(), lambda: None)
             forwarding.start()
             secret = Secret.load_or_create(site.key_file, journal.key_fingerprint)
             holding = Holding.of(site, secret, pacs, Meter())
             if holding is not None:
                 holding.start()
-            checking = NetworkChecking.of(site, ledger.networks, pacs, Meter())
             checking.start()
             _log.info("forwarding", ledger=ledger.node)
             asked.wait()

@@ -12,6 +12,7 @@ import structlog
 
 from preread.elements import read_header
 from preread.errors import PrereadError
+from preread.iodeep.architecture import ArchitectureError
 from preread.iodeep.choosing import choose, facts_of_image
 from preread.iodeep.errors import InvalidIODeepError
 from preread.iodeep.files_prediction import frames_of_image, regions_of_frames
@@ -45,7 +46,7 @@ ASK_EVERY: Final = 0.5
 MOST_IMAGES: Final = 5000
 _WAITING: Final = 2.0  # seconds for what is still being read or copied
 _OVERTAKEN: Final = 1.0
-_ELSEWHERE: Final = 10.0  # for a runner that has the network's files
+_ELSEWHERE: Final = 30.0  # for a runner that has the network's files
 _GONE: Final = "its images were deleted"
 _NO_NETWORK: Final = "no network (IODeep) is here that can be run"
 _OPEN: Final = (JobState.PENDING, JobState.RUNNING)
@@ -81,9 +82,10 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class NotYet:
-    """It is to be tried again after a pause in seconds."""
+    """It is to be tried again after a pause in seconds; a reason is for a person to act on."""
 
     pause: float
+    reason: str = ""
 
 
 Outcome = Found | Left | NotYet
@@ -126,7 +128,7 @@ class Outliner:
         Whether a proposal lies beside copies, which the runner makes as it reads the images.
     defers
         Whether series are left to others whose network cannot be opened here: the runner beside
-        Orthanc has found that it can be run, so a file is missing in this one's models folder.
+        Orthanc has found that it can be run, so this one's models folder or limits are others.
     """
 
     def __init__(
@@ -180,13 +182,15 @@ class Outliner:
         if isinstance(chosen, Left | NotYet):
             return chosen
         network, described = chosen
-        opened = self._opened(network)
+        opened = self._opened(network, described)
         if isinstance(opened, NotYet):
             return opened
         looked = self._looked(opened, records, goes_on)
         if looked is None:
             return NotYet(_OVERTAKEN)
-        return self._propose(task, records[0], described, *looked)
+        # Weights that lie in a file may have been replaced since the network was looked at.
+        ran = replace(described, weights_sha256=self._predictor.running(opened).weights_sha256)
+        return self._propose(task, records[0], ran, *looked)
 
     def _records(self, task: SeriesTask) -> list[InstanceRecord]:
         level, name = (Level.INSTANCE, task.scope) if task.scope else (Level.SERIES, task.series)
@@ -238,15 +242,20 @@ class Outliner:
             return Left(f"{selection.warning} ({', '.join(failed)})")
         return runnable[selection.DnnUID]
 
-    def _opened(self, network: Network) -> IODeep | NotYet:
+    def _opened(self, network: Network, described: NetworkDescription) -> IODeep | NotYet:
         try:
             opened = self._objects.read(network)
-            self._predictor.running(opened)
-        except (NetworkGoneError, AnotherObjectError, InvalidIODeepError) as error:
+            running = self._predictor.running(opened)
+        except AnotherObjectError as error:
+            if not self._defers or not network.file:
+                raise  # what is stored in Orthanc is the same for all runners
+            return _left(network, str(error))
+        except (NetworkGoneError, InvalidIODeepError, ArchitectureError) as error:
             if not self._defers:
                 raise
-            _log.warning("left to another runner", network=network.id, reason=str(error))
-            return NotYet(_ELSEWHERE)
+            return _left(network, str(error))
+        if self._defers and running.weights_sha256 != described.weights_sha256:
+            return _left(network, "its weights are not those that lie beside Orthanc")
         return opened
 
     def _looked(
@@ -311,6 +320,15 @@ class Outliner:
         if isinstance(proposal, Superseded):
             return NotYet(_OVERTAKEN)
         return _outcome(described, proposal)
+
+
+def _left(network: Network, reason: str) -> NotYet:
+    _log.warning("left to another runner", network=network.id, reason=reason)
+    return NotYet(
+        _ELSEWHERE,
+        "it waits for a runner that can open its network: copy models/iodeep and the runner's "
+        f"limits from beside Orthanc ({reason})",
+    )
 
 
 def _outcome(described: NetworkDescription, proposal: Proposal) -> Found:

@@ -90,7 +90,7 @@ class Outlining(QueueWorker[SeriesTask, Outcome]):
 
     def _write_down(self, lent: SeriesTask, outcome: Outcome) -> None:
         if isinstance(outcome, NotYet):
-            self._series.release(lent, outcome.pause)
+            self._series.release(lent, outcome.pause, outcome.reason or None)
         elif isinstance(outcome, Left):
             self._series.leave(lent, outcome.reason)
         else:

@@ -28,13 +28,16 @@ let images = new Map(); // its images, as the ledger knows them
 let index = 0;
 let chosen = 0; // number of the region that keys are about; 0: none
 let isEditing = false;
+let opened = 0; // how often something was opened: a late answer takes nothing's place
 
 const windowing = new Windowing(at("window"), () => stack?.ready(index), redraw);
 
 // What is looked at.
 
 async function showProposal(uid) {
+  const mine = ++opened;
   const told = await get(`preread/proposals/${encodeURIComponent(uid)}`);
+  if (mine !== opened) return;
   const places = told.Images.flatMap(({ ID, Original, Frames }) =>
     Array.from({ length: Frames }, (_, frame) => ({ image: ID, frame, original: Original })),
   );
@@ -56,8 +59,10 @@ async function showProposal(uid) {
 }
 
 async function showSeries(id) {
+  const mine = ++opened;
   const told = await imagesOf(id);
   const places = await placesOf(id, told);
+  if (mine !== opened) return;
   proposal = decisions = null;
   begin(places, id, told);
   describe();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import weakref
 from dataclasses import replace
 from functools import partial
@@ -12,11 +13,12 @@ import pytest
 from preread.imaging import Image, open_image
 from preread.iodeep.iod import IODeep
 from preread.iodeep.opening import FOLDER, WeightsFolder
-from preread.iodeep.weights import Safetensors
+from preread.iodeep.weights import PathOfFile, Safetensors
 from preread.iodeep.writing import encode
+from preread.ledger.network import Network
 from preread.ledger.series_task import TaskState
-from preread.runner.network_objects import NetworkGoneError
-from preread.runner.outliner import Found
+from preread.runner.network_objects import AnotherObjectError, NetworkGoneError
+from preread.runner.outliner import Found, NotYet
 from tests.unit.iodeep.toy_networks import pointwise
 from tests.unit.runner.bench import Bench
 from tests.unit.runner.test_outlining import Room, bright, multiframe
@@ -47,6 +49,8 @@ def test_a_series_is_left_to_a_runner_that_has_the_networks_files(
     beside.arrive(bright(1, (2, 2)))
     assert elsewhere.outlining.step()
     assert (beside.task().state, beside.task().attempts) == (TaskState.PENDING, 0)
+    assert "waits for a runner that can open its network" in beside.task().reason
+    assert not elsewhere.outlining.step()  # not before its pause has passed
     # The one beside Orthanc looks, or says what keeps it from that.
     outcome = beside.outliner.look(beside.task())
     assert isinstance(outcome, Found)
@@ -54,6 +58,66 @@ def test_a_series_is_left_to_a_runner_that_has_the_networks_files(
         file.unlink()
     with pytest.raises(NetworkGoneError, match=r"toy\.dcm"):
         beside.outliner.look(beside.task())
+
+
+def by_path(folder: Path, weight: float) -> bytes:
+    """Lay weights into a folder under a name that stays the same; return the network's file."""
+    network = pointwise(16, 16, weight=weight)
+    (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+    (folder / FOLDER / "weights.safetensors").write_bytes(_weights(network))
+    path = PathOfFile(f"{FOLDER}/weights.safetensors")
+    return encode(replace(network, DnnWeights=path))
+
+
+def test_other_weights_of_the_same_name_are_not_run_elsewhere(bench: Bench, tmp_path: Path) -> None:
+    beside = Room(bench, tmp_path)
+    data = by_path(tmp_path, 40)
+    (tmp_path / FOLDER / "toy.dcm").write_bytes(data)
+    beside.settle()
+    here = tmp_path / "elsewhere"
+    by_path(here, 50)
+    (here / FOLDER / "toy.dcm").write_bytes(data)
+    beside.arrive(bright(1, (2, 2)))
+    assert Room(bench, here, defers=True).outlining.step()
+    assert "its weights are not those that lie beside Orthanc" in beside.task().reason
+    by_path(here, 40)
+    assert isinstance(Room(bench, here, defers=True).outliner.look(beside.task()), Found)
+
+
+def test_a_proposal_names_the_weights_that_ran(bench: Bench, tmp_path: Path) -> None:
+    room = Room(bench, tmp_path)
+    data = by_path(tmp_path, 40)
+    (tmp_path / FOLDER / "toy.dcm").write_bytes(data)
+    room.settle()
+    by_path(tmp_path, 50)
+    room.arrive(bright(1, (2, 2)))
+    assert room.outlining.step()
+    proposal = bench.ledger.proposals.find(room.task().proposal)
+    assert proposal is not None
+    ran = hashlib.sha256((tmp_path / FOLDER / "weights.safetensors").read_bytes()).hexdigest()
+    assert proposal.network.weights_sha256 == ran
+
+
+def test_a_network_in_orthanc_that_another_took_the_place_of_fails_everywhere(
+    bench: Bench, tmp_path: Path
+) -> None:
+    beside = Room(bench, tmp_path)
+    beside.install()
+    beside.arrive(bright(1, (2, 2)))
+    elsewhere = Room(bench, tmp_path, defers=True)
+
+    def read(network: Network) -> IODeep:
+        raise AnotherObjectError("another object is stored under its name")
+
+    elsewhere.objects.read = read  # type: ignore[method-assign]
+    network = replace(bench.ledger.networks.valid()[0], file="", instance="somewhere")
+    described = network.described
+    assert described is not None
+    with pytest.raises(AnotherObjectError):
+        elsewhere.outliner._opened(network, described)
+    assert isinstance(
+        elsewhere.outliner._opened(replace(network, file="toy.dcm"), described), NotYet
+    )
 
 
 def test_images_are_open_one_after_the_other(bench: Bench, tmp_path: Path) -> None:
