@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -24,7 +25,10 @@ from preread.ledger.journal import Journal
 from preread.ledger.network import NetworkState
 from preread.ledger.sql import SqlLedger
 from preread.results import read_block
+from preread.runner.forward_only import forward_only
+from preread.runner.forwarding import Forwarding
 from preread.runner.status import RunnerStatus
+from preread.settings import site_from_file
 from tests.unit.iodeep.toy_networks import pointwise
 from tests.unit.runner.archive import Archive
 from tests.unit.runner.bench import arrival_of, ct, eventually
@@ -277,6 +281,27 @@ def test_beside_orthanc_networks_are_looked_at_when_the_runner_is_elsewhere(
     code, errors = ended(process, 30)
     assert (code, errors) == (0, "")
     assert [one.file for one in register.valid()] == ["toy.dcm"]
+
+
+def test_the_models_folder_is_known_before_the_first_image(
+    open_node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_network(tmp_path / "models")
+    open_node.configure(Models={"Folder": "models"}, Runner={"Start": False})
+    known: list[str] = []
+
+    class Noticed(Forwarding):
+        def start(self) -> None:
+            known.extend(each.file for each in open_node.ledger().networks.all())
+            super().start()
+
+    monkeypatch.setattr("preread.runner.forward_only.Forwarding", Noticed)
+    monkeypatch.setattr("preread.log.configure", lambda *_args, **_options: None)
+    asked = threading.Event()
+    asked.set()
+    site = site_from_file(open_node.configuration)
+    assert forward_only(site, open_node.archive, asked) == 0
+    assert known == ["toy.dcm"]
 
 
 def test_a_lost_key_is_told_in_one_line(open_node: Node) -> None:
