@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pydicom
@@ -175,6 +175,15 @@ def test_a_terminal_sees_a_bar(source: Path, tmp_path: Path) -> None:
     assert b"3/3" in seen
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Have processes heed Ctrl-C, though these tests may run in a background that does not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_ended_goes_on(
     tmp_path: Path, image: Callable[..., bytes], how: signal.Signals
