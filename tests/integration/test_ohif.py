@@ -27,7 +27,7 @@ from skimage import measure
 from preread.ledger.proposal import Proposal
 from preread.phantom import Acquisition, Kind, Volume, make_volume
 from preread.phantom.writing import write_phantom
-from tests.integration.pacs import Pacs
+from tests.integration.pacs import Pacs, eventually
 from tests.integration.proposing import Found, dataset, propose
 from tests.ohif_server import NoViewerError, OhifServer, viewer
 
@@ -196,7 +196,7 @@ class Viewer:
 
     def drawn(self, image: str, colour: int = RED) -> NDArray[np.float64]:
         """Show an image; return where in the patient pixels of a colour are drawn, (n, 3)."""
-        box = self.page.evaluate(_SHOW, image)
+        box = eventually(lambda: self.page.evaluate(_SHOW, image), PATIENCE / 1000, "the slice")
         clip = {"x": box[0], "y": box[1], "width": box[2], "height": box[3]}
         taken = Image.open(BytesIO(self.page.screenshot(clip=clip))).convert("RGB")  # type: ignore[arg-type]
         shown = np.asarray(taken, dtype=int)
@@ -216,15 +216,21 @@ _CONTOURS: Final = """() =>
 _SHOW: Final = """async (uid) => {
     const [{ viewport }] = cornerstone.getEnabledElements();
     const element = viewport.element;
+    // OHIF may put another element in its place, or turn to another slice, at the same moment: then
+    // nothing is told, and the caller asks again.
     const told = (event, act) => new Promise((resolve) => {
-        element.addEventListener(event, resolve, { once: true });
+        const late = setTimeout(() => resolve(false), 5000);
+        element.addEventListener(event, () => resolve(!clearTimeout(late)), { once: true });
         act();
     });
+    const { IMAGE_RENDERED } = cornerstone.Enums.Events;
+    const { ANNOTATION_RENDERED } = cornerstoneTools.Enums.Events;
     const index = viewport.getImageIds().findIndex((id) => id.includes(`/instances/${uid}/`));
-    if (viewport.getCurrentImageIdIndex() !== index)
-        await told(cornerstone.Enums.Events.IMAGE_RENDERED, () => viewport.setImageIdIndex(index));
+    if (viewport.getCurrentImageIdIndex() !== index
+        && !await told(IMAGE_RENDERED, () => viewport.setImageIdIndex(index))) return null;
     const render = cornerstoneTools.utilities.triggerAnnotationRenderForViewportIds;
-    await told(cornerstoneTools.Enums.Events.ANNOTATION_RENDERED, () => render([viewport.id]));
+    if (!await told(ANNOTATION_RENDERED, () => render([viewport.id]))) return null;
+    if (viewport.getCurrentImageIdIndex() !== index) return null;
     const { left, top, width, height } = viewport.canvas.getBoundingClientRect();
     return [left, top, width, height];
 }"""
