@@ -8,7 +8,7 @@ SHELL := /bin/bash
 export DICOM HTTP_PORT DICOM_PORT
 
 python := .venv/bin/python
-pytest := $(python) -m pytest -n auto --maxprocesses 4 --dist loadgroup
+pytest := $(python) -m pytest --dist loadgroup
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -33,12 +33,13 @@ lint: installed ## ruff
 types: installed ## mypy --strict
 	.venv/bin/mypy
 
-# Each file in one process: most of these compute in one thread, or wait for an Orthanc.
+# Each file in one process of several: most of these compute in one thread.
 unit: installed ## the tests that need neither Orthanc nor Docker
-	$(pytest) -m "not orthanc and not docker and not postgres"
+	$(pytest) -n auto --maxprocesses 4 -m "not orthanc and not docker and not postgres"
 
+# Half of their time they wait for an Orthanc or a browser.
 integration: installed ## the tests with a real Orthanc, a real PostgreSQL, the container image
-	$(pytest) -m "orthanc or docker or postgres"
+	$(pytest) -n 3 -m "orthanc or docker or postgres"
 
 bench: installed ## the speed figures of the README
 	@for part in $$(grep -l '^if __name__' bench/*.py); do \
