@@ -39,7 +39,7 @@ def circle(column: float, row: float, radius: float, points: int = 72) -> NDArra
     return np.column_stack((column + radius * np.cos(angles), row + radius * np.sin(angles)))
 
 
-def propose(pacs: Pacs, regions: Sequence[Found]) -> Proposal:
+def propose(pacs: Pacs, regions: Sequence[Found], network: Described = NETWORK) -> Proposal:
     """Store a proposal for all CT images of a node, in the order of their numbers."""
     site = site_from_file(pacs.configuration)
     ledger = open_ledger(site)
@@ -54,7 +54,7 @@ def propose(pacs: Pacs, regions: Sequence[Found]) -> Proposal:
                     data = pacs.file(one.instance)
                     sources.append(maker.source(one.instance, one.generation, data))
             sources.sort(key=lambda source: int(source.original.InstanceNumber))
-            made = maker.propose(sources, regions, NETWORK)
+            made = maker.propose(sources, regions, network)
             assert isinstance(made, Proposal)
             return made
     finally:

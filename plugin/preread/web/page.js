@@ -93,7 +93,7 @@ function begin(places, id, known) {
 
 function tellProgress() {
   document.body.dataset.fetched = String(stack.fetched);
-  document.body.dataset.kept = String(stack.kept.size);
+  document.body.dataset.here = String(stack.here);
 }
 
 async function go(to) {

@@ -77,7 +77,7 @@ async function load({ image, frame }) {
 export class Stack {
   constructor(places) {
     this.places = places;
-    this.kept = new Map();
+    this.kept = new Map(); // by place, those on their way among them
     this.failed = new Set(); // not fetched again unless somebody looks there
     this.bytes = 0;
     this.fetched = 0;
@@ -89,6 +89,13 @@ export class Stack {
 
   get length() {
     return this.places.length;
+  }
+
+  /** How many frames are here: not those that are still on their way. */
+  get here() {
+    let count = 0;
+    for (const entry of this.kept.values()) if (entry.slice) count += 1;
+    return count;
   }
 
   /** The frame if it is here, and at once. */
