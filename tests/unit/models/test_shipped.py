@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import functools
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from preread.imaging import Frame, Units, frame_from_array, open_image, open_pic
 from preread.models.card import INTENDED_USE
 from preread.models.catalogue import Catalogue
 from preread.models.ensemble import Ensemble
+from preread.models.head import Answer
 from preread.models.model import Model
 from preread.models.weights import sha256_of
 
@@ -28,9 +31,9 @@ SHARING = [
     for digest in dict.fromkeys(model.backbone_sha256 for model in CATALOGUE)
 ]
 """The models of each backbone: what costs a pass of it is asked of all of them at once."""
-JUDGING = [model for model in CATALOGUE if model.card.OutOfDistribution is not None]
 SHARED = ROOT.parent / "shared" / "data"
 VARIETY = SHARED / "dicom" / "variety"
+Test = TypeVar("Test", bound=Callable[..., Any])
 
 
 def chest(nodule: bool) -> NDArray[np.float32]:
@@ -63,30 +66,61 @@ def frames_like_those_it_serves() -> list[Frame]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("model", "engine"),
-    [
-        pytest.param(model, engine, id=f"{model.name}-{engine}")
-        for model in CATALOGUE
-        # The 8-bit copy of a model without a shared backbone may be of an older layout.
-        for engine in ("openvino", *(["openvino-int8"] if model.card.Backbone else []))
-    ],
-)
+Together = Callable[[list[Model]], Ensemble]
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> Together:
+    """Give the models of a backbone as they run by default; converted once for all tests."""
+    cache = tmp_path_factory.mktemp("converted")
+
+    @functools.cache
+    def made(first: str) -> Ensemble:
+        models = [model for models in SHARING if models[0].name == first for model in models]
+        return Ensemble(Catalogue(models), "openvino", 2, cache)
+
+    return lambda models: made(models[0].name)
+
+
+def of_each_backbone(function: Test) -> Test:
+    """Have a test run once for the models of each backbone."""
+
+    def name(models: list[Model]) -> str:
+        return models[0].card.Architecture.value
+
+    return pytest.mark.parametrize("models", SHARING, ids=name)(function)
+
+
+def names_of(models: list[Model]) -> tuple[str, ...]:
+    return tuple(model.name for model in models)
+
+
+@of_each_backbone
 def test_engines_agree_on_images_like_those_it_serves(
-    model: Model, engine: str, tmp_path: Path
+    models: list[Model], together: Together, tmp_path: Path
 ) -> None:
-    alone = Catalogue([model])
-    how = model.card.Preprocessing
+    how, names = models[0].card.Preprocessing, names_of(models)
     batch = np.stack([prepare(frame, how) for frame in frames_like_those_it_serves()])
-    expected = Ensemble(alone, "torch", 2).predict(model.name, batch).probabilities
-    other = Ensemble(alone, engine, 2, tmp_path / "cache").predict(model.name, batch)
-    difference = np.abs(expected - other.probabilities).max()
-    exact = engine == "openvino" or model.card.Quantization is None
-    assert difference <= 1e-3 if exact else difference < 0.5
+    exact = Ensemble(Catalogue(models), "torch", 2).predict_together(names, batch)
+    default = together(models).predict_together(names, batch)
+    # The 8-bit copy of a model without a shared backbone may be of an older layout.
+    rounded = [model for model in models if model.card.Backbone]
+    int8 = Ensemble(Catalogue(rounded), "openvino-int8", 2, tmp_path / "cache")
+    coarse = int8.predict_together(names_of(rounded), batch)
+
+    def difference(found: dict[str, Answer], name: str) -> float:
+        away = np.abs(found[name].probabilities - exact[name].probabilities)
+        return float(away.max())
+
+    for model in models:
+        assert difference(default, model.name) <= 1e-3, model.name
+    for model in rounded:
+        limit = 1e-3 if model.card.Quantization is None else 0.5
+        assert difference(coarse, model.name) <= limit, model.name
 
 
-@pytest.mark.parametrize("model", JUDGING, ids=lambda model: model.name)
-def test_what_is_no_image_of_a_body_gets_no_class(model: Model, tmp_path: Path) -> None:
+@of_each_backbone
+def test_what_is_no_image_of_a_body_gets_no_class(models: list[Model], together: Together) -> None:
     random = np.random.default_rng(0)
     rows, columns = np.mgrid[-1:1:512j, -1:1:512j]
     strange = [
@@ -96,14 +130,14 @@ def test_what_is_no_image_of_a_body_gets_no_class(model: Model, tmp_path: Path) 
         np.where(rows**2 + columns**2 < 0.6, 170, 10),  # a round phantom
         np.kron(np.indices((16, 16)).sum(axis=0) % 2, np.full((32, 32), 255)),
     ]
-    how = model.card.Preprocessing
+    how = models[0].card.Preprocessing
     batch = np.stack([prepare(frame_from_array(one.astype(np.uint8)), how) for one in strange])
-    answer = Ensemble(Catalogue([model]), "openvino", 2, tmp_path / "cache").predict(
-        model.name, batch
-    )
-    assert answer.novelty is not None
-    assert model.card.OutOfDistribution is not None
-    assert (answer.novelty > model.card.OutOfDistribution.Threshold).all()
+    answers = together(models).predict_together(names_of(models), batch)
+    for model in models:
+        novelty = answers[model.name].novelty
+        assert novelty is not None
+        assert model.card.OutOfDistribution is not None
+        assert (novelty > model.card.OutOfDistribution.Threshold).all(), model.name
 
 
 def test_all_weights_together_are_small() -> None:
@@ -160,15 +194,14 @@ def frames_of_other_modalities() -> list[Frame]:
 
 @pytest.mark.shared_data
 @pytest.mark.slow
-@pytest.mark.parametrize("models", SHARING, ids=lambda models: models[0].card.Architecture.value)
-def test_pictures_of_other_modalities_get_no_class(models: list[Model], tmp_path: Path) -> None:
+@of_each_backbone
+def test_pictures_of_other_modalities_get_no_class(models: list[Model], together: Together) -> None:
     if not VARIETY.is_dir():
         pytest.skip("shared/data/dicom/variety is not beside the project")
     how = models[0].card.Preprocessing
     frames = [prepare(frame, how) for frame in frames_of_other_modalities()]
     assert len(frames) > 50
-    ensemble = Ensemble(Catalogue(models), "openvino", 2, tmp_path / "cache")
-    names = [model.name for model in models]
+    ensemble, names = together(models), names_of(models)
     answers = [ensemble.predict_together(names, frame[np.newaxis]) for frame in frames]
     for model in models:
         assert model.card.OutOfDistribution is not None
@@ -202,8 +235,8 @@ def images_of_the_test_part(model: Model) -> list[tuple[Path, str]]:
 
 @pytest.mark.shared_data
 @pytest.mark.slow
-@pytest.mark.parametrize("models", SHARING, ids=lambda models: models[0].card.Architecture.value)
-def test_the_cards_tell_what_is_measured(models: list[Model], tmp_path: Path) -> None:
+@of_each_backbone
+def test_the_cards_tell_what_is_measured(models: list[Model], together: Together) -> None:
     if not SHARED.is_dir():
         pytest.skip("shared/data is not beside the project")
     labels: dict[Path, dict[str, str]] = {}
@@ -212,7 +245,7 @@ def test_the_cards_tell_what_is_measured(models: list[Model], tmp_path: Path) ->
             pytest.skip(f"{model.name} was made before splits were kept")
         for path, label in images_of_the_test_part(model):
             labels.setdefault(path, {})[model.name] = label
-    ensemble = Ensemble(Catalogue(models), "openvino", 2, tmp_path / "cache")
+    ensemble = together(models)
     sizes = {model.name: len(model.card.Classes) for model in models}
     confusions = {name: np.zeros((size, size), dtype=int) for name, size in sizes.items()}
     for path, told in labels.items():
