@@ -6,7 +6,6 @@ import csv
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -33,7 +32,6 @@ SHARING = [
 """The models of each backbone: what costs a pass of it is asked of all of them at once."""
 SHARED = ROOT.parent / "shared" / "data"
 VARIETY = SHARED / "dicom" / "variety"
-Test = TypeVar("Test", bound=Callable[..., Any])
 
 
 def chest(nodule: bool) -> NDArray[np.float32]:
@@ -82,13 +80,9 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Together:
     return lambda models: made(models[0].name)
 
 
-def of_each_backbone(function: Test) -> Test:
-    """Have a test run once for the models of each backbone."""
-
-    def name(models: list[Model]) -> str:
-        return models[0].card.Architecture.value
-
-    return pytest.mark.parametrize("models", SHARING, ids=name)(function)
+of_each_backbone = pytest.mark.parametrize(
+    "models", SHARING, ids=lambda models: models[0].card.Architecture.value
+)
 
 
 def names_of(models: list[Model]) -> tuple[str, ...]:
