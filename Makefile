@@ -39,7 +39,7 @@ unit: installed ## the tests that need neither Orthanc nor Docker
 
 # Half of their time they wait for an Orthanc or a browser.
 integration: installed ## the tests with a real Orthanc, a real PostgreSQL, the container image
-	$(pytest) -n 3 -m "orthanc or docker or postgres"
+	$(pytest) -n 4 -m "orthanc or docker or postgres"
 
 bench: installed ## the speed figures of the README
 	@for part in $$(grep -l '^if __name__' bench/*.py); do \
