@@ -15,6 +15,7 @@ from tests.postgres_server import PostgresServer, postgres_programs
 _HERE = Path(__file__).parent
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist, registered later, reads the groups in this hook too
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file, and those that build the image, in one process of several."""
     for item in items:

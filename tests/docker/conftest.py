@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from dicomweb_client.api import DICOMwebClient
 from dicomweb_client.session_utils import create_session_from_user_pass
 
 from preread.demo.node import Node
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from pytest_docker.plugin import Services
@@ -67,12 +67,6 @@ class Container:
     dicomweb: DICOMwebClient
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def docker_compose_command() -> str:
     """Take Compose's plugin, or Debian's docker-compose."""
@@ -96,7 +90,7 @@ def docker_setup() -> list[str]:
 def ports() -> Iterator[dict[str, int]]:
     """Choose ports and hand them, with the users, to Compose."""
     names = ("HTTP_PORT", "DICOM_PORT", "DISCOVERY_PORT", "PREDICTION_PORT")
-    chosen = {name: _free_port() for name in names}
+    chosen = {name: free_port() for name in names}
     with pytest.MonkeyPatch.context() as patch:
         for name, port in chosen.items():
             patch.setenv(name, str(port))

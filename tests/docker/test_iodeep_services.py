@@ -39,12 +39,12 @@ def services(container: Container, ports: dict[str, int]) -> tuple[str, str]:
         f"http://127.0.0.1:{ports[name]}" for name in ("DISCOVERY_PORT", "PREDICTION_PORT")
     )
     for url in urls:
-        eventually(answers(url), 120, url)
+        eventually(answers(url), 300, url)
     shipped = len(list(NETWORK.parent.glob("*.dcm")))
     status = "/preread/status"
     eventually(
-        lambda: container.orthanc.get(status).json()["Networks"]["valid"] == shipped,
-        120,
+        lambda: container.orthanc.get(status).json()["Networks"].get("valid") == shipped,
+        300,
         "networks",
     )
     return urls[0], urls[1]

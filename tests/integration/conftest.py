@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.integration.pacs import ORTHANC, PLUGINS, Pacs
 
 INCOMING: dict[str, Any] = {"Deidentify": {"Mode": "incoming"}}
+
+# Until something goes wrong nothing is waited for in vain: as long as a busy machine may take.
+expect.set_options(timeout=60_000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

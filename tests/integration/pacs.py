@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,16 +16,11 @@ from typing import Any
 import httpx
 from dicomweb_client.api import DICOMwebClient
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).parents[2]
 PLUGINS = Path("/usr/share/orthanc/plugins")
 ORTHANC = Path("/usr/sbin/Orthanc")
-
-
-def free_port() -> int:
-    """Return a TCP port of the loopback that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def eventually(condition: Callable[[], Any], seconds: float = 60, what: str = "") -> Any:
@@ -190,14 +184,14 @@ class Pacs:
         found: dict[str, int] = self.get("/preread/status")["Jobs"]
         return found
 
-    def wait_until_read(self, seconds: float = 120) -> dict[str, int]:
+    def wait_until_read(self, seconds: float = 240) -> dict[str, int]:
         """Wait until nothing is waiting, under way or on its way to the ledger."""
 
         def idle() -> bool:
             status = self.get("/preread/status")
             jobs = status["Jobs"]
             waiting = status["Journal"]["Waiting"] + jobs["pending"] + jobs["running"]
-            return bool(waiting == 0)
+            return bool(waiting == 0 and status["Ledger"] == "reachable")
 
         eventually(idle, seconds, f"all images read; the runner says {self.runner_log()[-2000:]}")
         return self.jobs()

@@ -163,6 +163,7 @@ def test_a_slice_and_the_series_are_looked_at(
     # And again from there, where in mode copy the copies are shown.
     review.press("j i")
     expect(asked).to_contain_text("slice 3: 1 region found", timeout=PATIENCE)
+    expect(page.locator("#regions > li")).to_have_count(1)
     expect(page.locator("#caption")).to_have_text("Slice 3 of 4 · 1 region")
     review.press("a")
     review.store()
@@ -181,6 +182,7 @@ def test_how_it_fares_is_told_and_no_decision_is_lost(
     page, asked = review.page, review.page.locator("#asked")
     review.press("I")
     expect(asked).to_contain_text("2 regions found", timeout=PATIENCE)
+    expect(page.locator("#regions > li")).to_have_count(2)
     review.press("r")
     state = "running"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,17 +13,12 @@ import pytest
 from preread.demo.node import check_ports, node_from
 from preread.models.catalogue import Catalogue
 from tests.integration.pacs import ROOT
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.ports import free_port
 
 
 @pytest.mark.slow
 def test_the_demonstration_ends_with_the_table(tmp_path: Path) -> None:
-    ports = {"HTTP_PORT": _free_port(), "DICOM_PORT": _free_port()}
+    ports = {"HTTP_PORT": free_port(), "DICOM_PORT": free_port()}
     done = subprocess.run(
         [sys.executable, "-m", "preread.demo", "show", "--storage", str(tmp_path)],
         cwd=ROOT,

@@ -5,19 +5,18 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from preread.ledger.proposal import Proposal
 from preread.results.structure_set import regions_of
 from tests.integration.images import ct_series
 from tests.integration.pacs import Pacs
-from tests.integration.proposing import NETWORK, Found, circle, dataset, propose
+from tests.integration.proposing import Found, circle, dataset, propose
 
 CHROMIUM = shutil.which("chromium")
 SETTINGS: dict[str, Any] = {"Deidentify": {"Mode": "incoming"}, "Models": {"Run": []}}
@@ -240,59 +239,6 @@ def test_a_hundred_slices_wait_for_nobody(review: Review, tmp_path: Path) -> Non
     review.press("PageUp k")
     review.at(88)
     assert body.get_attribute("data-fetched") == "100"
-
-
-class Held:
-    """Answers that stay away until they are let go."""
-
-    def __init__(self, page: Page, pattern: str, which: Callable[[int], bool]) -> None:
-        self.routes: list[Route] = []
-        self.seen = 0
-
-        def hold(route: Route) -> None:
-            self.seen += 1
-            if which(self.seen):
-                self.routes.append(route)
-            else:
-                route.continue_()
-
-        page.route(pattern, hold)
-
-    def let_go(self) -> None:
-        while self.routes:
-            self.routes.pop().continue_()
-
-
-def test_a_slice_on_its_way_is_not_counted_as_here(review: Review, tmp_path: Path) -> None:
-    page = review.page
-    proposal = proposed(review.pacs, tmp_path / "ct", 8)
-    held = Held(page, "**/image-int16", lambda seen: seen == 8)
-    review.open(f"?proposal={proposal.place.SOPInstanceUID}")
-    body = page.locator("body")
-    expect(body).to_have_attribute("data-fetched", "8")
-    expect(body).to_have_attribute("data-here", "7")
-    held.let_go()
-    expect(body).to_have_attribute("data-here", "8")
-
-
-def test_a_late_answer_takes_nothings_place(review: Review, tmp_path: Path) -> None:
-    page = review.page
-    late = proposed(review.pacs, tmp_path / "ct").place.SOPInstanceUID
-    other = replace(NETWORK, name="Other", uid="2.25.78")
-    wanted = propose(review.pacs, REGIONS[1:2], other).place.SOPInstanceUID
-    review.open()
-    held = Held(page, f"**/preread/proposals/{late}", lambda _: True)
-    with page.expect_request(lambda asked: asked.url.endswith(late)):
-        page.locator(f'button[data-proposal="{late}"]').click()
-    page.locator(f'button[data-proposal="{wanted}"]').click()
-    review.at(5)
-    with page.expect_response(lambda answer: answer.url.endswith(late)):
-        held.let_go()
-    page.wait_for_timeout(200)  # nothing is to come, which nothing tells
-    expect(page.locator("#status")).to_contain_text("Other")
-    expect(page.locator("#regions > li")).to_have_count(1)
-    review.at(5)
-    assert review.complaints == []
 
 
 def test_the_window_changes_the_picture(review: Review, tmp_path: Path) -> None:

@@ -45,7 +45,9 @@ def network_counts(context: Context) -> dict[str, int]:
 
 def waiting(context: Context) -> int:
     """Return how many events have not reached the ledger yet."""
-    return context.journal.last_seq() - context.journal.pruned()
+    # In this order, since both grow: the difference may be too large for a moment, never too small.
+    pruned = context.journal.pruned()
+    return context.journal.last_seq() - pruned
 
 
 def status(context: Context) -> Answer:
@@ -86,7 +88,7 @@ def status(context: Context) -> Answer:
         body["Ledger"] = "reachable"
     except PrereadError as error:
         body["Jobs"] = dict.fromkeys(_STATES, 0)
-        body["Explanations"] = body["Proposals"] = {}
+        body["Explanations"] = body["Networks"] = body["Proposals"] = {}
         body["Ledger"] = str(error)
     return Answer(body)
 

@@ -35,8 +35,9 @@ export class Asking {
         task = Tasks.find((one) => one.ID === task.ID);
         if (!task) throw new Refused(404, "it is not stored any more");
       }
-      say(`AI ROI: ${what}: ${outcome(task)}`);
+      // Shown before it is told: who reads of regions may decide about them at once.
       if (number === this.latest && task.Proposal) await this.found(task.Proposal);
+      say(`AI ROI: ${what}: ${outcome(task)}`);
     } catch (error) {
       const failed = error instanceof Refused ? "" : "this page has failed: ";
       say(`AI ROI: ${what}: ${failed}${error.message}`);

@@ -13,6 +13,7 @@ export class Decisions {
       if (Polygon) this.edited.set(Region, Polygon);
     }
     this.changed = false;
+    this.isBeingStored = false; // what is decided meanwhile would be lost
   }
 
   /** proposed, accepted or rejected. */
@@ -25,17 +26,20 @@ export class Decisions {
   }
 
   decide(number, verdict) {
+    if (this.isBeingStored) return;
     if (verdict) this.verdicts.set(number, verdict);
     else this.verdicts.delete(number);
     this.changed = true;
   }
 
   edit(number, polygon) {
+    if (this.isBeingStored) return;
     this.edited.set(number, polygon);
     this.decide(number, "accept");
   }
 
   restore(number) {
+    if (this.isBeingStored) return;
     this.edited.delete(number);
     this.changed = true;
   }

@@ -34,10 +34,10 @@ const windowing = new Windowing(at("window"), () => stack?.ready(index), redraw)
 
 // What is looked at.
 
-async function showProposal(uid) {
+async function showProposal(uid, isWanted = () => true) {
   const mine = ++opened;
   const told = await get(`preread/proposals/${encodeURIComponent(uid)}`);
-  if (mine !== opened) return;
+  if (mine !== opened || !isWanted()) return;
   const places = told.Images.flatMap(({ ID, Original, Frames }) =>
     Array.from({ length: Frames }, (_, frame) => ({ image: ID, frame, original: Original })),
   );
@@ -81,6 +81,7 @@ function begin(places, id, known) {
   stack.onprogress = tellProgress;
   [index, chosen, isEditing] = [0, 0, false];
   windowing.reset();
+  for (const told of ["slice", "drawn", "fetched", "here"]) delete document.body.dataset[told];
   [series, images] = [id, new Map()];
   const learn = (told) => {
     if (series === id) images = new Map(told.map((one) => [one.ID, one]));
@@ -199,7 +200,7 @@ function showRegions() {
   });
   const missing = decisions ? decisions.missing : 0;
   at("submit").textContent = missing ? `Store review (${missing} undecided)` : "Store review";
-  at("submit").disabled = missing > 0;
+  at("submit").disabled = missing > 0 || Boolean(decisions?.isBeingStored);
 }
 
 function describe() {
@@ -214,7 +215,8 @@ function describe() {
 // Asking for regions.
 
 const asking = new Asking(at("asked"), at("asking"), async (uid) => {
-  if (!decisions?.changed) await showProposal(uid); // else what is decided would be lost
+  const isWanted = () => !decisions?.changed; // else what is decided would be lost
+  if (isWanted()) await showProposal(uid, isWanted);
   await list();
 });
 
@@ -229,33 +231,38 @@ function ask(isAll) {
 
 async function store(event) {
   event.preventDefault();
-  if (!decisions || decisions.missing) return;
-  const mine = proposal;
+  if (!decisions || decisions.missing || decisions.isBeingStored) return;
+  const [mine, decided] = [proposal, decisions];
+  const isShown = () => proposal?.SOPInstanceUID === mine.SOPInstanceUID;
+  const isWanted = () => isShown() && (decisions === decided || !decisions.changed);
   const reviewer = at("reviewer").value.trim();
   localStorage.setItem("preread reviewer", reviewer);
   at("submit").disabled = true;
   say("Being stored …");
+  const body = decided.body(reviewer, at("comment").value);
+  decided.isBeingStored = true;
   try {
     const path = `preread/proposals/${encodeURIComponent(mine.SOPInstanceUID)}`;
-    const body = decisions.body(reviewer, at("comment").value);
     let made = await post(`${path}/review`, { ...body, Asynchronous: true });
     while (made.State === "pending" || made.State === "running") {
       await new Promise((resolve) => setTimeout(resolve, POLL));
       const told = await get(path);
       made = told.Reviews.find((one) => one.Version === made.Version);
     }
-    if (mine !== proposal) return;
     const here = index;
-    await showProposal(mine.SOPInstanceUID);
-    await go(here);
+    if (isWanted()) await showProposal(mine.SOPInstanceUID, isWanted);
+    if (isShown()) {
+      await go(here);
+      at("comment").value = "";
+    }
     if (made.State === "done") say(`Stored: ${made.Outcome}, ${made.SOPInstanceUID}`);
     else say(`The decision stands, its object is not stored: ${made.Reason}`, true);
-    at("comment").value = "";
     await list();
   } catch (error) {
+    decided.isBeingStored = false;
     fail(error);
-    at("reload").hidden = !(error instanceof Refused && error.status === 409);
-    at("submit").disabled = false;
+    at("reload").hidden = !(isShown() && error instanceof Refused && error.status === 409);
+    showRegions();
   }
 }
 

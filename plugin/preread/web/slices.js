@@ -60,6 +60,7 @@ export function readMap(buffer) {
 async function load({ image, frame }) {
   const path = `instances/${image}`;
   const tags = get(`${path}/simplified-tags`);
+  tags.catch(() => {}); // told below, unless the image fails first
   try {
     const headers = { Accept: "image/x-portable-arbitrarymap" };
     const answer = await call(`${path}/frames/${frame}/image-int16`, { headers });

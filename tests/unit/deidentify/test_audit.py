@@ -8,7 +8,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -277,13 +276,3 @@ def test_processes_lose_no_line_while_files_are_rotated(path: Path) -> None:
     assert len(found) == 1600
     assert set(found) == {f"{name} {number}" for name in range(4) for number in range(400)}
     assert len(list(path.parent.iterdir())) > 50
-
-
-def test_a_line_is_quick(log: AuditLog) -> None:
-    best = 1.0
-    for _ in range(20):
-        start = time.perf_counter()
-        for _ in range(50):
-            deidentified(log)
-        best = min(best, (time.perf_counter() - start) / 50)
-    assert best < 200e-6  # twice what it may take, for a busy machine

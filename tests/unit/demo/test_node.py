@@ -13,6 +13,7 @@ import pytest
 from preread.demo import node as node_module
 from preread.demo.errors import DemoError
 from preread.demo.node import Node, check_ports, node_from, program, running
+from tests.ports import free_port
 
 STANDS_IN = """#!{python}
 import http.server, json, signal, sys
@@ -34,18 +35,12 @@ raise SystemExit(255)
 """
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def configuration(tmp_path: Path) -> Path:
     path = tmp_path / "orthanc.json"
     content = {
-        "HttpPort": _free_port(),
-        "DicomPort": _free_port(),
+        "HttpPort": free_port(),
+        "DicomPort": free_port(),
         "DicomAet": "PREREAD",
         "StorageDirectory": "var/orthanc",
         "OverwriteInstances": True,

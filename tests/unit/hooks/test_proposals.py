@@ -6,6 +6,7 @@ import datetime as dt
 import importlib
 import json
 import threading
+import time
 from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -154,7 +155,7 @@ def test_a_call_waits_for_the_object(api: Api) -> None:
     def run() -> None:
         queue = api.ledger.reviews
         while (one := queue.reserve("runner", 60)) is None:
-            pass
+            time.sleep(0.01)
         place = ObjectIdentity(PLACE[::-1], "2.25.82", "2.25.8", "2.25.3")
         assert queue.done(one, place)
 

@@ -31,7 +31,8 @@ def make(module: Any, folder: Path, script: str) -> Any:
 
 
 ECHO = """
-import sys, pathlib
+import signal, sys, pathlib
+signal.signal(signal.SIGTERM, signal.SIG_IGN)  # which comes soon after the end of the lifeline
 pathlib.Path("greeting").write_text(sys.stdin.readline())
 sys.stdin.read()
 pathlib.Path("ended").touch()

@@ -132,8 +132,8 @@ def test_a_runner_that_is_killed_again_and_again_loses_nothing(
             process.wait()
             _store(journal, lambda n, t=turn: arrival_of(50 + 5 * t + n), 5)
         process = start("work", journal.path, url)
-        while _line(process) != ["idle"]:
-            pass
+        while (line := _line(process)) != ["idle"]:
+            assert line, "it ended"
         process.kill()
         process.wait()
         done = {job.instance: job for job in ledger.jobs(JobState.DONE, limit=1000)}

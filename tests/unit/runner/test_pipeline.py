@@ -347,14 +347,14 @@ def test_leases_are_extended_while_an_image_takes_long(bench: Bench) -> None:
     go_on = threading.Event()
 
     def on_predict(_batch: object) -> None:
-        assert go_on.wait(10)
+        assert go_on.wait(60)
 
     bench.networks.on_predict = on_predict
-    pipeline = bench.pipeline(once=False, lease_seconds=2)
+    pipeline = bench.pipeline(once=False, lease_seconds=4)
     pipeline.start()
     eventually(lambda: bench.job(instance).state is JobState.RUNNING)
     began = datetime.now(UTC)
-    eventually(lambda: (datetime.now(UTC) - began).total_seconds() > 3)
+    eventually(lambda: (datetime.now(UTC) - began).total_seconds() > 6)
     assert bench.ledger.reserve("another", 1, 10) == []
     go_on.set()
     eventually(lambda: bench.job(instance).state is JobState.DONE)

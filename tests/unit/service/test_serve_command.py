@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import time
@@ -20,14 +19,9 @@ from preread.iodeep.writing import encode
 from preread.service.command import Role, check_of
 from preread.service.networks import FolderNetworks
 from preread.settings import site_from
+from tests.ports import free_port
 from tests.unit.iodeep.toy_networks import pointwise
 from tests.unit.service.conftest import UID, image
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.parametrize(
@@ -100,10 +94,11 @@ def test_it_answers(folder: Path, tmp_path: Path) -> None:
 
 
 def await_answer(client: httpx.Client, process: subprocess.Popen[bytes]) -> None:
-    while process.poll() is None:
+    ends = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < ends:
         try:
             if client.get("/health").status_code == 200:
                 return
         except httpx.TransportError:
             time.sleep(0.2)
-    raise AssertionError("the service ended")
+    raise AssertionError(f"the service does not answer, or ended: {process.poll()}")
