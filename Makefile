@@ -8,7 +8,8 @@ SHELL := /bin/bash
 export DICOM HTTP_PORT DICOM_PORT
 
 python := .venv/bin/python
-pytest := $(python) -m pytest --dist loadgroup
+# Each file in one process of several; by their names, which begin with the slowest.
+pytest := $(python) -m pytest --dist loadfile --no-loadscope-reorder
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -33,7 +34,7 @@ lint: installed ## ruff
 types: installed ## mypy --strict
 	.venv/bin/mypy
 
-# Each file in one process of several: most of these compute in one thread.
+# Most of these compute in one thread.
 unit: installed ## the tests that need neither Orthanc nor Docker
 	$(pytest) -n auto --maxprocesses 4 -m "not orthanc and not docker and not postgres"
 
