@@ -187,13 +187,14 @@ def test_how_it_fares_is_told_and_no_decision_is_lost(
     state = "running"
 
     def tell(route: Route) -> None:
-        if route.request.method != "GET" or not state:
+        shown = state  # which may change while the answer is fetched
+        if route.request.method != "GET" or not shown:
             route.continue_()
             return
         answer = route.fetch()
         told = answer.json()
         for task in told["Tasks"]:
-            task["State"] = state
+            task["State"] = shown
         route.fulfill(response=answer, json=told)
 
     page.route("**/propose", tell)
