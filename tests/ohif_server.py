@@ -226,9 +226,8 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, folder: Path, orthanc: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.folder = folder.resolve()
-        # Orthanc closes a connection that was idle for a second.
-        alive = httpx.Limits(keepalive_expiry=0.5)
-        self.orthanc = httpx.Client(base_url=orthanc, timeout=120, limits=alive)
+        anew = httpx.Limits(max_keepalive_connections=0)  # see tests.integration.pacs
+        self.orthanc = httpx.Client(base_url=orthanc, timeout=120, limits=anew)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -137,7 +137,9 @@ def container(
     )
     services.wait_until_responsive(timeout=180, pause=1, check=_is_healthy(name))
     session = create_session_from_user_pass(USER, PASSWORD)
-    with httpx.Client(base_url=node.url, auth=(USER, PASSWORD), timeout=30) as orthanc:
+    anew = httpx.Limits(max_keepalive_connections=0)  # see tests.integration.pacs
+    auth = (USER, PASSWORD)
+    with httpx.Client(base_url=node.url, auth=auth, timeout=30, limits=anew) as orthanc:
         yield Container(node, name, orthanc, DICOMwebClient(node.dicomweb_url, session=session))
 
 

@@ -60,9 +60,10 @@ class Pacs:
         self.storage = folder / "storage"
         self.http_port, self.dicom_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.http_port}"
-        # Orthanc closes a connection that was idle for a second.
-        alive = httpx.Limits(keepalive_expiry=0.5)
-        self.http = httpx.Client(base_url=self.url, timeout=60, limits=alive)
+        # Orthanc closes a connection that was idle for a second, be it while a request is on its
+        # way there from a process that had to wait for its turn.
+        anew = httpx.Limits(max_keepalive_connections=0)
+        self.http = httpx.Client(base_url=self.url, timeout=60, limits=anew)
         self.log = folder / "orthanc.log"
         self._process: subprocess.Popen[bytes] | None = None
         mode = (preread or {}).get("Deidentify", {}).get("Mode", "copy")

@@ -30,6 +30,8 @@ from preread.errors import PrereadError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 _console = Console(highlight=False)
+# Orthanc closes a connection that was idle for a second, be it while a request is on its way.
+_ANEW = httpx.Limits(max_keepalive_connections=0)
 
 Configuration = Annotated[Path, typer.Option(help="The orthanc.json to start from.")]
 HttpPort = Annotated[
@@ -59,7 +61,7 @@ def show(
     with (
         tempfile.TemporaryDirectory(prefix="preread-demo-") as temporary,
         _started(node),
-        httpx.Client(base_url=node.url, timeout=30) as orthanc,
+        httpx.Client(base_url=node.url, timeout=30, limits=_ANEW) as orthanc,
     ):
         if status(orthanc)["Mode"] != "incoming":
             raise DemoError('the demonstration needs Preread.Deidentify.Mode "incoming"')
