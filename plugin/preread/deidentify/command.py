@@ -61,8 +61,16 @@ def deidentify(
     ] = None,
     key: Annotated[
         Path | None,
-        typer.Option(help="The key file, made if it is missing.", dir_okay=False),
+        typer.Option(help="The key file. It must exist unless --new-key is given.", dir_okay=False),
     ] = None,
+    new_key: Annotated[
+        bool,
+        typer.Option(
+            "--new-key",
+            help="Make the key file if it is missing. With a new key the same patient gets "
+            "another pseudonym than before.",
+        ),
+    ] = False,
     option: Annotated[
         list[str] | None,
         typer.Option(
@@ -97,7 +105,9 @@ def deidentify(
     request = Request(
         source=source,
         destination=destination,
-        engine=_engine(key_file, earlier_key(destination), options, audit),
+        engine=_engine(
+            key_file, options, audit, expected=earlier_key(destination), may_be_new=new_key
+        ),
         jobs=jobs or len(os.sched_getaffinity(0)),
     )
     started = time.monotonic()
@@ -112,7 +122,9 @@ def deidentify(
     typer.echo(counted(summary))
     if report is not None:
         _write_report(report, summary, time.monotonic() - started)
-    if summary.failures:
+    if summary.is_empty:
+        typer.echo(f"{shown(str(source))}: no DICOM file was found here; check the name", err=True)
+    if summary.failures or summary.is_empty:
         raise typer.Exit(_FAILED)
 
 
@@ -143,12 +155,20 @@ def _chosen(
 
 def _engine(
     key_file: Path,
-    expected_fingerprint: str | None,
     options: DeidentifyOptions,
     audit: Path | None,
+    *,
+    expected: str | None,
+    may_be_new: bool,
 ) -> EngineDescription:
     is_new = not key_file.exists()
-    secret = Secret.load_or_create(key_file, expected_fingerprint)
+    # A key made for a mistyped name would give every patient a second pseudonym.
+    if is_new and expected is None and not may_be_new:
+        raise SettingsError(
+            f"{key_file}: there is no such key file; check the name, or make a new key with "
+            "--new-key"
+        )
+    secret = Secret.load_or_create(key_file, expected)
     if is_new:
         typer.echo(
             f"{key_file}: a new key; keep a copy, since with another one the same patient becomes "

@@ -52,7 +52,7 @@ def source(tmp_path: Path, image: Callable[..., bytes]) -> Path:
 
 def test_all_done(source: Path, tmp_path: Path) -> None:
     out, key, report = tmp_path / "out", tmp_path / "key", tmp_path / "report.json"
-    done = preread(source, out, "--key", key, "--report", report, "--jobs", 2)
+    done = preread(source, out, "--key", key, "--new-key", "--report", report, "--jobs", 2)
 
     assert done.returncode == 0, done.stderr
     assert done.stdout == "2 de-identified, 1 skipped (not DICOM), 0 failed\n"
@@ -77,7 +77,8 @@ def test_all_done(source: Path, tmp_path: Path) -> None:
 def test_what_failed_is_listed(source: Path, tmp_path: Path, image: Callable[..., bytes]) -> None:
     (source / "cut\x1b[2J.dcm").write_bytes(image()[:-2])
     report = tmp_path / "report.json"
-    done = preread(source, tmp_path / "out", "--key", tmp_path / "key", "--report", report)
+    key = tmp_path / "key"
+    done = preread(source, tmp_path / "out", "--key", key, "--new-key", "--report", report)
     assert done.returncode == 1
     assert done.stdout == "2 de-identified, 1 skipped (not DICOM), 1 failed\n"
     (line,) = [line for line in done.stderr.splitlines() if "a new key" not in line]
@@ -96,7 +97,7 @@ def test_key_and_settings_come_from_the_configuration(source: Path, tmp_path: Pa
         },
     }
     (tmp_path / "orthanc.json").write_text(json.dumps(configuration))
-    done = preread(source, "out", "--option", "RetainUIDs", folder=tmp_path)
+    done = preread(source, "out", "--option", "RetainUIDs", "--new-key", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     secret = Secret.load_or_create(tmp_path / "storage" / "preread" / "secret.key", None)
     options = frozenset((Option.RETAIN_INSTITUTION_IDENTITY, Option.RETAIN_UIDS))
@@ -107,6 +108,38 @@ def test_key_and_settings_come_from_the_configuration(source: Path, tmp_path: Pa
     made = results(tmp_path / "out")
     place = f"{expected.PatientID}/{original.StudyInstanceUID}/{original.SeriesInstanceUID}"
     assert made[f"{place}/{original.SOPInstanceUID}.dcm"] == expected.data
+
+
+def test_a_mistyped_key_makes_no_new_one(source: Path, tmp_path: Path) -> None:
+    Secret.load_or_create(tmp_path / "key")
+    done = preread(source, "out", "--key", "kee", folder=tmp_path)
+    assert done.returncode == 2
+    assert "kee: there is no such key file" in done.stderr
+    assert "--new-key" in done.stderr
+    assert not (tmp_path / "kee").exists()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_configuration_without_a_key_makes_no_new_one(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "orthanc.json").write_text('{"StorageDirectory": "storage"}')
+    done = preread(source, "out", folder=tmp_path)
+    assert done.returncode == 2
+    assert "secret.key: there is no such key file" in done.stderr
+    assert not (tmp_path / "storage").exists()
+
+
+@pytest.mark.parametrize("names", [[], ["notes.txt"]])
+def test_a_folder_without_dicom_is_said(tmp_path: Path, names: list[str]) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in names:
+        (source / name).write_text("not DICOM at all")
+    report = tmp_path / "report.json"
+    key = tmp_path / "key"
+    done = preread(source, tmp_path / "out", "--key", key, "--new-key", "--report", report)
+    assert done.returncode == 1
+    assert f"{source}: no DICOM file was found" in done.stderr
+    assert json.loads(report.read_text())["NotDicom"] == len(names)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +163,7 @@ def test_key_and_settings_come_from_the_configuration(source: Path, tmp_path: Pa
 def test_wrong_use(source: Path, tmp_path: Path, arguments: list[str], words: str) -> None:
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "mine").write_text("")
+    Secret.load_or_create(tmp_path / "key")
     done = preread(*arguments, folder=tmp_path)
     assert done.returncode == 2, done.stderr
     assert words in done.stderr
@@ -140,7 +174,7 @@ def test_wrong_use(source: Path, tmp_path: Path, arguments: list[str], words: st
 
 def test_another_key_or_a_lost_one_is_refused(source: Path, tmp_path: Path) -> None:
     out, key = tmp_path / "out", tmp_path / "key"
-    assert preread(source, out, "--key", key).returncode == 0
+    assert preread(source, out, "--key", key, "--new-key").returncode == 0
     before = results(out)
     other = tmp_path / "other"
     Secret.load_or_create(other)
@@ -148,7 +182,7 @@ def test_another_key_or_a_lost_one_is_refused(source: Path, tmp_path: Path) -> N
     assert done.returncode != 0
     assert "not the key that was used so far" in done.stderr
     key.unlink()
-    lost = preread(source, out, "--key", key)
+    lost = preread(source, out, "--key", key, "--new-key")
     assert lost.returncode != 0
     assert "the key file is missing" in lost.stderr
     assert not key.exists()
@@ -158,7 +192,7 @@ def test_another_key_or_a_lost_one_is_refused(source: Path, tmp_path: Path) -> N
 def test_a_terminal_sees_a_bar(source: Path, tmp_path: Path) -> None:
     reader, writer = pty.openpty()
     with subprocess.Popen(
-        [*COMMAND, source, tmp_path / "out", "--key", tmp_path / "key"],
+        [*COMMAND, source, tmp_path / "out", "--key", tmp_path / "key", "--new-key"],
         stderr=writer, stdout=subprocess.PIPE, env={**os.environ, "TERM": "xterm"},
     ) as process:  # fmt: skip
         os.close(writer)
@@ -198,7 +232,7 @@ def test_a_run_that_is_ended_goes_on(
         other = b"1.9.76543.%05d\0" % (10_000 + number)
         (source / str(number)).write_bytes(data.replace(uid, other))
     whole = tmp_path / "whole"
-    assert preread(source, whole, "--key", key, "--jobs", 2).returncode == 0
+    assert preread(source, whole, "--key", key, "--new-key", "--jobs", 2).returncode == 0
 
     with subprocess.Popen(
         [*COMMAND, str(source), str(out), "--key", str(key), "--jobs", "2"],
@@ -257,7 +291,7 @@ def peak_of(source: Path, out: Path, key: Path) -> float:
         "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); "
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     )
-    command = [*COMMAND, str(source), str(out), "--key", str(key), "--jobs", "1"]
+    command = [*COMMAND, str(source), str(out), "--key", str(key), "--new-key", "--jobs", "1"]
     done = subprocess.run(
         [sys.executable, "-c", code, *command], capture_output=True, text=True, check=True
     )

@@ -78,6 +78,11 @@ class Summary:
     failures: list[tuple[str, str]] = field(default_factory=list)
     losses: list[tuple[str, str]] = field(default_factory=list)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there was nothing that could be de-identified, nor anything that failed."""
+        return not (self.deidentified or self.failures)
+
 
 def deidentify_folder(request: Request, progress: Progress | None = None) -> Summary:
     """De-identify a folder; what an earlier run has done is left as it is.
