@@ -1,7 +1,7 @@
 """An architecture as a Keras 3 model: the same network, for weights that Keras has trained.
 
-Keras is an optional extra (``pip install preread[keras]``) and is imported when a model is built.
-It runs on the backend that is configured for it (KERAS_BACKEND), torch among them. Inside, axes
+Keras is an optional extra (``pip install '.[keras]'`` in the source's folder) and is imported when
+a model is built. It runs on the backend that is configured for it (KERAS_BACKEND), torch among them. Inside, axes
 are in Keras' own order, channels last; inputs and outputs are in that of the data format.
 """
 
@@ -143,7 +143,7 @@ def _keras() -> Any:
     except ImportError:
         raise KerasError(
             "the architecture's backend is tensorflow, for which Keras is not installed; "
-            "run: pip install preread[keras]"
+            "run, in the folder of Preread's source: pip install '.[keras]'"
         ) from None
     return keras
 

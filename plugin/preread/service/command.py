@@ -86,7 +86,8 @@ def serve(
         from preread.service.upload import UploadLimits  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise SettingsError(
-            f"{error.name} is missing; install the extra: pip install 'preread[service]'"
+            f"{error.name} is missing; from the folder of Preread's source: "
+            "pip install '.[service]'"
         ) from None
     from preread.iodeep.configured import configured_predictor  # noqa: PLC0415
     from preread.log import configure  # noqa: PLC0415

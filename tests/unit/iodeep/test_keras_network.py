@@ -193,7 +193,7 @@ def test_weights_that_are_missing_or_of_another_shape() -> None:
 
 def test_without_keras_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "keras", None)
-    with pytest.raises(KerasError, match=r"pip install preread\[keras\]"):
+    with pytest.raises(KerasError, match=r"pip install '\.\[keras\]'"):
         keras_network.build(parse_architecture(CONTENTS["features-channels_last"]))
 
 

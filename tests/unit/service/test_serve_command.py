@@ -45,7 +45,8 @@ def test_without_the_extra_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     outcome = CliRunner().invoke(app, ["serve-iodeep", "--folder", str(tmp_path)])
     assert isinstance(outcome.exception, SettingsError)
-    assert "preread[service]" in str(outcome.exception)
+    # Not by its name from PyPI: nobody here owns that name.
+    assert "pip install '.[service]'" in str(outcome.exception)
 
 
 @pytest.mark.parametrize(
