@@ -24,7 +24,6 @@ from preread.deidentify.marks import (
     DEIDENTIFICATION_METHOD,
     MARKS,
     beginning,
-    encoded_item,
     marks,
     method,
 )
@@ -45,6 +44,7 @@ from preread.elements import (
     Header,
     MalformedFile,
     encode_element,
+    encode_item,
     read_header,
 )
 
@@ -324,7 +324,7 @@ class Deidentifier:
         content = recipients.seal(modified_attributes(originals, encoding))
         within = attributes_item(content, content_transfer_syntax(encoding), encoding)
         sequence = encode_element(
-            ENCRYPTED_ATTRIBUTES_SEQUENCE, b"SQ", encoded_item(within, encoding), encoding
+            ENCRYPTED_ATTRIBUTES_SEQUENCE, b"SQ", encode_item(within, encoding), encoding
         )
         seal = self._envelopes.text([content + b"\0" * (len(content) % 2)])
         body[rewriting.places[ENCRYPTED_ATTRIBUTES_SEQUENCE]] = sequence

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from preread.deidentify.options import BASIC_PROFILE, Option
-from preread.elements import Encoding, encode_element
+from preread.elements import Encoding, encode_element, encode_item
 
 IMPLEMENTATION_CLASS_UID: Final = "2.25.296081034861093263286352951043614437563"
 IMPLEMENTATION_VERSION_NAME: Final = "PREREAD"
@@ -73,7 +73,7 @@ def method(encoding: Encoding, edition: str, more_methods: Iterable[str] = ()) -
 
 def _code(encoding: Encoding, value: str, meaning: str) -> bytes:
     """Return one item of a sequence of codes of PS3.16 CID 7050."""
-    return encoded_item(
+    return encode_item(
         b"".join(
             encode_element(tag, vr, text.encode("ascii"), encoding)
             for tag, vr, text in (
@@ -84,11 +84,6 @@ def _code(encoding: Encoding, value: str, meaning: str) -> bytes:
         ),
         encoding,
     )
-
-
-def encoded_item(content: bytes, encoding: Encoding) -> bytes:
-    """Return an item of defined length (PS3.5 section 7.5)."""
-    return struct.pack(encoding.order + "HHI", 0xFFFE, 0xE000, len(content)) + content
 
 
 def beginning(sop_class: str, sop_instance: str, transfer_syntax: str) -> bytes:

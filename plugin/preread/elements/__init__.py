@@ -33,7 +33,7 @@ from preread.elements.scan import (
     read_element,
     scan,
 )
-from preread.elements.writing import encode_element, encode_header
+from preread.elements.writing import encode_element, encode_header, encode_item
 
 __all__ = [
     "BIG_ENDIAN",
@@ -56,6 +56,7 @@ __all__ = [
     "dictionary_vr",
     "encode_element",
     "encode_header",
+    "encode_item",
     "encode_text",
     "encoding_of",
     "explicit_little_endian",

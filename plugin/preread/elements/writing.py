@@ -53,3 +53,8 @@ def encode_element(tag: int, vr: bytes, value: bytes, encoding: Encoding) -> byt
     if len(value) % 2:
         value += b"\0" if vr in _ZERO_PADDED else b" "
     return encode_header(tag, vr, len(value), encoding) + value
+
+
+def encode_item(content: bytes, encoding: Encoding) -> bytes:
+    """Return an item of defined length (PS3.5 section 7.5)."""
+    return struct.pack(encoding.order + "HHI", 0xFFFE, 0xE000, len(content)) + content

@@ -20,7 +20,6 @@ from preread.elements import (
     MalformedFile,
     ResourceIds,
     check_nesting,
-    read_file_meta,
     read_header,
     resource_ids,
 )
@@ -32,7 +31,8 @@ from preread.hooks.failures import Failures
 from preread.hooks.inflight import InFlight
 from preread.hooks.networks import Gate, Guest, Undecided, as_stranger, as_trusted
 from preread.hooks.safekeeping import Safekeeping
-from preread.iodeep.recognising import admitted, digest_of
+from preread.iodeep.iod import RAW_DATA_STORAGE
+from preread.iodeep.recognising import admitted, digest_of, syntax_of
 from preread.iodeep.trust import STRANGER
 from preread.ledger.arrival import Arrival
 from preread.ledger.journal import Journal
@@ -244,15 +244,12 @@ class Receiver:
             raise DeidentificationError(error.tag, f"{error.reason}; {STRANGER}") from None
 
     def _admit(self, guest: Guest, data: bytes, sender: str) -> Verdict:
-        """Let a network in as it came, but for what the IOD does not have; it is no patient's."""
-        stored = read_file_meta(data)
+        """Let in of a network what its digest covers, and no more; it is no patient's."""
+        found = guest.found
         made = admitted(
-            guest.found,
-            beginning(
-                stored.MediaStorageSOPClassUID,
-                guest.found.header.SOPInstanceUID,
-                stored.TransferSyntaxUID,
-            ),
+            found,
+            beginning(RAW_DATA_STORAGE, found.header.SOPInstanceUID, syntax_of(found)),
+            self._gate.trust.signature_of(found),
         )
         header = read_header(made)
         ids = ids_of(header)

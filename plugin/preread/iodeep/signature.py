@@ -95,17 +95,24 @@ def signer_of(found: Recognised, signers: Sequence[Signer], now: dt.datetime) ->
     now
         With a time zone.
     """
-    place = signature_place(found.places)
-    value = b"" if place is None else bytes(found.header.view(place)[: LONGEST_SIGNATURE + 1])
+    signature = signature_in(found)
     current = [one for one in signers if one.valid_from <= now <= one.valid_until]
-    if not value or len(value) > LONGEST_SIGNATURE or not current:
-        return None
-    try:
-        signature = binascii.a2b_base64(value.strip(b" \0"), strict_mode=True)
-    except ValueError:
+    if not signature or not current:
         return None
     text = signed_text(digest_of(found))
     return next((one for one in current if _fits(one.key, signature, text)), None)
+
+
+def signature_in(found: Recognised) -> bytes:
+    """Return the signature that a network bears, decoded and not checked; empty without one."""
+    place = signature_place(found.places)
+    value = b"" if place is None else bytes(found.header.view(place)[: LONGEST_SIGNATURE + 1])
+    if len(value) > LONGEST_SIGNATURE:
+        return b""
+    try:
+        return binascii.a2b_base64(value.strip(b" \0"), strict_mode=True)
+    except ValueError:
+        return b""
 
 
 def load_signer(path: Path) -> Signer:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from preread.iodeep.recognising import digest_of
-from preread.iodeep.signature import load_signer, signer_of
+from preread.iodeep.signature import load_signer, signature_in, signer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -85,3 +86,12 @@ class Trust:
                 return "its digest is on the list of those allowed"
         signer = signer_of(found, self._signers, self._clock()) if self._signers else None
         return "" if signer is None else f"signed with the key of {signer.name}"
+
+    def signature_of(self, found: Recognised) -> bytes:
+        """Return the value of a network's signature if one of the certificates vouches for it.
+
+        Empty if none does: what nobody can check could be anything.
+        """
+        if not self._signers or signer_of(found, self._signers, self._clock()) is None:
+            return b""
+        return base64.b64encode(signature_in(found))

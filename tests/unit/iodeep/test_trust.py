@@ -122,7 +122,9 @@ def test_a_signature_survives_the_way_through_archives(make: Make, tmp_path: Pat
         found = found_in(rewritten(data, way))
         assert digest_of(found) == digest_of(found_in(data))
         assert signer_of(found, trusted, NOW) is not None
-        stored = admitted(found, rewritten(data, way)[: found.header.meta.dataset_start])
+        site = Trust(IODeepSettings(certificates=(certificate,)), tmp_path, lambda: NOW)
+        meta = rewritten(data, way)[: found.header.meta.dataset_start]
+        stored = admitted(found, meta, site.signature_of(found))
         assert signer_of(found_in(stored), trusted, NOW) is not None
 
 
