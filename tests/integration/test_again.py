@@ -94,6 +94,24 @@ def test_a_deleted_instance_that_is_sent_again_lives(pacs: Pacs, tmp_path: Path)
     assert_each_read_once(pacs, 1)
 
 
+def test_identified_originals_of_before_are_not_changed(make_pacs: Maker, tmp_path: Path) -> None:
+    """They were stored in another mode; the node is now one that de-identifies what arrives."""
+    before = make_pacs({"Deidentify": {"Mode": "off"}, "Predictions": {"Placement": "derived"}})
+    before.start().send(ct_series(tmp_path / "ct", 2).files)
+    before.wait_until_read()
+    originals = {instance: before.file(instance) for instance in before.instances()}
+    before.stop()
+
+    pacs = make_pacs().start()
+    for study in pacs.get("/studies"):
+        answer = pacs.http.post(f"/preread/studies/{study}/analyze", json={}, timeout=120)
+        assert answer.status_code == 200, answer.text
+        told = {one["Reason"] for one in answer.json()["Instances"]}
+        assert all("this node did not de-identify it" in reason for reason in told), told
+    pacs.wait_until_read()
+    assert {instance: pacs.file(instance) for instance in pacs.instances()} == originals
+
+
 def stored_image(pacs: Pacs) -> Dataset:
     return pydicom.dcmread(pydicom.filebase.DicomBytesIO(pacs.file(pacs.instances()[0])))
 

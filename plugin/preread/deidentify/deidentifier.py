@@ -158,6 +158,17 @@ class Deidentifier:
             reason = f"at byte {error.offset}: {error.reason}"
             raise DeidentificationError(error.tag, reason) from None
 
+    def has_made(self, header: Header) -> bool:
+        """Tell whether this key de-identified an object: only then may its node change it.
+
+        The PatientID says so, which nobody without the key can make, and the SOPInstanceUID where
+        UIDs are not retained.
+        """
+        retained = Option.RETAIN_UIDS in self._options.options
+        return self.pseudonyms.is_ours_patient(header.PatientID) and (
+            retained or self.pseudonyms.is_ours_uid(header.SOPInstanceUID)
+        )
+
     def _deidentified(self, header: Header) -> Deidentified:
         identity = self._identity(header)
         look, methods = self._look(header)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from preread.elements import read_header, resource_ids
+from preread.elements import Header, read_header, resource_ids
 from preread.models.prediction import Prediction
 from preread.results import derived_instance, with_predictions
 from preread.runner.announcing import Announcer
@@ -51,6 +51,10 @@ class Deidentifies(Protocol):
         """De-identify a file."""
         ...
 
+    def has_made(self, header: Header, /) -> bool:
+        """Tell whether an object was de-identified with this site's key."""
+        ...
+
 
 class DerivesUids(Protocol):
     """What gives derived objects their UIDs; `preread.deidentify.Pseudonyms` does."""
@@ -72,7 +76,7 @@ class Writer:
     mode, placement
         As the site has set them.
     deidentifier
-        For mode ``copy``.
+        Makes the copies of mode ``copy``; tells what may be changed in mode ``incoming``.
     uids
         For placement ``derived``.
     """
@@ -106,6 +110,9 @@ class Writer:
         preread.errors.PrereadError
             If the result cannot be made of this file.
         """
+        if self._mode is Mode.INCOMING and not self._deidentifier.has_made(read_header(work.data)):
+            # Stored before Preread came, or while another mode was set: it has its identity.
+            return Unread("this node did not de-identify it and leaves it as it is; send it again")
         if self._mode is not Mode.COPY:
             if not work.predictions:
                 return Unread("no model applies")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
-from preread.elements import read_header, resource_ids
+from preread.elements import Header, read_header, resource_ids
 from preread.imaging import Preprocessing, open_image
 from preread.ledger.arrival import Arrival, Event, EventKind
 from preread.ledger.job import Job
@@ -162,8 +162,14 @@ class Doubling:
             pydicom.dcmwrite(buffer, dataset, enforce_file_format=True)
             self.data = buffer.getvalue()
 
+    def __init__(self) -> None:
+        self.made_elsewhere: set[str] = set()
+
     def deidentify(self, data: bytes, /) -> Done:
         return self.Done(data)
+
+    def has_made(self, header: Header, /) -> bool:
+        return header.SOPInstanceUID not in self.made_elsewhere
 
 
 class Derived:
@@ -197,6 +203,7 @@ class Bench:
         self.catalogue = catalogue_of(small=SMALL, large=LARGE)
         self.networks = Networks(self.catalogue)
         self.meter = Meter(folder / "runner.json")
+        self.doubling = Doubling()
         self.mode, self.placement = Mode.INCOMING, Placement.IN_PLACE
         self.wishes: Wishes = no_wishes
         self.pipelines: list[Pipeline] = []
@@ -232,7 +239,7 @@ class Bench:
                 Announcer(KEY),
                 mode=self.mode,
                 placement=self.placement,
-                deidentifier=Doubling(),
+                deidentifier=self.doubling,
                 uids=Derived(),
             ),
             meter=self.meter,

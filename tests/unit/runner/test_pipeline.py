@@ -98,6 +98,21 @@ def test_what_is_no_image_is_left_unread(bench: Bench) -> None:
     assert bench.job(instance).reason == "it has no pixel data"
 
 
+@pytest.mark.parametrize("placement", list(Placement))
+def test_what_this_node_did_not_deidentify_is_never_changed(
+    bench: Bench, placement: Placement
+) -> None:
+    bench.placement = placement
+    known, foreign = bench.arrive(ct(1)), bench.arrive(ct(2))
+    bench.doubling.made_elsewhere = {"2.25.12"}
+    bench.run()
+    assert bench.job(known).state is JobState.DONE
+    assert bench.job(foreign).state is JobState.UNREAD
+    assert "this node did not de-identify it" in bench.job(foreign).reason
+    assert bench.archive.files[foreign] == ct(2)
+    assert bench.archive.stores == 1
+
+
 def test_a_bad_frame_fails_the_image_and_leaves_nothing_behind(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

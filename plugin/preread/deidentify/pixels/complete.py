@@ -14,6 +14,7 @@ from preread.deidentify.options import DeidentifyOptions, Option
 from preread.deidentify.pixels.policy import Look
 from preread.deidentify.secret import Secret
 from preread.deidentify.trail import Trail
+from preread.elements import Header
 
 if TYPE_CHECKING:
     from preread.deidentify.pixels.cleaning import PixelCleaner
@@ -86,6 +87,10 @@ class CompleteDeidentifier:
         if self._trail is not None:
             self._trail.deidentified(data, done, self._sender, began)
         return done
+
+    def has_made(self, header: Header) -> bool:
+        """Tell whether this key de-identified an object; see `Deidentifier.has_made`."""
+        return self._deidentifier.has_made(header)
 
     def _done(self, data: bytes | memoryview) -> Deidentified:
         done = self._deidentifier.deidentify(data)
