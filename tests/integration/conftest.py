@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.integration.pacs import ORTHANC, PLUGINS, Pacs
+from tests.integration.trixie import TrixieMissing, TrixiePacs, trixie_root
 
 INCOMING: dict[str, Any] = {"Deidentify": {"Mode": "incoming"}}
 
@@ -49,3 +50,26 @@ def make_pacs(tmp_path: Path) -> Iterator[Callable[..., Pacs]]:
 def pacs(make_pacs: Callable[..., Pacs]) -> Pacs:
     """Return a running Orthanc of a dedicated node: incoming, in place."""
     return make_pacs().start()
+
+
+@pytest.fixture
+def make_trixie_pacs(tmp_path: Path) -> Iterator[Callable[..., TrixiePacs]]:
+    """Return what makes an Orthanc of Debian 13 in a folder of its own; all are stopped.
+
+    Where none can be had the test is skipped. The first time on a machine takes minutes: a test
+    that uses it says ``@pytest.mark.trixie`` and has a timeout of its own.
+    """
+    try:
+        root = trixie_root()
+    except TrixieMissing as error:
+        pytest.skip(f"no Orthanc of Debian 13: {error}")
+    made: list[TrixiePacs] = []
+
+    def make(preread: Any = INCOMING, *, name: str = "trixie", **more: Any) -> TrixiePacs:
+        pacs = TrixiePacs(root, tmp_path / name, preread, **more)
+        made.append(pacs)
+        return pacs
+
+    yield make
+    for pacs in made:
+        pacs.stop()

@@ -93,11 +93,15 @@ class Pacs:
         """Where Preread keeps its key, journal, ledger and logs."""
         return self.storage / "preread"
 
+    def command(self) -> list[str]:
+        """Return what starts Orthanc."""
+        return [str(ORTHANC), str(self.configuration)]
+
     def launch(self, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Start the process without waiting for it."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [str(ORTHANC), str(self.configuration)],
+                self.command(),
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,

@@ -53,7 +53,7 @@ def test_tests_need_more_packages(checkout: Path) -> None:
     _program(checkout, "dpkg-query", "exit 1")
     _program(checkout, "id", "echo 1000")
     assert "postgresql" not in _setup(checkout, "demo").stderr
-    wanted = "dicom3tools postgresql tesseract-ocr fonts-dejavu-core chromium"
+    wanted = "dicom3tools debootstrap postgresql tesseract-ocr fonts-dejavu-core chromium"
     assert wanted in _setup(checkout, "test").stderr
 
 
