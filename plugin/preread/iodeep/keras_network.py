@@ -1,8 +1,9 @@
 """An architecture as a Keras 3 model: the same network, for weights that Keras has trained.
 
 Keras is an optional extra (``pip install '.[keras]'`` in the source's folder) and is imported when
-a model is built. It runs on the backend that is configured for it (KERAS_BACKEND), torch among them. Inside, axes
-are in Keras' own order, channels last; inputs and outputs are in that of the data format.
+a model is built. It runs on the backend that is configured for it (KERAS_BACKEND), torch among
+them. Inside, axes are in Keras' own order, channels last; inputs and outputs are in that of the
+data format.
 """
 
 from __future__ import annotations
