@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
     from preread.results.structure_set.region import Described, Region
 
+_CHARACTER_SET: Final = "ISO_IR 192"
 _LONG_STRING: Final = 64
 _SERIES_NUMBER: Final = 9700
 _ORGANISATION: Final = "Unknown"
@@ -144,7 +145,7 @@ def region_report(
             verifying_organization=_ORGANISATION if reviewer else None,
         )
         # Of who reviews, and of the network, the image's own character set may know no letter.
-        report.SpecificCharacterSet = "ISO_IR 192"
+        report.SpecificCharacterSet = _CHARACTER_SET
         copy_patient_and_study(report, sources[0])
         report.ContentDate = f"{moment:%Y%m%d}"
         report["ContentTime"].value = f"{moment:%H%M%S}"
@@ -166,6 +167,9 @@ def _complete(source: Dataset) -> Dataset:
     for keyword in _NEEDED:
         if keyword not in complete:
             setattr(complete, keyword, "")
+    # The library wants a term of the standard's and takes it over. What the image has may be
+    # misspelt ("ISO-IR 100"), and the report has a set of its own.
+    complete.SpecificCharacterSet = _CHARACTER_SET
     return complete
 
 
@@ -239,12 +243,15 @@ def _line(polygon: NDArray[np.float64], source: Dataset, frame: int) -> ImageReg
     check_polygon(polygon)
     # There the upper left corner of the first pixel is (0, 0), and its centre (0.5, 0.5).
     points = np.vstack((polygon, polygon[:1])) + 0.5
-    return ImageRegion(
-        graphic_type="POLYLINE",
-        graphic_data=points,
-        source_image=SourceImageForRegion(
-            source.SOPClassUID,
-            source.SOPInstanceUID,
-            [frame + 1] if frames_of(source) > 1 else None,
-        ),
+    image = SourceImageForRegion(
+        source.SOPClassUID,
+        source.SOPInstanceUID,
+        [frame + 1] if frames_of(source) > 1 else None,
     )
+    try:
+        return ImageRegion(graphic_type="POLYLINE", graphic_data=points, source_image=image)
+    except KeyError:
+        raise UnwritableStructureSetError(
+            "report of regions: the present standard does not know the image's SOPClassUID "
+            "(0008,0016), so that no report can refer to it"
+        ) from None

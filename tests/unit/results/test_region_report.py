@@ -192,3 +192,20 @@ def test_a_header_that_cannot_be_used_is_not_quoted(sources: list[Dataset]) -> N
     del sources[0].StudyInstanceUID
     with pytest.raises(UnwritableStructureSetError, match="header does not allow it"):
         region_report(sources, REGIONS, NETWORK, **MADE)
+
+
+def test_a_misspelt_character_set_of_the_image_is_no_obstacle(sources: list[Dataset]) -> None:
+    for source in sources:
+        source.SpecificCharacterSet = "ISO-IR 100"
+        source.PatientName = "M\xfcller^J\xf6rg"
+    report = reread(region_report(sources, REGIONS, NETWORK, **MADE))
+    assert report.SpecificCharacterSet == "ISO_IR 192"
+    assert str(report.PatientName) == "M\xfcller^J\xf6rg"
+    assert len(lines(report)) == 2
+
+
+def test_an_image_of_a_retired_class_is_named_as_the_reason(sources: list[Dataset]) -> None:
+    for source in sources:
+        source.SOPClassUID = "1.2.840.10008.5.1.4.1.1.6"  # ultrasound, before 1993
+    with pytest.raises(UnwritableStructureSetError, match=r"SOPClassUID \(0008,0016\)"):
+        region_report(sources, REGIONS, NETWORK, **MADE)
