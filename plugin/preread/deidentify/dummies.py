@@ -34,6 +34,8 @@ _FIXED: Final = {
     b"US": bytes(2),
     b"UV": bytes(8),
 }
+_BY_TAG: Final = {0x00080201: b"+0000"}
+"""Of attributes whose text has a form: TimezoneOffsetFromUTC (PS3.3 C.12.1.1)."""
 
 
 def dummy(vr: bytes, text: str) -> bytes:
@@ -53,3 +55,13 @@ def dummy(vr: bytes, text: str) -> bytes:
     """
     fixed = _FIXED.get(vr)
     return text.encode("ascii") if fixed is None else fixed
+
+
+def dummy_of(tag: int, vr: bytes, text: str) -> bytes:
+    """Return a value of an attribute that tells nothing; see `dummy`.
+
+    >>> dummy_of(0x00080201, b"SH", "**.**")
+    b'+0000'
+    """
+    fixed = _BY_TAG.get(tag)
+    return dummy(vr, text) if fixed is None else fixed

@@ -3,9 +3,10 @@
 Table E.1-1 of PS3.15 has conditional actions such as X/Z/D: removed where the IOD makes the
 attribute optional, emptied where it may be empty, a dummy where it must have a value. PS3.3 says
 which it is, module by module; what follows from it for the attributes of such rows is package
-data. Of an attribute in several modules of an IOD the strictest type holds, of conditional types
-the unconditional one, and modules that an object need not have count too: a dummy or an empty value
-too many is harmless, one too few makes an object invalid.
+data. With them stand attributes that the table removes in any case although some IOD demands them,
+such as the date of a presentation state. Of an attribute in several modules of an IOD the strictest
+type holds, of conditional types the unconditional one, and modules that an object need not have
+count too: a dummy or an empty value too many is harmless, one too few makes an object invalid.
 
 What an attribute is within a sequence or a functional group is not told here.
 """
@@ -17,7 +18,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 _FILE: Final = "iod-types.json"
 ABSENT: Final = "-"
@@ -47,6 +48,18 @@ def types_of(sop_class_uid: str) -> Mapping[int, int] | None:
     return _by_sop_class().get(sop_class_uid.strip("\0 "))
 
 
+@cache
+def demanded() -> frozenset[str]:
+    """Return what the file has types of: tags of eight hexadecimal digits.
+
+    Those of rows with the action X are there since some IOD demands them.
+
+    >>> "00700082" in demanded(), "00080081" in demanded()
+    (True, False)
+    """
+    return frozenset(_content()["Tags"])
+
+
 def known_sop_classes() -> tuple[str, ...]:
     """Return the SOP classes for which `types_of` has an answer.
 
@@ -59,7 +72,7 @@ def known_sop_classes() -> tuple[str, ...]:
 @cache
 def _by_sop_class() -> Mapping[str, Mapping[int, int]]:
     """Read all, once: an object each for the few patterns that the SOP classes share."""
-    content = json.loads(resources.files(__package__).joinpath(_FILE).read_text(encoding="utf-8"))
+    content = _content()
     tags = [int(tag, 16) for tag in content["Tags"]]
     patterns = [
         MappingProxyType(
@@ -68,3 +81,10 @@ def _by_sop_class() -> Mapping[str, Mapping[int, int]]:
         for pattern in content["Patterns"]
     ]
     return {uid: patterns[number] for uid, number in content["SOPClasses"].items()}
+
+
+def _content() -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(
+        resources.files(__package__).joinpath(_FILE).read_text(encoding="utf-8")
+    )
+    return content

@@ -1,20 +1,21 @@
 """What is done with which attribute: the table, and what follows for all it does not list.
 
-PS3.15 Table E.1-1 leaves the conditional actions to the type that the IOD gives an attribute. At
-the top level of the known SOP classes that is looked up; deeper down, and for other classes, each
-is resolved to the choice that is safe and keeps an object valid whatever the type: X/Z to Z, X/D,
-Z/D and X/Z/D to D. X/Z/U* is always new UIDs in the items, so that references stay right.
+PS3.15 Table E.1-1 leaves the conditional actions to the type that the IOD gives an attribute; what
+it removes in any case, and some IOD demands, is treated as if it were X/Z/D. At the top level of
+the known SOP classes the type is looked up; deeper down, and for other classes, each action is
+resolved to the choice that is safe and keeps an object valid whatever the type: X/Z to Z, X/D, Z/D
+and X/Z/D to D. X/Z/U* is always new UIDs in the items, so that references stay right.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cache
 from typing import Final
 
-from preread.deidentify.iod_types import types_of
+from preread.deidentify.iod_types import demanded, types_of
 from preread.deidentify.options import Option
 from preread.deidentify.table import PRIVATE, Row, table_e1_1
 from preread.elements import dictionary_vr, standard_tags
@@ -212,27 +213,42 @@ class Profile:
             found = {**self.actions, **_PIXELS}
             if Option.RETAIN_UIDS not in self.options:
                 found.pop(_REFERENCED_STUDY_SEQUENCE, None)
-            if types is not None:
-                _by_type(found, types, self.options)
+            _by_type(found, types, self.options)
             self._tops[key] = found
         return found
 
 
 def _by_type(
-    actions: dict[int, Action], types: Mapping[int, int], options: frozenset[Option]
+    actions: dict[int, Action], types: Mapping[int, int] | None, options: frozenset[Option]
 ) -> None:
-    """Resolve the conditional actions as the types of an IOD want it."""
+    """Resolve the conditional actions as the types of an IOD want it.
+
+    Of a SOP class that is not known those are resolved already that are conditional in the table.
+    """
     for row in table_e1_1().rows:
-        if "/" not in row.action or "*" in row.action or _chosen(row, options):
+        alternatives = alternatives_of(row)
+        if len(alternatives) < 2 or "*" in row.action or _chosen(row, options):
+            continue
+        if types is None and row.action != "X":
             continue
         tag = int(row.tag, 16)
-        alternatives = row.action.split("/")
-        wanted = next(code for code in _BY_TYPE[types.get(tag, 3)] if code in alternatives)
+        kind = 1 if types is None else types.get(tag, 3)
+        wanted = next(code for code in _BY_TYPE[kind] if code in alternatives)
         action = _listed(tag, _SIMPLE[wanted])
         if action is Action.REMOVE:
             actions.pop(tag, None)
         else:
             actions[tag] = action
+
+
+def alternatives_of(row: Row) -> Sequence[str]:
+    """Return the codes of a row's action, among which the type of the attribute decides.
+
+    Where an IOD demands what the table would remove, removing it would leave no valid object.
+    """
+    if row.action == "X" and row.tag in demanded():
+        return ("X", "Z", "D")
+    return row.action.split("/")
 
 
 @cache

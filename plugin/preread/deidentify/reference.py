@@ -24,7 +24,7 @@ from preread.deidentify.descriptors.vocabulary import vocabulary
 from preread.deidentify.dummies import dummy
 from preread.deidentify.iod_types import known_sop_classes, types_of
 from preread.deidentify.options import BASIC_PROFILE, Option
-from preread.deidentify.profile import TEXT_VRS, Action, profile_of
+from preread.deidentify.profile import TEXT_VRS, Action, alternatives_of, profile_of
 from preread.deidentify.pseudonyms import Pseudonyms
 from preread.deidentify.safe_private import safe_private_table
 from preread.deidentify.secret import Secret
@@ -322,6 +322,15 @@ def _conditional() -> list[Row]:
     return [row for row in table_e1_1().rows if "/" in row.action and "*" not in row.action]
 
 
+def _demanded() -> str:
+    """Name the rows of code X that some IOD demands."""
+    return ", ".join(
+        f"{_written_tag(row)} {row.name}"
+        for row in table_e1_1().rows
+        if row.action == "X" and len(alternatives_of(row)) > 1
+    )
+
+
 def _regions() -> str:
     rules = resources.files(f"{__package__}.pixels").joinpath("regions.json").read_bytes()
     return str(len(json.loads(rules)))
@@ -331,6 +340,7 @@ _PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "action_counts": _action_counts,
     "audit_line": _audit_line,
     "binary_private": _binary_private,
+    "demanded": _demanded,
     "conditional_rows": lambda: str(len(_conditional())),
     "dummies": _dummies,
     "edition": _edition,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from preread.deidentify.dummies import dummy
+from preread.deidentify.dummies import dummy_of
 from preread.elements import IMPLICIT_LITTLE, Encoding, dictionary_vr, encode_element
 
 
@@ -45,6 +45,6 @@ class Replacements:
         made = self._made_dummies.get(tag)
         if made is None:
             vr = dictionary_vr(tag)[:2]
-            made = encode_element(tag, vr, dummy(vr, self.dummy_text), self.encoding)
+            made = encode_element(tag, vr, dummy_of(tag, vr, self.dummy_text), self.encoding)
             self._made_dummies[tag] = made
         return made

@@ -12,19 +12,43 @@ from typing import Any
 
 import highdicom
 from highdicom import _standard_utils as tables
-from pydicom.datadict import keyword_for_tag
+from pydicom.datadict import keyword_for_tag, tag_for_keyword
 
 import preread.deidentify.iod_types
 from preread.deidentify.iod_types import ABSENT
-from preread.deidentify.table import table_e1_1
+from preread.deidentify.table import PRIVATE, Row, table_e1_1
 
 PATH = Path(preread.deidentify.iod_types.__file__).with_name("iod-types.json")
 _STRICTNESS = {"1": 1, "1C": 1, "2": 2, "2C": 2, "3": 3}
 
 
 def conditional_tags() -> list[int]:
-    """Return the attributes of Table E.1-1 whose action depends on their type."""
-    return sorted(int(row.tag, 16) for row in table_e1_1().rows if "/" in row.action)
+    """Return the attributes of Table E.1-1 whose action depends on their type.
+
+    Those that the table removes whatever their type, and that some IOD demands, are among them.
+    """
+    conditional = {int(row.tag, 16) for row in table_e1_1().rows if "/" in row.action}
+    removed = {row.tag: int(row.tag, 16) for row in table_e1_1().rows if _is_removed(row)}
+    return sorted(conditional | demanded_tags() & set(removed.values()))
+
+
+def demanded_tags() -> set[int]:
+    """Return the attributes that some IOD demands in a module that it has in any case."""
+    modules = tables.get_module_attribute_map()
+    iods = tables.get_iod_module_map()
+    keywords = {
+        attribute["keyword"]
+        for iod in set(tables.get_sop_class_iod_map().values()) - {"basic-directory"}
+        for module in iods[iod]
+        if module["usage"] == "M"
+        for attribute in modules.get(str(module["key"]), ())
+        if not attribute["path"] and attribute["type"] in ("1", "2")
+    }
+    return {int(tag) for keyword in keywords if (tag := tag_for_keyword(keyword)) is not None}
+
+
+def _is_removed(row: Row) -> bool:
+    return row.action == "X" and row.tag != PRIVATE and "x" not in row.tag
 
 
 def types_by_sop_class() -> Iterator[tuple[str, dict[int, int]]]:

@@ -1,20 +1,37 @@
 """The types of the attributes with conditional actions, as package data."""
 
+import io
 import json
 import subprocess
 import sys
 
 import highdicom
 import pytest
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
 from pydicom.datadict import tag_for_keyword
+from pydicom.uid import UID
 
+from preread.deidentify import Deidentifier
 from preread.deidentify.iod_types import types_of
-from tests.unit.deidentify.iod_type_facts import PATH, conditional_tags, facts, types_by_sop_class
+from preread.deidentify.options import DeidentifyOptions, Option
+from preread.deidentify.profile import profile_of
+from preread.deidentify.secret import Secret
+from tests.unit.deidentify.iod_type_facts import (
+    PATH,
+    conditional_tags,
+    demanded_tags,
+    facts,
+    types_by_sop_class,
+)
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT = "1.2.840.10008.5.1.4.1.1.2.1"
 PET = "1.2.840.10008.5.1.4.1.1.128"
 RT_PLAN = "1.2.840.10008.5.1.4.1.1.481.5"
+GSPS = "1.2.840.10008.5.1.4.1.1.11.1"
+ECHO_SR = "1.2.840.10008.5.1.4.1.1.88.72"
+UNKNOWN = "1.2.840.10008.5.1.4.1.1.11.99"
 TEXT_SR = "1.2.840.10008.5.1.4.1.1.88.11"
 ECG = "1.2.840.10008.5.1.4.1.1.9.1.1"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
@@ -77,6 +94,10 @@ def test_the_file_is_small_and_of_conditional_attributes_alone() -> None:
         (ECG, "WaveformAnnotationSequence", 1),
         (ECG, "AcquisitionDateTime", 1),  # Waveform Identification
         (SECONDARY_CAPTURE, "ContentDate", 2),
+        (GSPS, "PresentationCreationDate", 1),  # Presentation State Identification
+        (GSPS, "PresentationCreationTime", 1),
+        (ECHO_SR, "TimezoneOffsetFromUTC", 1),  # Timezone
+        (CT, "TimezoneOffsetFromUTC", 3),  # SOP Common
     ],
 )
 def test_the_types_are_the_standards(sop_class: str, keyword: str, expected: int) -> None:
@@ -85,6 +106,43 @@ def test_the_types_are_the_standards(sop_class: str, keyword: str, expected: int
     assert types is not None
     assert tag is not None
     assert types[tag] == expected
+
+
+@_same_tables
+def test_nothing_is_removed_that_an_iod_demands() -> None:
+    """A presentation state without the time that it was made at is none."""
+    asked = demanded_tags()
+    for uid, types in types_by_sop_class():
+        top = profile_of().top(uid)
+        removed = {tag for tag in asked if types.get(tag, 3) < 3 and tag not in top}
+        assert not removed, uid
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], ["19000101", "000000", "+0000"]),
+        (["RetainLongitudinalFullDates"], ["20240501", "101112", "+0200"]),
+    ],
+)
+def test_what_an_iod_demands_gets_a_valid_dummy(options: list[str], expected: list[str]) -> None:
+    dataset = dcmread(str(get_testdata_file("CT_small.dcm")))
+    dataset.PresentationCreationDate, dataset.PresentationCreationTime = "20240501", "101112"
+    dataset.TimezoneOffsetFromUTC = "+0200"
+    found = {}
+    for sop_class in (GSPS, ECHO_SR, CT, UNKNOWN):
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = UID(sop_class)
+        file = io.BytesIO()
+        dataset.save_as(file)
+        chosen = DeidentifyOptions(options=frozenset(map(Option, options)))
+        made = Deidentifier(Secret(bytes(32)), chosen).deidentify(file.getvalue()).data
+        found[sop_class] = dcmread(io.BytesIO(made))
+    assert [found[GSPS].PresentationCreationDate, found[GSPS].PresentationCreationTime] == expected[
+        :2
+    ]
+    assert found[UNKNOWN].PresentationCreationDate == expected[0]
+    assert found[ECHO_SR].TimezoneOffsetFromUTC == expected[2]
+    assert ("PresentationCreationDate" in found[CT]) is bool(options)
 
 
 def test_an_attribute_that_the_iod_does_not_have_is_absent() -> None:
