@@ -98,7 +98,7 @@ def _texts(data: bytes | memoryview, level: _Level) -> Iterator[str]:
 
 def _nested(data: bytes | memoryview, top: _Level) -> Iterator[_Level]:
     """Yield the items in all sequences, the less deep first."""
-    ends: Ends = {}
+    ends = Ends()
     waiting = deque([top])
     while waiting:
         level = waiting.popleft()

@@ -95,7 +95,7 @@ class Rewriting:
         self._replacements = replacements
         self._values = values
         self._private = private
-        self._ends: Ends = {}
+        self._ends = Ends()
         self._items_seen = 0
         self._written: Mapping[int, bytes] = {}
         self._parts: list[Part] = []

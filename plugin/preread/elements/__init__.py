@@ -4,6 +4,7 @@ What is here knows encodings (PS3.5, PS3.10), not the meaning of attributes, and
 pixel data. Nothing here imports pydicom's dataset classes, Orthanc, or any other room.
 """
 
+from preread.elements.budget import Budget, OverBudget, unlimited
 from preread.elements.characters import decode_text, encode_text
 from preread.elements.dictionary import dictionary_vr, standard_tags, tag_in_words
 from preread.elements.encoding import (
@@ -18,11 +19,11 @@ from preread.elements.encoding import (
     inflated,
     read_file_meta,
 )
-from preread.elements.errors import MalformedFile
+from preread.elements.errors import MalformedFile, NestedTooDeep
 from preread.elements.explicit import explicit_little_endian
 from preread.elements.header import Header, read_header
 from preread.elements.identifiers import ResourceIds, is_orthanc_id, orthanc_id, resource_ids
-from preread.elements.nesting import check_nesting
+from preread.elements.nesting import check_nesting, is_shallow
 from preread.elements.scan import (
     DEEPEST,
     IMPLICIT_LITTLE,
@@ -44,12 +45,15 @@ __all__ = [
     "LONG_VRS",
     "MOST_ELEMENTS",
     "VRS",
+    "Budget",
     "Element",
     "Encoding",
     "Ends",
     "FileMeta",
     "Header",
     "MalformedFile",
+    "NestedTooDeep",
+    "OverBudget",
     "ResourceIds",
     "check_nesting",
     "decode_text",
@@ -62,6 +66,7 @@ __all__ = [
     "explicit_little_endian",
     "inflated",
     "is_orthanc_id",
+    "is_shallow",
     "items",
     "orthanc_id",
     "read_element",
@@ -71,4 +76,5 @@ __all__ = [
     "scan",
     "standard_tags",
     "tag_in_words",
+    "unlimited",
 ]

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from preread.elements.budget import Budget, OverBudget
 from preread.elements.errors import MalformedFile
 
 IMPLICIT: Final = "1.2.840.10008.1.2"
@@ -19,6 +21,9 @@ BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
 
 _ALWAYS_INFLATED: Final = 2**28
 _MOST_GROWTH: Final = 64
+_PIECE: Final = 2**20
+_MOUTHFUL: Final = 2**16
+_UNITS_OF_A_PIECE: Final = 4_000
 
 LONG_VRS: Final = frozenset(
     (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
@@ -151,7 +156,13 @@ def _sniffed(data: bytes | memoryview, position: int, has_preamble: bool) -> str
     return IMPLICIT
 
 
-def inflated(data: bytes | memoryview, start: int, limit: int | None = None) -> bytes:
+def inflated(
+    data: bytes | memoryview,
+    start: int,
+    limit: int | None = None,
+    *,
+    budget: Budget | None = None,
+) -> bytes:
     """Return the data set of a deflated file.
 
     Parameters
@@ -163,21 +174,46 @@ def inflated(data: bytes | memoryview, start: int, limit: int | None = None) -> 
     limit
         The most bytes that it may grow to. By default 256 MiB, or 64 times what it is: images do
         not deflate better, what fills a memory on purpose does.
+    budget
+        What it may cost; None for no bound.
 
     Raises
     ------
     MalformedFile
         If it is not deflated data, is cut off, or grows beyond `limit`.
+    OverBudget
+        If it takes longer, or grows larger, than its budget lets it.
     """
     if limit is None:
         limit = max(_ALWAYS_INFLATED, _MOST_GROWTH * (len(data) - start))
+    most = limit if budget is None or budget.inflated is None else min(limit, budget.inflated)
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
+    pieces: list[bytes] = []
+    size = 0
+    for piece in _pieces(engine, memoryview(data)[start:], start):
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            raise MalformedFile(start, None, f"the data set inflates to more than {limit} bytes")
+        if size > most:
+            raise OverBudget(f"the data set inflates to more than {most} bytes")
+        if budget is not None:
+            budget.spend(_UNITS_OF_A_PIECE)
+    return b"".join(pieces)
+
+
+def _pieces(engine: zlib._Decompress, deflated: memoryview, start: int) -> Iterator[bytes]:
+    """Give what comes out piece by piece, none larger than a mebibyte."""
     try:
-        result = engine.decompress(memoryview(data)[start:], limit)
+        for position in range(0, len(deflated), _MOUTHFUL):
+            rest: bytes | memoryview = deflated[position : position + _MOUTHFUL]
+            while len(rest) and not engine.eof:
+                yield engine.decompress(rest, _PIECE)
+                rest = engine.unconsumed_tail
+        while not engine.eof:
+            piece = engine.decompress(b"", _PIECE)
+            if not piece:
+                raise MalformedFile(start, None, "the deflated data set is cut off")
+            yield piece
     except zlib.error:
         raise MalformedFile(start, None, "the deflated data set cannot be inflated") from None
-    if engine.unconsumed_tail:
-        raise MalformedFile(start, None, f"the data set inflates to more than {limit} bytes")
-    if not engine.eof:
-        raise MalformedFile(start, None, "the deflated data set is cut off")
-    return result

@@ -26,3 +26,7 @@ class MalformedFile(PrereadError):
         self.offset = offset
         self.tag = tag
         self.reason = reason
+
+
+class NestedTooDeep(MalformedFile):
+    """Sequences lie within each other so deep that a parser of the whole file may overflow."""

@@ -105,7 +105,7 @@ class _Writer:
     def __init__(self, data: memoryview, encoding: Encoding) -> None:
         self._data = data
         self._encoding = encoding
-        self._ends: Ends = {}
+        self._ends = Ends()
 
     def level(self, start: int, end: int, outer: _Sign, depth: int) -> list[bytes | memoryview]:
         """Return the elements of a data set or item."""

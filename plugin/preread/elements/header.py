@@ -9,11 +9,12 @@ from functools import cached_property
 from itertools import islice
 from typing import Final
 
+from preread.elements.budget import Budget
 from preread.elements.characters import decode_text
 from preread.elements.dictionary import dictionary_vr
 from preread.elements.encoding import Encoding, FileMeta, inflated, read_file_meta
 from preread.elements.errors import MalformedFile
-from preread.elements.scan import MOST_ELEMENTS, Element, items, scan
+from preread.elements.scan import MOST_ELEMENTS, Element, Ends, items, scan
 
 _CHARSET: Final = 0x00080005
 _SOP_CLASS: Final = 0x00080016
@@ -42,15 +43,22 @@ class Header:
     elements
         The elements of the top level in the order of the file, up to and with the pixel data. Of
         those that stand there twice the first one counts.
+    ends
+        What is known of undefined lengths, and what may be spent on the file; see `Ends`.
     """
 
     def __init__(
-        self, data: bytes | memoryview, meta: FileMeta, elements: Sequence[Element]
+        self,
+        data: bytes | memoryview,
+        meta: FileMeta,
+        elements: Sequence[Element],
+        ends: Ends | None = None,
     ) -> None:
         self._data = data
         self._elements = {element.tag: element for element in reversed(elements)}
         self.meta = meta
         self.all_elements = elements
+        self.ends = Ends() if ends is None else ends
 
     @property
     def data(self) -> bytes | memoryview:
@@ -172,27 +180,40 @@ class Header:
 
     def _codes(self, sequence: Element) -> Iterator[str]:
         encoding = sequence.inner_encoding(self.encoding)
-        for _, start, end in items(self._data, sequence.value, sequence.value_end, encoding):
-            for element in scan(self._data, start, end, encoding, depth=2):
+        for _, start, end in items(
+            self._data, sequence.value, sequence.value_end, encoding, ends=self.ends
+        ):
+            inside = scan(self._data, start, end, encoding, depth=2, ends=self.ends)
+            for element in self.ends.budget.over(inside, 1):
                 if element.tag == _CODE_VALUE:
                     raw = bytes(self._data[element.value : element.value_end])
                     yield raw.decode("ascii", "replace").strip(" \0")
 
 
-def read_header(data: bytes | memoryview) -> Header:
+def read_header(data: bytes | memoryview, budget: Budget | None = None) -> Header:
     """Read the header of a file, up to its pixel data; what comes later nobody reads.
+
+    Parameters
+    ----------
+    data
+        The file.
+    budget
+        What it may cost, this and what is done with the header later; None for no bound.
 
     Raises
     ------
     MalformedFile
         If it cannot be walked over.
+    OverBudget
+        If it takes longer than it may.
     """
     meta = read_file_meta(data)
     start = meta.dataset_start
+    ends = Ends(budget)
     if meta.encoding.deflated:
-        data, start = inflated(data, start), 0
+        data, start = inflated(data, start, budget=budget), 0
     elements: list[Element] = []
-    for element in scan(data, start, len(data), meta.encoding):
+    for element in scan(data, start, len(data), meta.encoding, ends=ends):
         elements.append(element)
         if element.tag == _PIXEL_DATA[2]:
             break
@@ -200,4 +221,4 @@ def read_header(data: bytes | memoryview) -> Header:
             raise MalformedFile(element.start, None, f"more than {MOST_ELEMENTS} elements")
     if not elements:
         raise MalformedFile(start, None, "the data set is empty")
-    return Header(data, meta, elements)
+    return Header(data, meta, elements, ends)

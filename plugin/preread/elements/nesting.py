@@ -2,38 +2,96 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Final
+
+from preread.elements.budget import Budget, OverBudget
 from preread.elements.dictionary import dictionary_vr
-from preread.elements.encoding import Encoding
-from preread.elements.errors import MalformedFile
-from preread.elements.header import Header
+from preread.elements.encoding import Encoding, read_file_meta
+from preread.elements.errors import MalformedFile, NestedTooDeep
+from preread.elements.header import Header, read_header
 from preread.elements.scan import DEEPEST, Element, Ends, items, scan
 
-_PIXEL_DATA = 0x7FE00010
+_PIXEL_DATA: Final = 0x7FE00010
+_ITEM_LITTLE: Final = b"\xfe\xff\x00\xe0"
+_ITEM_BIG: Final = b"\xff\xfe\xe0\x00"
+
+_Place = tuple[Element, Encoding]
 
 
-def check_nesting(header: Header) -> None:
+def check_nesting(header: Header, *, forgiving: bool = False) -> None:
     """Refuse a file whose sequences are nested too deep for those who parse it as a whole.
 
-    De-identification does not look into what it removes; Orthanc's parser does.
+    De-identification does not look into what it removes; Orthanc's parser does. A level needs an
+    item, so that sequences with few items need not be walked over.
+
+    Parameters
+    ----------
+    header
+        Of the file.
+    forgiving
+        Whether what cannot be walked over is passed over.
 
     Raises
     ------
-    MalformedFile
+    NestedTooDeep
         If a sequence lies deeper than `DEEPEST`.
+    MalformedFile
+        If one cannot be walked over, and has so many items that it may.
+    OverBudget
+        If it takes longer than the header's budget lets it.
     """
-    ends: Ends = {}
     level = [(each, header.encoding) for each in header.all_elements if _has_items(each)]
     for depth in range(1, DEEPEST + 2):
         if not level:
             return
         if depth > DEEPEST:
             first = level[0][0]
-            raise MalformedFile(first.start, first.tag, f"nested deeper than {DEEPEST} levels")
+            raise NestedTooDeep(first.start, first.tag, f"nested deeper than {DEEPEST} levels")
         level = [
             found
             for element, encoding in level
-            for found in _inside(header.data, element, encoding, ends)
+            if depth + _most_items(header.data, element) > DEEPEST
+            for found in _inside(header.data, element, encoding, header.ends, forgiving)
         ]
+
+
+def is_shallow(data: bytes, budget: Budget | None = None) -> bool:
+    """Tell whether nobody who parses a file as a whole can meet deep nesting, malformed or not.
+
+    Parameters
+    ----------
+    data
+        A file of any kind.
+    budget
+        What it may cost; None for no bound.
+    """
+    try:
+        check_nesting(read_header(data, budget))
+    except NestedTooDeep:
+        return False
+    except (MalformedFile, OverBudget):
+        return not _is_deflated(data) and _count(data, 0, len(data)) <= DEEPEST
+    return True
+
+
+def _is_deflated(data: bytes) -> bool:
+    try:
+        return read_file_meta(data).encoding.deflated
+    except MalformedFile:
+        return False
+
+
+def _most_items(data: bytes | memoryview, element: Element) -> int:
+    """Return how many items can lie in an element: as often as their tag stands there."""
+    if isinstance(data, memoryview):
+        data = bytes(data[element.value : element.value_end])
+        return _count(data, 0, len(data))
+    return _count(data, element.value, element.value_end)
+
+
+def _count(data: bytes, start: int, end: int) -> int:
+    return data.count(_ITEM_LITTLE, start, end) + data.count(_ITEM_BIG, start, end)
 
 
 def _has_items(element: Element) -> bool:
@@ -45,15 +103,22 @@ def _has_items(element: Element) -> bool:
 
 
 def _inside(
-    data: bytes | memoryview, element: Element, encoding: Encoding, ends: Ends
-) -> list[tuple[Element, Encoding]]:
-    """Return the sequences in the items of a sequence; what is malformed there ends the walk."""
+    data: bytes | memoryview,
+    element: Element,
+    encoding: Encoding,
+    ends: Ends,
+    forgiving: bool,
+) -> Iterator[_Place]:
+    """Give the sequences in the items of a sequence."""
     inner = element.inner_encoding(encoding)
-    found: list[tuple[Element, Encoding]] = []
     try:
         for _, start, end in items(data, element.value, element.value_end, inner, ends=ends):
             inside = scan(data, start, end, inner, ends=ends)
-            found += [(each, inner) for each in inside if _has_items(each)]
+            for each in ends.budget.over(inside, 1):
+                if _has_items(each):
+                    yield each, inner
+    except NestedTooDeep:
+        raise
     except MalformedFile:
-        return found
-    return found
+        if not forgiving:
+            raise

@@ -6,8 +6,9 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
+from preread.elements.budget import Budget, unlimited
 from preread.elements.encoding import LONG_VRS, VRS, Encoding
-from preread.elements.errors import MalformedFile
+from preread.elements.errors import MalformedFile, NestedTooDeep
 
 UNDEFINED: Final = 0xFFFFFFFF
 ITEM: Final = 0xFFFEE000
@@ -24,12 +25,24 @@ IMPLICIT_LITTLE: Final = Encoding(implicit=True, little=True)
 
 _SHORT_VRS: Final = VRS - LONG_VRS
 
-Ends = dict[int, int]
-"""Where what has an undefined length ends, by the offset at which it begins.
 
-Finding such an end walks over all that lies within. Who later goes into it level by level hands
-the same mapping on, so that nothing is walked over more than twice, however deep it lies.
-"""
+class Ends(dict[int, int]):
+    """Where what has an undefined length ends, by the offset at which it begins.
+
+    Finding such an end walks over all that lies within. Who later goes into it level by level
+    hands the same mapping on, so that nothing is walked over more than twice, however deep it lies.
+
+    Parameters
+    ----------
+    budget
+        What the walks may cost; by default as much as they take.
+    """
+
+    __slots__ = ("budget",)
+
+    def __init__(self, budget: Budget | None = None) -> None:
+        super().__init__()
+        self.budget = budget or unlimited()
 
 
 class Element(NamedTuple):
@@ -130,7 +143,6 @@ def scan(
     readers = _READERS[encoding.little]
     explicit, implicit = readers.explicit, readers.implicit
     is_implicit = encoding.implicit
-    ends = {} if ends is None else ends
     limit = 1 << 32 if stop_before is None else stop_before
     new = tuple.__new__  # half the time of Element(...), and this is the innermost loop of all
     vr = b""
@@ -152,6 +164,7 @@ def scan(
                 value, length = _long_length(data, start, end, vr, tag, readers)
         if length == UNDEFINED:
             inner = IMPLICIT_LITTLE if vr == b"UN" else encoding
+            ends = Ends() if ends is None else ends
             value_end = _end_of_items(data, tag, value, end, inner, depth + 1, ends)
             start_of_next = value_end + 8
         else:
@@ -245,9 +258,11 @@ def items(
         If there is anything but items.
     """
     read = _READERS[encoding.little].implicit
-    ends = {} if ends is None else ends
+    ends = Ends() if ends is None else ends
+    spend = ends.budget.spend
     position = start
     while position < end:
+        spend(1)
         if position + 8 > end:
             raise MalformedFile(position, None, "the file ends within an item's header")
         group, number, length = read(data, position)
@@ -283,10 +298,12 @@ def _end_of_items(
     if known is not None:
         return known
     if depth > DEEPEST:
-        raise MalformedFile(start, tag, f"nested deeper than {DEEPEST} levels")
+        raise NestedTooDeep(start, tag, f"nested deeper than {DEEPEST} levels")
     read = _READERS[encoding.little].implicit
+    spend = ends.budget.spend
     position = start
     while position + 8 <= end:
+        spend(1)
         group, number, length = read(data, position)
         found = group << 16 | number
         if found == SEQUENCE_END:
@@ -309,9 +326,13 @@ def _end_of_item(
     known = ends.get(start)
     if known is not None:
         return known
-    position = start
+    position, seen = start, 0
     for element in scan(data, start, end, encoding, stop_before=ITEM_END, depth=depth, ends=ends):
         position = element.end
+        seen += 1
+        if seen == MOST_ELEMENTS:
+            raise MalformedFile(start, ITEM, f"more than {MOST_ELEMENTS} elements in an item")
+    ends.budget.spend(seen)
     # The scan ended before the delimiter, or at the end of the range.
     if position + 8 > end:
         raise MalformedFile(start, ITEM, "the item has no end")

@@ -18,8 +18,10 @@ from preread.deidentify.marks import beginning
 from preread.elements import (
     Header,
     MalformedFile,
+    NestedTooDeep,
     ResourceIds,
     check_nesting,
+    is_shallow,
     read_header,
     resource_ids,
 )
@@ -282,10 +284,7 @@ class Receiver:
         """
         try:
             header = read_header(data)
-            try:
-                check_nesting(header)
-            except MalformedFile as error:
-                return self._refuse(error, origin, data, began)
+            check_nesting(header, forgiving=True)
             ids = ids_of(header)
             arrival = arrival_of(ids, header, header, self._catalogue, self._mode)
             guest = self._gate.look(data, origin)
@@ -293,6 +292,8 @@ class Receiver:
                 arrival = self._judged(guest, arrival)
             self._journal.arrive(arrival)
             self._memory.deletions.arrived(ids.instance)
+        except NestedTooDeep as error:
+            return self._refuse(error, origin, data, began)
         except PrereadError as error:
             log.warning(f"an object from {_ORIGINS.get(origin, 'somewhere')}: {error}")
         except BaseException as error:  # noqa: BLE001 - the PACS must never suffer
@@ -314,7 +315,9 @@ class Receiver:
         sender = _ORIGINS.get(origin, "an unknown sender")
         kept = ""
         try:
-            if isinstance(error, _UNSAFE):
+            # Orthanc parses what it discards, and overflows where it is nested deep: of such an
+            # object nothing but a refusal is safe.
+            if isinstance(error, _UNSAFE) and is_shallow(data):
                 kept = self._safekeeping.quarantine(data, error, sender)
             self._failures.add(sender, error, quarantined=bool(kept))
             self._safekeeping.note_refusal(data, error, sender, began, kept)

@@ -279,7 +279,7 @@ def test_depth_is_bounded_on_the_way_to_explicit_vr(undefined: bool) -> None:
 
 def test_what_is_undefined_is_walked_over_once() -> None:
     data = _nested(DEEPEST - 1, undefined=True)
-    ends: elements.Ends = {}
+    ends = elements.Ends()
     (outer,) = scan(data, 0, len(data), LITTLE, ends=ends)
     known = len(ends)
     assert known == 2 * (DEEPEST - 1)
