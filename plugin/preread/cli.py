@@ -105,7 +105,7 @@ def import_(
         list[str] | None,
         typer.Option(
             help="An attribute of the DICOM objects that are made of pictures, such as "
-            "Modality=CT or BodyPartExamined=CHEST; may be given again.",
+            "BodyPartExamined=CHEST; may be given again. Pictures need Modality=CT, or what it is.",
             metavar="KEYWORD=VALUE",
         ),
     ] = None,

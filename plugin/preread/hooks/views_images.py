@@ -27,13 +27,16 @@ _BAD_PICTURE = 2  # the exit code of `python -m preread.imaging` for a picture i
 def images(context: Context, request: Request) -> Answer:
     """Answer ``POST /preread/images``.
 
-    The body is the picture, or, as for ``/tools/create-dicom``, a JSON object with ``Content`` (a
-    data URI) and ``Tags`` (PatientID, StudyInstanceUID, Modality, BodyPartExamined, ...).
+    The body is a JSON object as for ``/tools/create-dicom``, with ``Content`` (a data URI) and
+    ``Tags`` (Modality, PatientID, StudyInstanceUID, BodyPartExamined, ...). ``Modality`` is needed:
+    models are chosen by it, and nobody but the sender knows it. A bare picture cannot say it, and
+    Orthanc hands a plugin no query of a POST.
 
     Raises
     ------
     RestError
-        400 for what is no PNG or JPEG, 413 for what is too large, or Orthanc's own status.
+        400 for what is no PNG or JPEG or comes without Modality, 413 for what is too large, or
+        Orthanc's own status.
     """
     largest = context.site.settings.rest.max_upload_megabytes * 2**20
     if len(request.body) > largest * 4 // 3 + 65536:
@@ -41,6 +44,12 @@ def images(context: Context, request: Request) -> Answer:
     picture, tags = _parts(request)
     if len(picture) > largest:
         raise RestError(413, f"larger than Preread.Rest.MaxUploadMegabytes ({largest >> 20} MB)")
+    if not tags.get("Modality"):
+        raise RestError(
+            400,
+            'expected JSON: {"Content": "data:image/png;base64,...", "Tags": {"Modality": "CT"}}; '
+            "without Modality no model can be chosen, and the picture would be stored unread",
+        )
     return _store(context, _converted(context, picture, tags))
 
 
