@@ -6,14 +6,19 @@ of networks that are DICOM objects are in `preread.iodeep_sections`.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from preread.deidentify import Option
 from preread.iodeep_sections import IODeepSettings
 from preread.section import Section
+
+ORIGIN: Final = re.compile(r"https?://[^/@\s?#]+")
+"""What RFC 6454 calls an origin, of a page of the web."""
 
 
 class Mode(StrEnum):
@@ -260,6 +265,26 @@ class RestSettings(Section):
     max_upload_megabytes: int = Field(
         64, ge=1, le=4096, description="Largest PNG or JPEG that `POST /preread/images` takes."
     )
+    allowed_origins: tuple[str, ...] = Field(
+        (),
+        description="Origins of pages that may change something here, such as "
+        "`https://pacs.example.org`: those of a proxy before Orthanc, and Orthanc's own if people "
+        "reach it by a name with a dot. Pages that Orthanc itself serves under an address, "
+        "`localhost` or a name without a dot need no entry; programs that are no browsers neither.",
+    )
+    allow_unchecked: bool = Field(
+        False,
+        description="In mode `incoming`: whether attachments, metadata and labels may be written "
+        "over REST. They pass no de-identification, so they are refused with 403 without it.",
+    )
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not ORIGIN.fullmatch(origin.lower()):
+                raise ValueError("expected origins, such as https://pacs.example.org, with no path")
+        return origins
 
 
 class Settings(Section):

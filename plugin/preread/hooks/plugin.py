@@ -22,6 +22,7 @@ from preread.hooks.failures import Failures
 from preread.hooks.inflight import InFlight
 from preread.hooks.networks import Gate, TitleFilter, UserFilter
 from preread.hooks.receive import Memory, Receiver, arrival_of, ids_of
+from preread.hooks.request_filter import RequestFilter
 from preread.hooks.routes import router
 from preread.hooks.safekeeping import Safekeeping
 from preread.hooks.supervisor import Supervisor
@@ -151,7 +152,9 @@ def _hand_over(context: Context, secret: Secret) -> None:
     )
     orthanc.RegisterOnChangeCallback(Changes(memory.deletions, started, stopped))
     orthanc.RegisterIncomingHttpRequestFilter(
-        UserFilter(gate, DeleteFilter(memory.deletions, memory.inflight))
+        RequestFilter.of(
+            settings, UserFilter(gate, DeleteFilter(memory.deletions, memory.inflight))
+        )
     )
     orthanc.RegisterRestCallback("/preread(/.*)?", router(context))
     orthanc.ExtendOrthancExplorer(explorer_button())

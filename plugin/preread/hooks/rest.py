@@ -7,12 +7,13 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import orthanc
 
 from preread.errors import PrereadError
 from preread.hooks import log
+from preread.hooks.origins import Origins
 from preread.ledger.errors import LedgerError
 
 
@@ -32,6 +33,24 @@ class RestError(PrereadError):
         self.status = status
 
 
+_LARGEST_JSON: Final = 8 * 2**20
+_DEEPEST_JSON: Final = 16
+# A string, closed or not, so that each letter is looked at once; or a bracket.
+_NESTING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[][{}]', flags=re.DOTALL)
+_DEEPER: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+
+
+def _is_too_deep(body: bytes) -> bool:
+    if body.count(b"[") + body.count(b"{") <= _DEEPEST_JSON:
+        return False
+    depth = 0
+    for found in _NESTING.finditer(body):
+        depth += _DEEPER.get(body[found.start()], 0)
+        if depth > _DEEPEST_JSON:
+            return True
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One call of the API."""
@@ -43,18 +62,31 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
 
-    def json(self) -> dict[str, Any]:
+    def json(self, largest: int = _LARGEST_JSON) -> dict[str, Any]:
         """Return the body as a JSON object; an empty body is an empty object.
+
+        Parameters
+        ----------
+        largest
+            Bytes that it may have.
 
         Raises
         ------
         RestError
-            400, if it is anything else.
+            400, if it is anything else, or nested deeper than anything that is asked for; 413, if
+            it is larger.
         """
+        if len(self.body) > largest:
+            raise RestError(413, f"expected at most {largest} bytes of JSON")
         if not self.body.strip():
             return {}
+        # Before it is parsed: the parser calls itself for each level, and the threads of Orthanc
+        # that call us have room for few.
+        if _is_too_deep(self.body):
+            raise RestError(400, f"expected JSON nested at most {_DEEPEST_JSON} deep")
         try:
-            value = json.loads(self.body)
+            # As text: of bytes the parser would guess the encoding, and find another nesting.
+            value = json.loads(self.body.decode("utf-8"))
         except (ValueError, RecursionError):
             raise RestError(400, "the body is not JSON; expected a JSON object") from None
         if not isinstance(value, dict):
@@ -73,24 +105,6 @@ class Request:
         if not re.fullmatch(r"\d{1,9}", text) or not smallest <= int(text) <= largest:
             raise RestError(400, f"?{name}: expected a whole number from {smallest} to {largest}")
         return int(text)
-
-
-def check_origin(request: Request) -> None:
-    """Refuse what the page of another site has a browser send.
-
-    Over plain HTTP browsers do not say whose page it is. But JSON they send to another site only
-    after asking it, and Orthanc does not answer that; so what a page sends must say that it is.
-
-    Raises
-    ------
-    RestError
-        403.
-    """
-    headers = {key.lower(): value for key, value in request.headers.items()}
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-    is_foreign = headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
-    if is_foreign or ("origin" in headers and kind != "application/json"):
-        raise RestError(403, "it is taken from this server's own pages alone, as JSON")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +136,13 @@ class Router:
     ----------
     routes
         The first one that matches answers.
+    origins
+        Tells whose page sends: those of other sites may only read.
     """
 
-    def __init__(self, routes: Sequence[Route]) -> None:
+    def __init__(self, routes: Sequence[Route], origins: Origins) -> None:
         self._routes = tuple(routes)
+        self._origins = origins
 
     def __call__(self, output: orthanc.RestOutput, uri: str, **request: Any) -> None:
         """Answer a call; this is what Orthanc gets as its callback."""
@@ -147,6 +164,8 @@ class Router:
 
     def _dispatch(self, method: str, uri: str, request: Mapping[str, Any]) -> Answer:
         path = uri.rstrip("/") or "/"
+        if method != "GET" and (reason := self._origins.refusal(request.get("headers") or {})):
+            raise RestError(403, reason)
         allowed: list[str] = []
         for route in self._routes:
             found = route.pattern.fullmatch(path)

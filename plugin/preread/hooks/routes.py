@@ -19,6 +19,7 @@ from preread.hooks import (
 )
 from preread.hooks.announcements import BadAnnouncement
 from preread.hooks.context import Context
+from preread.hooks.request_filter import origins_of
 from preread.hooks.rest import Answer, Request, RestError, Route, Router
 
 _LEVEL = "(instances|series|studies)"
@@ -66,7 +67,8 @@ def router(context: Context) -> Router:
             route("POST", f"/preread/instances/{_IDENTIFIER}/explain", views_explanations.explain),
             route("GET", f"/preread/{_IMAGES}/{_IDENTIFIER}/propose", views_outlines.outlook),
             route("POST", f"/preread/{_IMAGES}/{_IDENTIFIER}/propose", views_outlines.propose),
-        ]
+        ],
+        origins_of(context.site.settings),
     )
 
 

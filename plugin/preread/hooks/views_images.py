@@ -39,9 +39,10 @@ def images(context: Context, request: Request) -> Answer:
         Orthanc's own status.
     """
     largest = context.site.settings.rest.max_upload_megabytes * 2**20
-    if len(request.body) > largest * 4 // 3 + 65536:
+    most = largest * 4 // 3 + 65536  # bytes of the picture in base64, with its tags
+    if len(request.body) > most:
         raise RestError(413, f"larger than Preread.Rest.MaxUploadMegabytes ({largest >> 20} MB)")
-    picture, tags = _parts(request)
+    picture, tags = _parts(request, most)
     if len(picture) > largest:
         raise RestError(413, f"larger than Preread.Rest.MaxUploadMegabytes ({largest >> 20} MB)")
     if not tags.get("Modality"):
@@ -53,10 +54,10 @@ def images(context: Context, request: Request) -> Answer:
     return _store(context, _converted(context, picture, tags))
 
 
-def _parts(request: Request) -> tuple[bytes, dict[str, str]]:
+def _parts(request: Request, most: int) -> tuple[bytes, dict[str, str]]:
     if request.body.lstrip()[:1] != b"{":
         return request.body, {}
-    body = request.json()
+    body = request.json(most)
     unknown = set(body) - {"Content", "Tags"}
     if unknown:
         raise RestError(400, f"unknown in the body: {', '.join(sorted(unknown))[:100]}")

@@ -9,7 +9,7 @@ import time
 from typing import Final
 
 from preread.hooks.context import Context
-from preread.hooks.rest import Answer, Request, RestError, check_origin
+from preread.hooks.rest import Answer, Request, RestError
 from preread.hooks.views_results import patience_of
 from preread.hooks.views_status import NOTICE
 from preread.ledger.job import Level
@@ -35,7 +35,6 @@ def propose(context: Context, request: Request) -> Answer:
         404 for an image or a network that is not known; 409 where no network is for it, or it
         bears no regions; 500 if that failed.
     """
-    check_origin(request)
     body = request.json()
     _check_keys(body, _KEYS)
     network = body.get("DnnUID", "")
@@ -55,7 +54,6 @@ def predict(context: Context, request: Request) -> Answer:
     RestError
         As `propose`.
     """
-    check_origin(request)
     body = request.json()
     _check_keys(body, ("Instance", "Series", "Asynchronous", "Timeout"))
     named = [(key, body[key]) for key in ("Instance", "Series") if key in body]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from preread.hooks.context import Context
-from preread.hooks.rest import Answer, Request, RestError, check_origin
+from preread.hooks.rest import Answer, Request, RestError
 from preread.hooks.views_results import patience_of
 from preread.hooks.views_status import NOTICE
 from preread.ledger.proposal import (
@@ -69,7 +69,6 @@ def review(context: Context, request: Request) -> Answer:
         400 for a body that decides nothing clear; 403 from another site's page; 404 for a proposal
         that is not known; 409 where somebody else was first, or the proposal is superseded.
     """
-    check_origin(request)
     body = request.json()
     unknown = set(body) - set(_KEYS)
     if unknown:

@@ -250,12 +250,12 @@ def test_another_sites_page_cannot_review(api: Api, origin: str) -> None:
     assert api.review(headers={"sec-fetch-site": "same-origin"})[0] == 202
 
 
-def test_a_page_that_is_not_named_cannot_review_by_a_form(api: Api) -> None:
-    origin = {"origin": "http://elsewhere.example"}
+def test_another_sites_page_is_told_what_its_owner_can_do(api: Api) -> None:
+    page = {"origin": "http://elsewhere.example", "host": "localhost:8042"}
     for kind in ("text/plain", "application/x-www-form-urlencoded; charset=UTF-8", ""):
-        assert api.review(headers=origin | {"content-type": kind})[0] == 403
-    assert api.review(headers=origin)[0] == 403
+        assert api.review(headers=page | {"content-type": kind})[0] == 403
+    status, error = api.review(headers=page | {"content-type": "application/json"})
+    assert (status, "Preread.Rest.AllowedOrigins" in error["Details"]) == (403, True)
     assert api.get(f"/{UID}")[1]["Version"] == 0
-    # A browser sends this to another site only if that site allows it, which Orthanc does not.
-    own = {"Origin": "http://localhost:8042", "Content-Type": "application/json; charset=utf-8"}
+    own = {"Origin": "http://localhost:8042", "Host": "localhost:8042"}
     assert api.review(headers=own)[0] == 202

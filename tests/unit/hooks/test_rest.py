@@ -17,7 +17,8 @@ def rest(orthanc: ModuleType) -> Any:
 def call(
     rest: Any, handler: Any, *, method: str = "GET", uri: str = "/preread/a", **more: Any
 ) -> Any:
-    router = rest.Router([rest.Route("GET", re.compile(r"/preread/(\w+)"), handler)])
+    origins = importlib.import_module("preread.hooks.origins").Origins()
+    router = rest.Router([rest.Route("GET", re.compile(r"/preread/(\w+)"), handler)], origins)
     output = rest.orthanc.RestOutput()
     router(output, uri, method=method, **more)
     return output.calls
@@ -76,6 +77,33 @@ def test_no_unexpected_error_reaches_a_client(rest: Any, orthanc: Any) -> None:
 def test_a_body_that_is_no_object_is_400(rest: Any, body: bytes) -> None:
     error = error_of(call(rest, lambda request: rest.Answer(request.json()), body=body))
     assert error["HttpStatus"] == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"[" * 17, 400),
+        (b'{"a":' * 900, 400),
+        # What a parser that guesses the encoding takes for strings and brackets.
+        (('{"\u2222":' * 900).encode("utf-16-le"), 400),
+        (b'{"a": "' + b'\\"' * 200_000, 400),
+        (b'{"a": "\\', 400),
+        (b'{"a": ' + b"[" * 15 + b"1" + b"]" * 15 + b"}", 200),
+        (b'{"a": "\\"' + b"[" * 5000 + b'", "b": [[1], [2]]}', 200),
+        (b'{"a": [' + b"[1, 2], " * 5000 + b"[3, 4]]}", 200),
+        (b'{"a": "' + b"x" * 2**23 + b'"}', 413),
+    ],
+)
+def test_json_is_judged_before_it_is_parsed(
+    rest: Any, monkeypatch: pytest.MonkeyPatch, body: bytes, status: int
+) -> None:
+    parsed: list[str] = []
+    original = json.loads
+    monkeypatch.setattr(rest.json, "loads", lambda text: (parsed.append(text), original(text))[1])
+    calls = call(rest, lambda request: rest.Answer({"Keys": len(request.json())}), body=body)
+    assert (calls[-1][0] == "AnswerBuffer") == (status == 200)
+    assert status == 200 or calls[-1][1][0] == status
+    assert all(text.count("[") + text.count("{") < 6000 for text in parsed)
 
 
 def test_an_empty_body_is_an_empty_object(rest: Any) -> None:

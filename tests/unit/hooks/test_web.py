@@ -14,6 +14,7 @@ import pytest
 
 from preread.ledger.arrival import Arrival, Event, EventKind
 from preread.ledger.sql import SqlLedger
+from preread.sections import Settings
 from tests.unit.runner.test_explaining import card, said
 
 
@@ -28,7 +29,7 @@ class Site:
         self.ledger = ledger
         self._seq = 0
         self._rest = importlib.import_module("preread.hooks.rest")
-        context = SimpleNamespace(ledger=lambda: ledger)
+        context = SimpleNamespace(ledger=lambda: ledger, site=SimpleNamespace(settings=Settings()))
         self._router = importlib.import_module("preread.hooks.routes").router(context)
 
     def read(self, number: int, series: int, study: int) -> None:
