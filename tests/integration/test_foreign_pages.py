@@ -133,7 +133,10 @@ def test_bytes_that_pass_no_hook_are_refused_where_identities_may_not_enter(
         assert "1024" not in pacs.get(f"/{level}/{identifier}/attachments")
         assert "1024" not in pacs.get(f"/{level}/{identifier}/metadata")
     # What Orthanc makes anew passes the hook: nothing that is put into it stays.
-    planted = {"Replace": {"PatientName": "PLANTEDNAME", "PatientID": "PLANTEDID77"}, "Force": True}
+    planted: dict[str, Any] = {
+        "Replace": {"PatientName": "PLANTEDNAME", "PatientID": "PLANTEDID77"},
+        "Force": True,
+    }
     study = here["studies"]
     made = {"Tags": planted["Replace"] | {"Modality": "OT"}, "Content": "data:image/png;base64,"}
     for path, body in (

@@ -99,7 +99,12 @@ def test_json_is_judged_before_it_is_parsed(
 ) -> None:
     parsed: list[str] = []
     original = json.loads
-    monkeypatch.setattr(rest.json, "loads", lambda text: (parsed.append(text), original(text))[1])
+
+    def loads(text: str) -> Any:
+        parsed.append(text)
+        return original(text)
+
+    monkeypatch.setattr(rest.json, "loads", loads)
     calls = call(rest, lambda request: rest.Answer({"Keys": len(request.json())}), body=body)
     assert (calls[-1][0] == "AnswerBuffer") == (status == 200)
     assert status == 200 or calls[-1][1][0] == status
