@@ -2,7 +2,8 @@
 
 A line keeps between the centres of pixels that belong to the mask and of those that do not, so that
 filling it gives exactly the mask again; where in between follows from the probabilities. Points are
-left out only as long as that holds.
+left out only as long as that holds, and as long as the line keeps its distance from all centres:
+coordinates are rounded when they are written, and other programs fill by rules of their own.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ _CLEAR: Final = 0.05
 """How near a line comes to the centre of a pixel, as a share of the way to the next."""
 _TOLERANCE: Final = 0.5
 """Pixels by which a line may move where points are left out."""
+_DISTANCE: Final = 0.02
+"""Pixels between the centre of a pixel and what is drawn where points are left out."""
+_MOST_NEAR: Final = 512
+"""Points around a hole among which one is sought that it is joined to past all centres."""
 
 
 class Traced(NamedTuple):
@@ -85,9 +90,25 @@ def trace(
     for label in order:
         box = boxes[label]
         part = _filled(labels[box] == label + 1, smallest)
-        field = _field(probabilities[box], part, threshold)
-        corner = np.array([box[1].start, box[0].start])
-        yield Traced(_polygon(field, part) + corner, part, box)
+        around, margins = _around(box, mask.shape)
+        field = _field(probabilities[around], np.pad(part, margins), threshold)
+        corner = np.array([around[1].start, around[0].start])
+        yield Traced(_polygon(field, np.pad(part, margins)) + corner, part, box)
+
+
+def _around(
+    box: tuple[slice, slice], shape: tuple[int, ...]
+) -> tuple[tuple[slice, slice], list[tuple[int, int]]]:
+    """Give a box with the pixels next to it, and how many there are before and behind it."""
+    margins = [
+        (min(1, side.start), min(1, size - side.stop))
+        for side, size in zip(box, shape, strict=True)
+    ]
+    rows, columns = (
+        slice(side.start - before, side.stop + behind)
+        for side, (before, behind) in zip(box, margins, strict=True)
+    )
+    return (rows, columns), margins
 
 
 def _filled(part: NDArray[np.bool_], smallest: float) -> NDArray[np.bool_]:
@@ -146,7 +167,11 @@ def _simplified(line: Line) -> Line:
         if last - first < 2:
             continue
         furthest, away = _furthest(closed[first : last + 1])
-        if away > _TOLERANCE or _between(closed[first : last + 1]):
+        if (
+            away > _TOLERANCE
+            or _distance(closed[first], closed[last]) < _DISTANCE
+            or _between(closed[first : last + 1])
+        ):
             stretches += [(first, first + furthest), (first + furthest, last)]
     simpler = line[kept[:-1]]
     return simpler if len(simpler) >= 3 else line
@@ -220,17 +245,28 @@ def _other_end(
     while True:
         count = min(count, len(points))
         near = [int(at) for at in tree.query(point, k=count)[1] if allowed[at]]
-        if near:
-            return next((at for at in near if _is_clear(point, points[at])), near[0])
+        distances = [_distance(point, points[at]) for at in near]
+        for at, away in zip(near, distances, strict=True):
+            if away >= _DISTANCE:
+                return at
+        if near and (count >= _MOST_NEAR or count == len(points)):
+            return near[int(np.argmax(distances))]
         count *= 4
 
 
-def _is_clear(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
-    """Tell whether no centre of a pixel lies on the way between two points."""
-    (row, column), (down, across) = one, other - one
-    if down == 0:
-        low, high = sorted((column, other[1]))
-        return bool(row != np.rint(row) or np.floor(high) < np.ceil(low))
-    rows = np.arange(np.ceil(min(row, other[0])), np.floor(max(row, other[0])) + 1)
-    columns = column + (rows - row) / down * across
-    return bool((np.abs(columns - np.rint(columns)) > _CLEAR / 2).all())
+def _distance(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Give how near the way between two points comes to the centre of a pixel, at most 0.5.
+
+    Centres beyond its two ends do not count: points on lines keep away from centres themselves.
+    """
+    way = other - one
+    # Along the axis in which it goes further, it passes one centre at each whole number.
+    axis = int(np.argmax(np.abs(way)))
+    length = float(np.hypot(*way))
+    if length == 0:
+        return 0.5
+    low, high = sorted((float(one[axis]), float(other[axis])))
+    along = np.arange(np.ceil(low), np.floor(high) + 1)
+    across = one[1 - axis] + (along - one[axis]) / way[axis] * way[1 - axis]
+    apart = np.abs(across - np.rint(across)) * (abs(float(way[axis])) / length)
+    return float(apart.min(initial=0.5))

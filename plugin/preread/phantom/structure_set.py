@@ -20,7 +20,7 @@ from preread.phantom.images import (
 )
 from preread.results.structure_set import ImagePlane
 from preread.results.structure_set.sequences import (
-    closed_contour,
+    closed_contours,
     frame_of_reference,
     image_reference,
     observation,
@@ -99,9 +99,12 @@ def _roi(volume: Volume, number: int, frame: str) -> Dataset:
 
 def _contours(volume: Volume, number: int, mask: LesionMask, image_class: UID) -> Dataset:
     contours = (
-        closed_contour(line, _plane(volume, slice_), _reference(volume, slice_, image_class))
+        contour
         for slice_ in range(mask.slices.start, mask.slices.stop)
         for line in mask.contours(slice_)
+        for contour in closed_contours(
+            line, _plane(volume, slice_), _reference(volume, slice_, image_class)
+        )
     )
     return roi_contours(number, _COLOUR, contours)
 

@@ -43,6 +43,7 @@ from preread.results.structure_set.region import (
     Verdict,
     check_polygon,
 )
+from preread.results.structure_set.splitting import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
 _CHARACTER_SET: Final = "ISO_IR 192"
 _LONG_STRING: Final = 64
+_MOST_POINTS: Final = 65534 // 8  # of an FL with 16 bits for its length (PS3.5 section 7.1.2)
 _SERIES_NUMBER: Final = 9700
 _ORGANISATION: Final = "Unknown"
 _PROCEDURE: Final = Code("363679005", "SCT", "Imaging procedure")
@@ -198,19 +200,18 @@ def _content(
             raise UnwritableStructureSetError(f"region {position + 1}: there is no such frame")
         decision = decisions[position] if decisions else None
         edited = None if decision is None else decision.polygon
-        groups.append(
+        # A region whose line is too long for one is several groups, which are tracked as one.
+        tracked = TrackingIdentifier(uid=hd.UID(), identifier=f"Region {position + 1}")
+        groups += [
             PlanarROIMeasurementsAndQualitativeEvaluations(
-                tracking_identifier=TrackingIdentifier(
-                    uid=hd.UID(), identifier=f"Region {position + 1}"
-                ),
-                referenced_region=_line(
-                    region.polygon if edited is None else edited, *places[region.frame]
-                ),
+                tracking_identifier=tracked,
+                referenced_region=line,
                 finding_type=_FINDING,
                 algorithm_id=algorithm,
                 qualitative_evaluations=None if decision is None else _evaluations(decision),
             )
-        )
+            for line in _lines(region.polygon if edited is None else edited, *places[region.frame])
+        ]
     report = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=device),
         procedure_reported=_PROCEDURE,
@@ -239,17 +240,20 @@ def _comment(words: str) -> ContainerContentItem:
     return evaluations
 
 
-def _line(polygon: NDArray[np.float64], source: Dataset, frame: int) -> ImageRegion:
+def _lines(polygon: NDArray[np.float64], source: Dataset, frame: int) -> list[ImageRegion]:
     check_polygon(polygon)
-    # There the upper left corner of the first pixel is (0, 0), and its centre (0.5, 0.5).
-    points = np.vstack((polygon, polygon[:1])) + 0.5
     image = SourceImageForRegion(
         source.SOPClassUID,
         source.SOPInstanceUID,
         [frame + 1] if frames_of(source) > 1 else None,
     )
+    parts = parts_of(polygon, lambda line: len(line) < _MOST_POINTS)
     try:
-        return ImageRegion(graphic_type="POLYLINE", graphic_data=points, source_image=image)
+        return [
+            # There the upper left corner of the first pixel is (0, 0), and its centre (0.5, 0.5).
+            ImageRegion("POLYLINE", np.vstack((part, part[:1])) + 0.5, image)
+            for part in parts
+        ]
     except KeyError:
         raise UnwritableStructureSetError(
             "report of regions: the present standard does not know the image's SOPClassUID "

@@ -28,6 +28,21 @@ def blobs(seed: int, size: int = 128, blur: float = 3, level: float = 0.5) -> ND
     return np.asarray(spread, dtype=np.float32)
 
 
+def nearest_centre(polygon: NDArray[np.float64]) -> float:
+    """Return how near the edges of a polygon come to the centre of a pixel, in pixels."""
+    nearest = np.inf
+    for one, other in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+        low = np.floor(np.minimum(one, other)).astype(int)
+        high = np.ceil(np.maximum(one, other)).astype(int)
+        columns, rows = np.meshgrid(*(np.arange(a, b + 1) for a, b in zip(low, high, strict=True)))
+        centres = np.column_stack((columns.ravel(), rows.ravel())).astype(float)
+        way = other - one
+        share = np.clip((centres - one) @ way / max(float(way @ way), 1e-12), 0, 1)
+        away = np.linalg.norm(one + share[:, np.newaxis] * way - centres, axis=1)
+        nearest = min(nearest, float(away.min()))
+    return nearest
+
+
 def filled(traced: list[NDArray[np.float64]], shape: tuple[int, int]) -> Mask:
     found = np.zeros(shape, dtype=bool)
     for polygon in traced:
@@ -70,6 +85,25 @@ def test_a_full_size_mask_with_holes_and_islands_comes_back_from_few_points(seed
     crossings = np.diff(mask.astype(int), axis=0).__abs__().sum()
     crossings += np.diff(mask.astype(int), axis=1).__abs__().sum()
     assert sum(len(part.polygon) for part in parts) < crossings / 2
+
+
+@settings(max_examples=100, deadline=None)
+@given(masks)
+def test_no_line_runs_through_the_centre_of_a_pixel(mask: Mask) -> None:
+    for part in trace(mask.astype(np.float32), mask, 0.5):
+        assert nearest_centre(part.polygon) > 0.01
+
+
+def test_lines_around_rings_and_islands_keep_clear_of_centres() -> None:
+    rows, columns = np.mgrid[:72, :90]
+    away = np.hypot(rows - 35, columns - 40)
+    mask = ((away < 30) & (away > 20)) | ((away < 12) & (away > 5))
+    for part in trace(mask.astype(np.float32), mask, 0.5):
+        assert nearest_centre(part.polygon) > 0.01
+    for seed in range(2):
+        probabilities = blobs(seed)
+        for part in trace(probabilities, probabilities >= 0.5, 0.5):
+            assert nearest_centre(part.polygon) > 0.01
 
 
 def test_no_point_is_further_from_the_edge_than_half_a_pixel() -> None:

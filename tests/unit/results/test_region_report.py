@@ -17,9 +17,11 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
+from preread.iodeep.region import pixels_within
+from preread.iodeep.tracing import trace
 from preread.results.region_report import region_report
 from preread.results.structure_set import Decision, UnwritableStructureSetError, Verdict
-from tests.unit.results.structure_set.conftest import NETWORK, Found
+from tests.unit.results.structure_set.conftest import NETWORK, Found, sieve
 
 SQUARE = np.array([[10.0, 20.0], [30.0, 20.0], [30.0, 45.0], [10.0, 45.0]])
 REGIONS = [Found(0, SQUARE), Found(1, SQUARE / 2)]
@@ -209,3 +211,19 @@ def test_an_image_of_a_retired_class_is_named_as_the_reason(sources: list[Datase
         source.SOPClassUID = "1.2.840.10008.5.1.4.1.1.6"  # ultrasound, before 1993
     with pytest.raises(UnwritableStructureSetError, match=r"SOPClassUID \(0008,0016\)"):
         region_report(sources, REGIONS, NETWORK, **MADE)
+
+
+def test_a_line_too_long_for_its_element_is_cut_into_parts(sources: list[Dataset]) -> None:
+    mask = sieve(196, 5, 3)
+    (part,) = trace(mask.astype(np.float32), mask, 0.5)
+    assert len(part.polygon) > 8191
+    report = reread(region_report(sources, [Found(0, part.polygon)], NETWORK, **MADE))
+    groups = report.content.get_planar_roi_measurement_groups()
+    assert len(groups) > 1
+    found = np.zeros(mask.shape, dtype=bool)
+    for group in groups:
+        within = pixels_within(group.roi.value[:-1] - 0.5, *mask.shape)
+        assert not (found & within).any()
+        found |= within
+    assert np.array_equal(found, mask)
+    assert len({group.tracking_uid for group in groups}) == 1

@@ -19,7 +19,7 @@ from preread.results.structure_set.errors import NoImagePlaneError, UnwritableSt
 from preread.results.structure_set.plane import ImagePlane, frames_of
 from preread.results.structure_set.region import MOST_REGIONS, check_polygon
 from preread.results.structure_set.sequences import (
-    closed_contour,
+    closed_contours,
     frame_of_reference,
     image_reference,
     observation,
@@ -153,11 +153,11 @@ def _draw(
         )
         found = f"Score {region.score:.3f}, area {region.area:.0f} pixels."
         roi.ROIDescription = f"{found} {described(network)}"[:_SHORT_TEXT]
-        contour = closed_contour(
+        contours = closed_contours(
             region.polygon, ImagePlane.of(place.source, place.frame), _reference(place)
         )
         dataset.StructureSetROISequence.append(roi)
-        dataset.ROIContourSequence.append(roi_contours(number, RED, [contour]))
+        dataset.ROIContourSequence.append(roi_contours(number, RED, contours))
         dataset.RTROIObservationsSequence.append(observation(number, interpreter))
 
 

@@ -12,7 +12,7 @@ from preread.results.structure_set.errors import UnwritableStructureSetError
 from preread.results.structure_set.plane import ImagePlane
 from preread.results.structure_set.proposal import dated
 from preread.results.structure_set.region import Decision, Verdict, check_polygon
-from preread.results.structure_set.sequences import closed_contour, image_reference
+from preread.results.structure_set.sequences import closed_contours, image_reference, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -124,9 +124,8 @@ def _redraw(roi: Dataset, decision: Decision, planes: Mapping[str, Dataset]) -> 
             f"review: the image on which region {decision.region} was edited is not there"
         )
     frame = int(reference.get("ReferencedFrameNumber") or 1) - 1
-    contour = closed_contour(decision.polygon, ImagePlane.of(source, frame), reference)
-    contour.ContourNumber = 1
-    roi.ContourSequence = [contour]
+    contours = closed_contours(decision.polygon, ImagePlane.of(source, frame), reference)
+    roi.ContourSequence = numbered(contours)
 
 
 def _mark_edited(reviewed: Dataset, decided: Mapping[int, Decision]) -> None:

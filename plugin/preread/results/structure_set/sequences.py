@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from math import ceil, log10
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pydicom.valuerep import format_number_as_ds
-from skimage.measure import approximate_polygon
+
+from preread.results.structure_set.splitting import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from preread.results.structure_set.plane import ImagePlane
 
 _STUDY_COMPONENT: Final = UID("1.2.840.10008.3.1.2.3.1")  # Detached Study Management, as is usual
-_DECIMALS: Final = 4  # of a mm
+_DECIMALS: Final = 4  # of a mm, at least
+_SHARE: Final = 1e-3  # of a pixel's side that rounding may move a point by
 _DECIMALS_OF_PLANE: Final = 6  # as in the images, so that readers that compare find the slice
+_LONGEST_NUMBER: Final = 17  # bytes of a DS with the backslash behind it
 _LONGEST_VALUE: Final = 65534  # bytes that Explicit VR has room for in a DS (PS3.5 section 7.1.2)
-_FIRST_TOLERANCE: Final = 0.05  # pixels
 
 
 def image_reference(sop_class: str, instance: str, frame: int | None = None) -> Dataset:
@@ -90,36 +94,59 @@ def roi_contours(number: int, colour: Sequence[int], contours: Iterable[Dataset]
     roi = Dataset()
     roi.ReferencedROINumber = number
     roi.ROIDisplayColor = list(colour)
-    roi.ContourSequence = list(contours)
-    for position, contour in enumerate(roi.ContourSequence, start=1):
-        contour.ContourNumber = position
+    roi.ContourSequence = numbered(contours)
     return roi
 
 
-def closed_contour(polygon: NDArray[np.float64], plane: ImagePlane, reference: Dataset) -> Dataset:
+def numbered(contours: Iterable[Dataset]) -> list[Dataset]:
+    """Give contours of a region their numbers, from 1."""
+    listed = list(contours)
+    for position, contour in enumerate(listed, start=1):
+        contour.ContourNumber = position
+    return listed
+
+
+def closed_contours(
+    polygon: NDArray[np.float64], plane: ImagePlane, reference: Dataset
+) -> list[Dataset]:
     """Place a closed line of a frame in the patient.
 
     Parameters
     ----------
     polygon
-        (N, 2): column and row, the first point not repeated at the end. What has more points than
-        an element has room for is drawn with fewer, as little off as is possible.
+        (N, 2): column and row, the first point not repeated at the end.
     plane
         Of the frame.
     reference
         To it, as `image_reference` makes it.
+
+    Returns
+    -------
+    list of pydicom.Dataset
+        One contour; several where the line is longer than an element has room for. Those lie
+        beside each other, and together are the same area.
+
+    Raises
+    ------
+    UnwritableStructureSetError
+        If the line is too long, and cutting does not help.
     """
-    coordinates = _coordinates(polygon, plane)
-    tolerance, drawn = _FIRST_TOLERANCE, polygon
-    while len("\\".join(coordinates)) > _LONGEST_VALUE:
-        drawn = _simpler(polygon, tolerance)
-        coordinates = _coordinates(drawn, plane)
-        tolerance *= 2
+
+    def fits(line: NDArray[np.float64]) -> bool:
+        if len(line) * 3 * _LONGEST_NUMBER <= _LONGEST_VALUE:
+            return True
+        return len("\\".join(_coordinates(line, plane))) <= _LONGEST_VALUE
+
+    parts = parts_of(polygon, fits)
+    return [_contour(_coordinates(part, plane), reference) for part in parts]
+
+
+def _contour(coordinates: Sequence[str], reference: Dataset) -> Dataset:
     contour = Dataset()
-    contour.ContourImageSequence = [reference]
+    contour.ContourImageSequence = [deepcopy(reference)]
     contour.ContourGeometricType = "CLOSED_PLANAR"
-    contour.NumberOfContourPoints = len(drawn)
-    contour.ContourData = coordinates
+    contour.NumberOfContourPoints = len(coordinates) // 3
+    contour.ContourData = list(coordinates)
     return contour
 
 
@@ -135,17 +162,13 @@ def observation(number: int, interpreter: str = "") -> Dataset:
 
 def _coordinates(polygon: NDArray[np.float64], plane: ImagePlane) -> list[str]:
     """Return x, y and z of one point after the other, in mm."""
-    decimals = [_DECIMALS_OF_PLANE if fixed else _DECIMALS for fixed in plane.fixed_axes]
+    spacing = min(plane.row_spacing, plane.column_spacing)
+    # Lines keep away from the centres of pixels, and must still do so when they are rounded.
+    fine = max(_DECIMALS, ceil(-log10(spacing * _SHARE)))
+    decimals = [max(fine, _DECIMALS_OF_PLANE) if fixed else fine for fixed in plane.fixed_axes]
     return [
         # Minus nothing would be written as it is.
         format_number_as_ds(round(value, digits) + 0.0)
         for point in plane.to_patient(polygon).tolist()
         for value, digits in zip(point, decimals, strict=True)
     ]
-
-
-def _simpler(polygon: NDArray[np.float64], tolerance: float) -> NDArray[np.float64]:
-    closed = np.vstack((polygon, polygon[:1]))
-    # scikit-image has no types.
-    fewer: NDArray[np.float64] = approximate_polygon(closed, tolerance)[:-1]  # type: ignore[no-untyped-call]
-    return fewer

@@ -63,6 +63,16 @@ def rotated(sources: Sequence[Dataset], spacing: tuple[float, float]) -> None:
         source.PixelSpacing = [format_number_as_ds(value) for value in spacing]
 
 
+def sieve(size: int, step: int, hole: int) -> NDArray[np.bool_]:
+    """Return a square with holes, so that the line around it has very many points."""
+    mask = np.zeros((size, size), dtype=bool)
+    mask[2:-2, 2:-2] = True
+    for row in range(6, size - 8, step):
+        for column in range(6, size - 8, step):
+            mask[row : row + hole, column : column + hole] = False
+    return mask
+
+
 @pytest.fixture(params=["upright", "oblique"])
 def series(request: pytest.FixtureRequest) -> Series:
     volume = make_volume(Kind.BRAIN, 5, Acquisition(5.0, size=128))

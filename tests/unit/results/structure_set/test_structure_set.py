@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from scipy.spatial import cKDTree
 
+from preread.iodeep.region import pixels_within
+from preread.iodeep.tracing import trace
 from preread.results.structure_set import (
     Decision,
+    DrawnRegion,
     ImagePlane,
     NoImagePlaneError,
     UnwritableStructureSetError,
@@ -27,7 +30,7 @@ from preread.results.structure_set import (
     regions_of,
     review,
 )
-from tests.unit.results.structure_set.conftest import NETWORK, Found, Series
+from tests.unit.results.structure_set.conftest import NETWORK, Found, Series, sieve
 
 ACCEPT, REJECT = Verdict.ACCEPT, Verdict.REJECT
 WHEN = datetime(2026, 11, 22, 8, 5, 1, tzinfo=UTC)
@@ -283,17 +286,79 @@ def test_a_header_that_cannot_be_used_is_not_quoted(series: Series, made: dict[s
         propose(series.sources, [Found(0, SQUARE)], NETWORK, **made)
 
 
-def test_a_long_line_fits_into_its_element(series: Series, made: dict[str, Any]) -> None:
+def filled(drawn: list[DrawnRegion], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the pixels of contours, of which no two may share one."""
+    found = np.zeros(shape, dtype=bool)
+    for one in drawn:
+        within = pixels_within(one.polygon, *shape)
+        assert not (found & within).any()
+        found |= within
+    return found
+
+
+def longest(dataset: Dataset) -> int:
+    """Return the bytes of the longest contour."""
+    return max(
+        len("\\".join(map(str, contour.ContourData)))
+        for item in dataset.ROIContourSequence
+        for contour in item.ContourSequence
+    )
+
+
+def test_a_line_too_long_for_its_element_is_cut_into_parts(
+    series: Series, made: dict[str, Any]
+) -> None:
+    mask = sieve(180, 6, 3)
+    (part,) = trace(mask.astype(np.float32), mask, 0.5)
+    dataset = reread(propose(series.sources, [Found(0, part.polygon)], NETWORK, **made))
+    contours = dataset.ROIContourSequence[0].ContourSequence
+    assert len(contours) > 1
+    assert [int(one.ContourNumber) for one in contours] == list(range(1, len(contours) + 1))
+    assert {one["ContourData"].VR for one in contours} == {"DS"}
+    assert longest(dataset) < 2**16
+    drawn = regions_of(dataset, series.sources)
+    assert {one.number for one in drawn} == {1}
+    assert np.array_equal(filled(drawn, mask.shape), mask)
+
+
+def test_an_edited_line_too_long_for_its_element_is_cut_too(
+    series: Series, made: dict[str, Any]
+) -> None:
     angles = np.linspace(0, 2 * np.pi, 6000, endpoint=False)
-    circle = np.column_stack((64 + 50 * np.cos(angles), 64 + 50 * np.sin(angles)))
-    dataset = reread(propose(series.sources, [Found(0, circle)], NETWORK, **made))
-    element = dataset.ROIContourSequence[0].ContourSequence[0]["ContourData"]
-    assert element.VR == "DS"
-    assert len("\\".join(map(str, element.value))) < 2**16
+    circle = np.column_stack((64.2 + 50 * np.cos(angles), 63.9 + 50 * np.sin(angles)))
+    proposal = propose(series.sources, [Found(0, SQUARE)], NETWORK, **made)
+    decisions = [Decision(1, ACCEPT, circle)]
+    dataset = reread(
+        review(
+            *(proposal, decisions, "Doe^Jane", WHEN),
+            SOPInstanceUID="2.25.82",
+            sources=series.sources,
+        )
+    )
+    assert longest(dataset) < 2**16
+    drawn = regions_of(dataset, series.sources)
+    assert len(drawn) > 1
+    assert np.array_equal(filled(drawn, (128, 128)), pixels_within(circle, 128, 128))
+
+
+def test_a_line_that_cutting_cannot_shorten_is_refused(
+    series: Series, made: dict[str, Any]
+) -> None:
+    """To and fro across the whole image: each cut gives both sides as many points."""
+    ends = np.array([[1.25, 1.25], [100.25, 100.75], [1.75, 2.25]])
+    with pytest.raises(UnwritableStructureSetError, match="too long"):
+        propose(series.sources, [Found(0, np.tile(ends, (5000, 1)))], NETWORK, **made)
+
+
+def test_points_lie_on_fine_pixels_as_exactly_as_on_others(
+    series: Series, made: dict[str, Any]
+) -> None:
+    for source in series.sources:
+        source.PixelSpacing = [0.02, 0.01]
+    line = SQUARE + np.array([[0.021, 0.022]])
+    dataset = reread(propose(series.sources, [Found(0, line)], NETWORK, **made))
     (found,) = regions_of(dataset, series.sources)
-    distances = np.abs(np.hypot(*(found.polygon - 64).T) - 50)
-    assert distances.max() < 0.1
-    assert found.polygon.shape[0] >= 50
+    np.testing.assert_allclose(found.polygon, line, atol=2e-3)
 
 
 def test_a_contour_of_another_image_is_refused(series: Series, made: dict[str, Any]) -> None:
