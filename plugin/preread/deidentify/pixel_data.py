@@ -78,6 +78,8 @@ def stored_pixels(header: Header) -> Stored:
         over: what is in it nobody knows.
     """
     element = header.all_elements[-1]
+    if header.has_pixel_data and not element.undefined:
+        _check_whole(header)
     if element.tag != _PIXEL_DATA:
         return Stored(written=_without_tables(header))
     if element.undefined:
@@ -168,6 +170,20 @@ def _native_size(header: Header, length: int) -> int:
         # Some say so of what has all its colours.
         sizes.insert(0, _even(rows * (columns + columns % 2) * 2 * bits // 8 * frames))
     return length if length in sizes or length < sizes[0] else sizes[0]
+
+
+def _check_whole(header: Header) -> None:
+    """Refuse native pixel data that end within a frame: previews read beyond them.
+
+    As little is asked for as any way to store pixels needs: single bits without a gap between
+    frames, colours of which half are left out, no padding.
+    """
+    rows, columns, samples, bits = (_number(header, tag) or 0 for tag in _PIXEL_MODULE)
+    frames = header.number(_NUMBER_OF_FRAMES) or 1
+    if samples == 3 and header.text(_PHOTOMETRIC_INTERPRETATION).endswith("_422"):
+        samples = 2
+    if header.pixel_data_length < (rows * columns * samples * bits * frames + 7) // 8:
+        raise MalformedFile(0, _PIXEL_DATA, "the pixel data are shorter than its frames")
 
 
 def _even(size: int) -> int:
