@@ -39,6 +39,7 @@ class OrthancFacts(BaseModel):
     overwrite_instances: Annotated[bool, Field(alias="OverwriteInstances")] = False
     storage_directory: Annotated[Path, Field(alias="StorageDirectory")] = Path("OrthancStorage")
     storage_compression: Annotated[bool, Field(alias="StorageCompression")] = False
+    ingest_transcoding: Annotated[str, Field(alias="IngestTranscoding")] = ""
     remote_access_allowed: Annotated[bool, Field(alias="RemoteAccessAllowed")] = False
     authentication_enabled: Annotated[bool | None, Field(alias="AuthenticationEnabled")] = None
 

@@ -8,10 +8,13 @@ from typing import Any
 
 import orthanc
 
+from preread.elements import read_header
 from preread.errors import PrereadError
 from preread.hooks import log
 from preread.hooks.deletions import Deletions
 from preread.hooks.inflight import Busy, InFlight
+from preread.hooks.passed import Passed
+from preread.hooks.receive import ids_of
 from preread.ledger.arrival import Arrival
 from preread.ledger.journal import Journal
 
@@ -31,14 +34,25 @@ class StoredInstance:
     look_at
         Decides what has to be read of a file; for objects that the receive hook could not
         foresee (a PatientID in an exotic character set gives another id than it computed).
+    passed
+        What the receive hook let pass; None where originals are stored as they come.
+    escaped
+        Called with Orthanc's id and the origin of what it did not let pass. It is never read.
     """
 
     def __init__(
-        self, journal: Journal, inflight: InFlight, look_at: Callable[[bytes, str], Arrival]
+        self,
+        journal: Journal,
+        inflight: InFlight,
+        look_at: Callable[[bytes, str], Arrival],
+        passed: Passed | None = None,
+        escaped: Callable[[str, orthanc.InstanceOrigin], None] = lambda *_: None,
     ) -> None:
         self._journal = journal
         self._inflight = inflight
         self._look_at = look_at
+        self._passed = passed
+        self._escaped = escaped
 
     def __call__(self, dicom: orthanc.DicomInstance, instance: str) -> None:
         """Make the work of a foreign arrival pending.
@@ -46,6 +60,9 @@ class StoredInstance:
         A failure leaves the row that the receive hook made: the reconciliation finds it.
         """
         try:
+            if self._passed is not None:
+                self._watched(self._passed, dicom, instance)
+                return
             if self._inflight.end(instance):
                 return
             if self._journal.current(instance) is None:
@@ -54,6 +71,30 @@ class StoredInstance:
         except BaseException as error:  # noqa: BLE001 - nothing may escape into Orthanc
             words = str(error) if isinstance(error, PrereadError) else type(error).__name__
             log.error(f"{instance} is stored but not yet queued: {words}")
+
+    def _watched(self, passed: Passed, dicom: orthanc.DicomInstance, instance: str) -> None:
+        """Take what the receive hook let pass; report what it did not."""
+        own = self._inflight.end(instance)
+        size = dicom.GetInstanceSize()
+        passage = passed.take(instance, size)
+        if own or (passage is not None and passage.own):
+            self._journal.watch.own(instance)
+            return
+        if passage is None:
+            if passed.take(_foreseen(dicom), size) is None:
+                self._escaped(instance, dicom.GetInstanceOrigin())
+                return
+            self._journal.arrive(self._look_at(dicom.GetInstanceData(), instance))
+        self._journal.stored(instance)
+
+
+def _foreseen(dicom: orthanc.DicomInstance) -> str:
+    """Return the id that the receive hook computed for a file; empty if it cannot be told."""
+    try:
+        return ids_of(read_header(dicom.GetInstanceData())).instance
+    except BaseException as error:  # noqa: BLE001 - with no memory left it has escaped all the more
+        log.warning(f"a stored file cannot be looked at: {type(error).__name__}")
+        return ""
 
 
 class Changes:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from preread.hooks.escapes import Escapes
 from preread.hooks.failures import Failures
 from preread.hooks.receive import Memory
 from preread.hooks.safekeeping import Safekeeping
@@ -33,6 +34,8 @@ class Context:
         The settings.
     token
         Orthanc's own token for calls from inside, an ``Authorization`` header.
+    escapes
+        None where originals are stored as they come.
     supervisor
         None where an administrator starts the runner.
     look_at
@@ -46,6 +49,7 @@ class Context:
     memory: Memory
     failures: Failures
     safekeeping: Safekeeping
+    escapes: Escapes | None
     supervisor: Supervisor | None
     look_at: Callable[[bytes, str], Arrival]
     _ledger: SqlLedger | None = None

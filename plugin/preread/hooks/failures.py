@@ -48,15 +48,27 @@ class Failures:
             if isinstance(error, PrereadError)
             else f"unexpected {type(error).__name__}; see the log, and report it"
         )
-        with self._lock:
-            self.count += 1
-            self._latest.append(Failure(datetime.now(UTC), origin, reason))
+        self._keep(origin, reason)
         done = "quarantined" if quarantined else "refused"
         log.error(f"{done} an object from {origin}: {reason}")
         try:
             self._journal.refuse(origin, reason)
         except PrereadError as again:
             log.error(f"the refusal could not be written down either: {again}")
+
+    def escaped(self, origin: str, reason: str) -> None:
+        """Record that an object had been stored past de-identification; this never raises."""
+        self._keep(origin, reason)
+        log.error(f"an object from {origin}: {reason}")
+        try:
+            self._journal.watch.escaped(origin, reason)
+        except PrereadError as error:
+            log.error(f"the escape could not be written down: {error}")
+
+    def _keep(self, origin: str, reason: str) -> None:
+        with self._lock:
+            self.count += 1
+            self._latest.append(Failure(datetime.now(UTC), origin, reason))
 
     def latest(self) -> list[Failure]:
         """Return the failures of this process, newest first."""

@@ -18,10 +18,12 @@ from preread.hooks.announcements import Announcements
 from preread.hooks.changes import Changes, DeleteFilter, StoredInstance
 from preread.hooks.context import Context
 from preread.hooks.deletions import Deletions
+from preread.hooks.escapes import Escapes, LocalOrthanc
 from preread.hooks.failures import Failures
 from preread.hooks.inflight import InFlight
 from preread.hooks.networks import Gate, TitleFilter, UserFilter
-from preread.hooks.receive import Memory, Receiver, arrival_of, ids_of
+from preread.hooks.passed import Passed
+from preread.hooks.receive import Memory, Receiver, arrival_of, ids_of, sender_of
 from preread.hooks.request_filter import RequestFilter
 from preread.hooks.routes import router
 from preread.hooks.safekeeping import Safekeeping
@@ -93,15 +95,23 @@ def _context(
         Announcements(secret.derive("announcement")),
         InFlight(),
         Deletions(journal.deleted, journal.stored),
+        Passed(by_size=not site.orthanc.ingest_transcoding),
     )
+    failures, safekeeping = Failures(journal), _safekeeping(site, secret)
+    escapes = None
+    if settings.deidentify.mode is Mode.INCOMING:
+        escapes = Escapes(
+            LocalOrthanc(site.local_url, token), safekeeping.quarantined, failures, journal.watch
+        )
     return Context(
         site=site,
         token=token,
         journal=journal,
         catalogue=catalogue,
         memory=memory,
-        failures=Failures(journal),
-        safekeeping=_safekeeping(site, secret),
+        failures=failures,
+        safekeeping=safekeeping,
+        escapes=escapes,
         supervisor=supervisor,
         look_at=look_at,
     )
@@ -119,17 +129,31 @@ def _safekeeping(site: Site, secret: Secret) -> Safekeeping:
     )
 
 
+def _stored(context: Context) -> StoredInstance:
+    journal, memory, escapes = context.journal, context.memory, context.escapes
+    if escapes is None:
+        return StoredInstance(journal, memory.inflight, context.look_at)
+    return StoredInstance(
+        journal,
+        memory.inflight,
+        context.look_at,
+        memory.passed,
+        lambda instance, origin: escapes.add(instance, sender_of(origin)),
+    )
+
+
 def _hand_over(context: Context, secret: Secret) -> None:
     settings, memory, journal = context.site.settings, context.memory, context.journal
     gate = Gate(Trust(settings.iodeep, context.site.root))
+    at_work = [part for part in (context.escapes, context.supervisor) if part is not None]
 
     def started() -> None:
-        if context.supervisor is not None:
-            context.supervisor.start()
+        for part in at_work:
+            part.start()
 
     def stopped() -> None:
-        if context.supervisor is not None:
-            context.supervisor.stop()
+        for part in at_work:
+            part.stop()
 
     orthanc.RegisterReceivedInstanceCallback(
         Receiver(
@@ -147,9 +171,7 @@ def _hand_over(context: Context, secret: Secret) -> None:
         orthanc.RegisterIncomingCStoreInstanceFilter(
             TitleFilter(gate, journal, context.safekeeping.held)
         )
-    orthanc.RegisterOnStoredInstanceCallback(
-        StoredInstance(journal, memory.inflight, context.look_at)
-    )
+    orthanc.RegisterOnStoredInstanceCallback(_stored(context))
     orthanc.RegisterOnChangeCallback(Changes(memory.deletions, started, stopped))
     orthanc.RegisterIncomingHttpRequestFilter(
         RequestFilter.of(

@@ -8,7 +8,7 @@ from it. What cannot be made safe is replaced by bytes that are not DICOM: Ortha
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import orthanc
@@ -32,6 +32,7 @@ from preread.hooks.deletions import Deletions
 from preread.hooks.failures import Failures
 from preread.hooks.inflight import InFlight
 from preread.hooks.networks import Gate, Guest, Undecided, as_stranger, as_trusted
+from preread.hooks.passed import Passed
 from preread.hooks.safekeeping import Safekeeping
 from preread.iodeep.iod import RAW_DATA_STORAGE
 from preread.iodeep.recognising import admitted, digest_of, syntax_of
@@ -62,6 +63,11 @@ _ORIGINS = {
     orthanc.InstanceOrigin.LUA: "Lua",
     orthanc.InstanceOrigin.WEB_DAV: "WebDAV",
 }
+
+
+def sender_of(origin: orthanc.InstanceOrigin) -> str:
+    """Say how an object came."""
+    return _ORIGINS.get(origin, "an unknown sender")
 
 
 class Identified(Protocol):
@@ -127,6 +133,7 @@ class Memory:
     announcements: Announcements
     inflight: InFlight
     deletions: Deletions
+    passed: Passed = field(default_factory=Passed)
 
 
 class Receiver:
@@ -207,6 +214,7 @@ class Receiver:
             log.info(f"a result for {ids.instance} came too late and was discarded")
             return _DISCARD
         self._memory.deletions.remade(ids.instance)
+        self._memory.passed.note(ids.instance, len(data), own=True)
         return _KEEP
 
     def _incoming(self, data: bytes, origin: orthanc.InstanceOrigin, began: float) -> Verdict:
@@ -234,6 +242,7 @@ class Receiver:
         self._safekeeping.note(data, done, sender, began)
         self._journal.arrive(arrival)
         self._memory.deletions.arrived(ids.instance)
+        self._memory.passed.note(ids.instance, len(done.data))
         return orthanc.ReceivedInstanceAction.MODIFY, done.data
 
     def _deidentified(self, data: bytes, *, is_network: bool) -> Deidentified:
@@ -262,6 +271,7 @@ class Receiver:
             log.info(f"a network from {sender} is let in: {guest.trusted}")
         else:
             self._gate.leave_undecided(Undecided(arrival, "", data))
+        self._memory.passed.note(ids.instance, len(made))
         return orthanc.ReceivedInstanceAction.MODIFY, made
 
     def _arrival(self, ids: ResourceIds, done: Deidentified) -> Arrival:

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from preread import __version__
 from preread.errors import PrereadError
+from preread.hooks import log
 from preread.hooks.context import Context
 from preread.hooks.rest import Answer, Request, RestError
 
@@ -66,6 +67,7 @@ def status(context: Context) -> Answer:
         "Placement": settings.predictions.placement.value,
         "Models": list(context.catalogue.names),
         "Refused": context.journal.refused_count(),
+        "Escaped": context.journal.watch.escaped_count(),
         "Held": context.safekeeping.held.count(),
         "Quarantined": context.safekeeping.quarantined.count(),
         "Journal": {
@@ -131,15 +133,46 @@ class _PrereadCollector(Collector):
         self._context = context
 
     def collect(self) -> list[Metric]:
-        context = self._context
+        return [
+            *self._ledger(),
+            *self._journal(),
+            self._kept(),
+            *self._runner(),
+        ]
+
+    def _ledger(self) -> list[Metric]:
+        """Count jobs; a ledger that is out of reach is a figure of its own."""
+        up = GaugeMetricFamily("preread_ledger_up", "Whether the ledger can be read")
+        try:
+            counts = job_counts(self._context)
+        except PrereadError as error:
+            log.warning(f"the metrics lack the jobs: {error}")
+            up.add_metric([], 0)
+            return [up]
+        up.add_metric([], 1)
         jobs = GaugeMetricFamily("preread_jobs", "Jobs in the ledger by state", labels=["state"])
-        for state, count in job_counts(context).items():
+        for state, count in counts.items():
             jobs.add_metric([state], count)
+        return [up, jobs]
+
+    def _journal(self) -> list[Metric]:
+        journal = self._context.journal
+        up = GaugeMetricFamily("preread_journal_up", "Whether the hooks' journal can be read")
         refused = CounterMetricFamily("preread_refused", "Objects that were refused")
-        refused.add_metric([], context.journal.refused_count())
+        escaped = CounterMetricFamily(
+            "preread_escaped", "Objects that were stored past de-identification, then deleted"
+        )
         queued = GaugeMetricFamily("preread_journal_events", "Events on their way to the ledger")
-        queued.add_metric([], waiting(context))
-        return [jobs, refused, queued, self._kept(), *self._runner()]
+        try:
+            refused.add_metric([], journal.refused_count())
+            escaped.add_metric([], journal.watch.escaped_count())
+            queued.add_metric([], waiting(self._context))
+        except PrereadError as error:
+            log.error(f"the metrics lack what is in the journal: {error}")
+            up.add_metric([], 0)
+            return [up]
+        up.add_metric([], 1)
+        return [up, refused, escaped, queued]
 
     def _kept(self) -> Metric:
         keeping = self._context.safekeeping

@@ -20,13 +20,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
-from preread.ledger import journal_events
+from preread.ledger import journal_events, journal_refusals
 from preread.ledger.arrival import Arrival, Arriving, Current, Event, EventKind, Refusal
 from preread.ledger.errors import JournalError
 from preread.ledger.journal_file import JournalFile
-
-_KEPT_REFUSALS = 1000
-_LONGEST_REASON = 1000
+from preread.ledger.watch import Watch
 
 _ARRIVE = """
 INSERT INTO instance (instance, generation, state, changed, record)
@@ -79,6 +77,7 @@ class Journal:
     ) -> None:
         self._clock = clock
         self._file = JournalFile(path, busy_timeout, base=int(clock() * 1000))
+        self._watch = Watch(self._file, clock)
 
     def __enter__(self) -> Journal:
         return self
@@ -99,6 +98,11 @@ class Journal:
     def path(self) -> Path:
         """The journal's file."""
         return self._file.path
+
+    @property
+    def watch(self) -> Watch:
+        """What tells an instance that went through the receive hook from one that did not."""
+        return self._watch
 
     # What the hooks tell.
 
@@ -217,14 +221,7 @@ class Journal:
             Why, free of any value of the data set.
         """
         with self._file.writing() as database:
-            database.execute(
-                "INSERT INTO refusal (time, origin, reason) VALUES (?, ?, ?)",
-                (self._clock(), origin[:_LONGEST_REASON], reason[:_LONGEST_REASON]),
-            )
-            database.execute(
-                "DELETE FROM refusal WHERE id <= (SELECT MAX(id) FROM refusal) - ?",
-                (_KEPT_REFUSALS,),
-            )
+            journal_refusals.refuse(database, self._clock(), origin, reason)
 
     def refusals(self, limit: int = 100) -> list[Refusal]:
         """Return the latest refusals, newest first; the last 1000 are kept."""

@@ -41,6 +41,14 @@ def highest_generation(session: Session, node: str) -> int:
     return session.scalar(query) or 0
 
 
+def knows(session: Session, instance: str) -> bool:
+    """Tell whether any node has told of an instance by Orthanc's id, and not of its deletion."""
+    query = select(InstanceRow.id).where(
+        InstanceRow.instance == instance, InstanceRow.deleted.is_(False)
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
 def generations(session: Session, node: str, after: str, limit: int) -> list[tuple[str, int]]:
     """Return instances that are not deleted with their generations, by rising Orthanc id."""
     query = (

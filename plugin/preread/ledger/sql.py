@@ -137,6 +137,11 @@ class SqlLedger:
         with self._database.reading() as session:
             return lookup.highest_generation(session, self._node)
 
+    def knows(self, instance: str) -> bool:
+        """Tell whether any node has told of an instance; see `lookup.knows`."""
+        with self._database.reading() as session:
+            return lookup.knows(session, instance)
+
     def generations(self, after: str, limit: int) -> list[tuple[str, int]]:
         """Return instances that are not deleted with their generations, by rising Orthanc id."""
         with self._database.reading() as session:

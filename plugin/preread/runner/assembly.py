@@ -23,6 +23,7 @@ from preread.models.attention import Attention
 from preread.models.catalogue import Catalogue
 from preread.models.ensemble import Ensemble
 from preread.runner.announcing import Announcer
+from preread.runner.comparing import Comparing
 from preread.runner.depositing import Depositor
 from preread.runner.explainer import Explainer
 from preread.runner.explaining import Explaining
@@ -89,11 +90,15 @@ class Assembly:
         wake = threading.Event()
         self._forwarding = None
         self._holding = None
+        self._comparing = None
         self._checking = None
         if journal is not None:
             self._holding = Holding.of(site, secret, pacs, self._meter)
             if self._holding is not None:
                 self._holding.start()
+            self._comparing = Comparing.of(site, secret, journal, self._ledger, pacs, self._meter)
+            if self._comparing is not None:
+                self._comparing.start()
             self._checking = NetworkChecking.of(site, self._ledger.networks, pacs, self._meter)
             # Before any image: the network that a series is for may lie in the folder.
             self._checking.look_into_folder()
@@ -178,6 +183,8 @@ class Assembly:
         in_time = self._reviewing.stop(_LAST_PICTURE) and in_time
         if self._holding is not None:
             self._holding.stop(1.0)
+        if self._comparing is not None:
+            self._comparing.stop(1.0)
         if self._forwarding is not None:
             self._forwarding.stop(1.0)
         self.tell()

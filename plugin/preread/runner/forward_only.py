@@ -16,6 +16,7 @@ from preread.deidentify import Secret
 from preread.errors import PrereadError
 from preread.ledger.journal import Journal
 from preread.ledger.opening import open_ledger
+from preread.runner.comparing import Comparing
 from preread.runner.forwarding import Forwarding
 from preread.runner.holding import Holding
 from preread.runner.meter import Meter
@@ -63,12 +64,17 @@ def forward_only(site: Site, pacs: Pacs, asked: threading.Event) -> int:
             holding = Holding.of(site, secret, pacs, Meter())
             if holding is not None:
                 holding.start()
+            comparing = Comparing.of(site, secret, journal, ledger, pacs, Meter())
+            if comparing is not None:
+                comparing.start()
             checking.start()
             _log.info("forwarding", ledger=ledger.node)
             asked.wait()
             checking.stop(2.0)
             if holding is not None:
                 holding.stop(2.0)
+            if comparing is not None:
+                comparing.stop(2.0)
             forwarding.stop(2.0)
             ledger.close()
     except PrereadError as error:

@@ -130,6 +130,10 @@ class Pacs(Protocol):
         """Delete an instance; False if it was not there."""
         ...
 
+    def json(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+        """Return the JSON that a path answers to GET."""
+        ...
+
 
 class OrthancPacs:
     """Orthanc (1.10.1 and later) over HTTP, on kept-alive connections. Safe to use by threads.

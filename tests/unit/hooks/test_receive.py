@@ -96,7 +96,14 @@ class Node:
             ids = receive.ids_of(header)._replace(instance=instance)
             return receive.arrival_of(ids, header, header, catalogue, mode)
 
-        self.stored = changes.StoredInstance(self.journal, self.memory.inflight, look_at)
+        self.escaped: list[str] = []
+        self.stored = changes.StoredInstance(
+            self.journal,
+            self.memory.inflight,
+            look_at,
+            self.memory.passed if mode is Mode.INCOMING else None,
+            lambda instance, _: self.escaped.append(instance),
+        )
 
     def arrive(self, data: bytes) -> tuple[Any, bytes | None]:
         """Take a file as from C-STORE."""
@@ -104,6 +111,12 @@ class Node:
             data, self.orthanc.InstanceOrigin.DICOM_PROTOCOL
         )
         return verdict
+
+    def store(self, data: bytes, instance: str = "") -> None:
+        """Report a file as stored, under the id that Orthanc gives it."""
+        dicom = self.orthanc.DicomInstance()
+        dicom.answers = {"GetInstanceData": data, "GetInstanceSize": len(data)}
+        self.stored(dicom, instance or instance_of(data))
 
     def write(self, data: bytes, generation: int) -> tuple[Any, bytes | None]:
         """Announce a result and post it."""
@@ -189,12 +202,12 @@ def test_our_own_result_passes_once_and_starts_no_work(
     _, data = node.arrive(ct)
     assert data is not None
     instance = instance_of(data)
-    node.stored(node.orthanc.DicomInstance(), instance)
+    node.store(data)
     current = node.journal.current(instance)
     assert current is not None
     action, _ = node.write(data, current.generation)
     assert action == node.orthanc.ReceivedInstanceAction.KEEP_AS_IS
-    node.stored(node.orthanc.DicomInstance(), instance)
+    node.store(data)
     assert node.journal.current(instance) == current
     assert len(node.journal.events_after(0)) == 1
 

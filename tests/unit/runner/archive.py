@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import threading
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from preread.elements import read_header, resource_ids
 from preread.runner.pacs import (
@@ -52,6 +53,7 @@ class Archive:
         self.on_call: Callable[[str, str], None] = lambda _name, _about: None
         self.calls: list[tuple[str, str]] = []
         self.stores = 0
+        self.changes: list[dict[str, Any]] = []
         self._announced: dict[str, Mapping[str, object]] = {}
         self._lock = threading.Lock()
 
@@ -81,6 +83,15 @@ class Archive:
     def delete(self, instance: str) -> bool:
         self._call("delete", instance)
         return self.files.pop(instance, None) is not None
+
+    def json(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+        """Answer what Orthanc's list of changes does."""
+        self._call("json", path)
+        if path == "/changes?last":
+            return {"Last": self.changes[-1]["Seq"] if self.changes else 0}
+        since, limit = int((query or {})["since"]), int((query or {})["limit"])
+        found = [change for change in self.changes if change["Seq"] > since]
+        return {"Changes": found[:limit], "Done": len(found) <= limit}
 
     def announce(self, announcement: Mapping[str, object]) -> None:
         self._call("announce", str(announcement["Instance"]))
