@@ -37,11 +37,28 @@ class Walk:
         Offset behind the picture's last byte; what follows is padding, or does not belong there.
     removed
         How many segments or boxes went or became shorter.
+    size
+        The bytes of the header that state bits, rows, columns and components; empty for JPEG XL.
     """
 
     edits: list[Edit] = field(default_factory=list)
     end: int = 0
     removed: int = 0
+    size: bytes = b""
+
+    def is_followed_by_its_like(self, rest: Frame) -> bool:
+        """Tell whether another picture of this size begins in what lies behind this one.
+
+        One of another size is a preview, which devices attach; one of the same is a frame.
+        """
+        start = len(rest) - len(bytes(rest).lstrip(b"\0"))
+        beginning = bytes(rest[start : start + 8])
+        if not self.size or not beginning.startswith(BEGINNINGS):
+            return False
+        try:
+            return walk(rest[start:]).size == self.size
+        except BrokenFrame:
+            return False  # not a whole one
 
 
 class BrokenFrame(PrereadError):
@@ -75,9 +92,13 @@ _NEXT_JPEG_LS: Final = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
 """The next marker behind a scan: data there have a 0 byte, or a 0 bit, stuffed behind each FF."""
 
 _EOI, _SOS, _COM, _SOF55 = 0xD9, 0xDA, 0xFE, 0xF7
+_NEXT_MARKER: Final = {_SOF55: _NEXT_JPEG_LS}
 _APP: Final = range(0xE0, 0xF0)
 _DECODING: Final = frozenset({*range(0xC0, 0xD0), *range(0xDA, 0xE0), 0xF7, 0xF8}) - {0xC8}
 """Frames, tables, scans, intervals, JPEG-LS parameters: all that a decoder is told."""
+
+_SIZED: Final = frozenset({*range(0xC0, 0xD0), _SOF55}) - {0xC4, 0xC8, 0xCC}
+"""Frame headers: precision, lines, samples and components follow the length (B.2.2, C.2.2)."""
 
 _JFIF: Final = 0xE0
 _COLOUR_TRANSFORM: Final = 0xE8
@@ -131,8 +152,9 @@ def _walk_jpeg(frame: Frame) -> Walk:
                 found.removed += 1
         elif marker not in _DECODING:
             raise BrokenFrame(marker_at, "expected a marker of JPEG or JPEG-LS")
-        elif marker == _SOF55:
-            next_marker = _NEXT_JPEG_LS
+        if marker in _SIZED:
+            found.size = bytes(frame[marker_at + 4 : marker_at + 10])
+            next_marker = _NEXT_MARKER.get(marker, _NEXT_JPEG)
         elif marker == _SOS:
             in_header = False
             behind = next_marker.search(frame, end)
@@ -193,7 +215,8 @@ _DECODING_2000: Final = frozenset(
 
 
 def _walk_jpeg2000(frame: Frame, start: int) -> Walk:
-    found, size = Walk(), len(frame)
+    # From Xsiz to the bits of the first component (A.5.1).
+    found, size = Walk(size=bytes(frame[start + 8 : start + 43])), len(frame)
     lengths: list[int] = []
     at, _ = _header(frame, start + 2, _SOT, found, lengths)
     shorter: list[int] = []
@@ -308,6 +331,7 @@ def _walk_jp2(frame: Frame) -> Walk:
         edits=[Edit(0, contents[0]), *inside.edits],
         end=inside.end,
         removed=inside.removed + len(boxes) - 1,
+        size=inside.size,
     )
 
 

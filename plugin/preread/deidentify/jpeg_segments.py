@@ -38,7 +38,10 @@ from preread.deidentify.fragments import (
 )
 from preread.elements import Element, MalformedFile
 
+MORE_FRAMES: Final = "the pixel data hold more frames than NumberOfFrames (0028,0008) says"
+
 _PIXEL_DATA: Final = 0x7FE00010
+_NUMBER_OF_FRAMES: Final = 0x00280008
 _LONGEST_FRAGMENT: Final = 0xFFFFFFFE
 _ITEM: Final = b"\xfe\xff\x00\xe0"
 
@@ -57,6 +60,7 @@ class _Frame:
     fragments: list[Fragment]
     walk: Walk
     has_rest: bool  # behind its end, and not padding
+    has_another: bool  # behind its end, of the same size
 
     @property
     def changes(self) -> bool:
@@ -110,7 +114,8 @@ def strip_segments(
     Raises
     ------
     preread.elements.MalformedFile
-        If a frame cannot be walked over, so that nobody can say what is in it.
+        If a frame cannot be walked over, so that nobody can say what is in it, or there are more
+        frames than `number_of_frames`.
     """
     view = memoryview(data)
     found = fragments_of(data, element)
@@ -174,7 +179,10 @@ def _walked(view: memoryview, fragments: list[Fragment]) -> _Frame:
         found = walk(frame)
     except BrokenFrame as error:
         raise MalformedFile(start + error.offset, _PIXEL_DATA, error.reason) from None
-    return _Frame(fragments, found, has_rest=not is_padding(frame[found.end :]))
+    rest = frame[found.end :]
+    has_rest = not is_padding(rest)
+    has_another = has_rest and found.is_followed_by_its_like(rest)
+    return _Frame(fragments, found, has_rest=has_rest, has_another=has_another)
 
 
 def _check_count(
@@ -184,6 +192,8 @@ def _check_count(
     if len(frames) < expected and any(frame.has_rest for frame in frames):
         reason = "fewer frames than NumberOfFrames says, and data behind the end of one"
         raise MalformedFile(element.start, element.tag, reason)
+    if len(frames) > expected or any(frame.has_another for frame in frames):
+        raise MalformedFile(element.start, _NUMBER_OF_FRAMES, MORE_FRAMES)
     if offsets is not None and len(offsets) != len(frames):
         reason = "not as many frames as ExtendedOffsetTable has values"
         raise MalformedFile(element.start, element.tag, reason)

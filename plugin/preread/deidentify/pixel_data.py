@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from preread.deidentify.jpeg_segments import strip_segments
+from preread.deidentify.jpeg_segments import MORE_FRAMES, strip_segments
 from preread.elements import (
     BIG_ENDIAN,
     EXPLICIT,
@@ -75,7 +75,8 @@ def stored_pixels(header: Header) -> Stored:
     ------
     MalformedFile
         If it is not stored as its transfer syntax says, or encapsulated JPEG cannot be walked
-        over: what is in it nobody knows.
+        over: what is in it nobody knows. If it has more frames than NumberOfFrames says, of which
+        none may be dropped.
     """
     element = header.all_elements[-1]
     if header.has_pixel_data and not element.undefined:
@@ -113,7 +114,7 @@ def _stripped(header: Header, element: Element) -> Stored:
         header.TransferSyntaxUID,
         extended_offsets=offsets,
         extended_lengths=lengths,
-        number_of_frames=header.number(_NUMBER_OF_FRAMES) or 1,
+        number_of_frames=_frames(header),
     )
     if stripped is None:
         return Stored(written={} if offsets else _without_tables(header))
@@ -155,21 +156,32 @@ def _native(header: Header, element: Element) -> Stored:
 def _native_size(header: Header, length: int) -> int:
     """Return how many bytes of native pixel data are frames and padding, all if nobody can tell.
 
-    PS3.5 section 8.1.1, PS3.3 C.7.6.3.1.2 for colours of which half are left out.
+    PS3.5 section 8.1.1, PS3.3 C.7.6.3.1.2 for colours of which half are left out. Raises
+    MalformedFile where a whole frame or more lies behind those that are counted.
     """
     rows, columns, samples, bits = (_number(header, tag) or 0 for tag in _PIXEL_MODULE)
-    frames = header.number(_NUMBER_OF_FRAMES) if _NUMBER_OF_FRAMES in header else 1
-    if not frames or min(rows, columns, samples, frames) < 1 or bits not in (1, 8, 16, 32, 64):
+    if min(rows, columns, samples) < 1 or bits not in (1, 8, 16, 32, 64):
         return length
-    full = _even((rows * columns * samples * bits * frames + 7) // 8)
-    sizes = [full]
+    frames = _frames(header)
+    frame = rows * columns * samples * bits  # in bits
+    sizes = [(frame * frames + 7) // 8]
     if bits == 1:
         # Some writers begin each frame with a byte of its own.
-        sizes.append(_even((rows * columns * samples + 7) // 8 * frames))
+        sizes.append((frame + 7) // 8 * frames)
     elif samples == 3 and header.text(_PHOTOMETRIC_INTERPRETATION).endswith("_422"):
         # Some say so of what has all its colours.
-        sizes.insert(0, _even(rows * (columns + columns % 2) * 2 * bits // 8 * frames))
-    return length if length in sizes or length < sizes[0] else sizes[0]
+        frame = rows * (columns + columns % 2) * 2 * bits
+        sizes.insert(0, frame // 8 * frames)
+    if length in map(_even, sizes) or length <= sizes[0]:
+        return length
+    if (length - sizes[0]) * 8 >= frame:
+        raise MalformedFile(header.all_elements[-1].start, _NUMBER_OF_FRAMES, MORE_FRAMES)
+    return _even(sizes[0])
+
+
+def _frames(header: Header) -> int:
+    """Return how many frames there are said to be; 1 where no number says it (C.7.6.6)."""
+    return max(1, header.number(_NUMBER_OF_FRAMES) or 1)
 
 
 def _check_whole(header: Header) -> None:
@@ -179,7 +191,7 @@ def _check_whole(header: Header) -> None:
     frames, colours of which half are left out, no padding.
     """
     rows, columns, samples, bits = (_number(header, tag) or 0 for tag in _PIXEL_MODULE)
-    frames = header.number(_NUMBER_OF_FRAMES) or 1
+    frames = _frames(header)
     if samples == 3 and header.text(_PHOTOMETRIC_INTERPRETATION).endswith("_422"):
         samples = 2
     if header.pixel_data_length < (rows * columns * samples * bits * frames + 7) // 8:

@@ -6,7 +6,8 @@ says: a frame of 200 bytes can ask for gigabytes. So its header is compared with
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from pydicom.uid import (
@@ -15,6 +16,7 @@ from pydicom.uid import (
     JPEGTransferSyntaxes,
 )
 
+from preread.imaging.attributes import named
 from preread.imaging.errors import UnreadableImage
 from preread.imaging.layout import Layout
 
@@ -24,6 +26,9 @@ _START_OF_SCAN = 0xDA
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _JP2_SIGNATURE = b"\x00\x00\x00\x0cjP  "
 _SOC_SIZ = b"\xff\x4f\xff\x51"
+_SOI = b"\xff\xd8"
+_NEXT_PICTURE = re.compile(rb"\xff\xd9\0?(?=\xff\xd8\xff|\xff\x4f\xff\x51)")
+"""An end marker that the beginning of JPEG, JPEG-LS or JPEG 2000 follows."""
 _TAIL = 16
 """Bytes from the end in which the end marker lies: some writers pad more than one byte."""
 
@@ -35,6 +40,11 @@ class Claim(NamedTuple):
     columns: int
     samples: int
     bits: int
+
+
+def begins_a_picture(fragment: bytes) -> bool:
+    """Tell whether a fragment begins as JPEG, JPEG-LS or JPEG 2000 do, and not in the midst."""
+    return fragment.startswith((_SOI, _SOC_SIZ, _JP2_SIGNATURE))
 
 
 def jpeg_claim(frame: bytes) -> Claim | None:
@@ -135,10 +145,12 @@ def checked(frame: bytes, syntax: str, layout: Layout, index: int) -> bytes:
     Raises
     ------
     UnreadableImage
-        If the codestream has no header, or its size is another than the data set's.
+        If the codestream has no header, its size is another than the data set's, or a second
+        picture of that size follows.
     """
+    claim_of: Callable[[bytes], Claim | None] = jpeg_claim
     if syntax in JPEG2000TransferSyntaxes:
-        frame = without_wrapping(frame)
+        frame, claim_of = without_wrapping(frame), jpeg2000_claim
         claim, name = jpeg2000_claim(frame), "JPEG 2000"
     elif syntax in JPEGLSTransferSyntaxes:
         claim, name = jpeg_claim(frame), "JPEG-LS"
@@ -163,6 +175,12 @@ def checked(frame: bytes, syntax: str, layout: Layout, index: int) -> bytes:
         raise UnreadableImage(
             f"frame {index + 1} has {claim.bits} bits for each sample, but the data set allocates "
             f"{layout.BitsAllocated}"
+        )
+    second = _NEXT_PICTURE.search(frame)
+    if second is not None and claim_of(frame[second.end() :]) == claim:
+        raise UnreadableImage(
+            f"frame {index + 1} holds a second picture of its size: {named('NumberOfFrames')} "
+            "counts too few frames or is missing"
         )
     # ISO/IEC 10918-1 B.2.1, 14495-1 C.1.1 and 15444-1 A.4.4: all end with the same marker. Lenient
     # decoders fill what is missing with grey, and a network would then read the grey.

@@ -23,6 +23,8 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from preread.imaging.codestream import checked
 from preread.imaging.errors import UnreadableImage
 from preread.imaging.layout import Layout
+from preread.imaging.presence import DEFLATED_IMAGE_FRAME, as_present, check_fragments
+from preread.imaging.single_bits import single_bit_frame
 from preread.imaging.source import Source
 
 PLUGINS = ("pylibjpeg", "pyjpegls", "pillow", "pydicom")
@@ -32,7 +34,6 @@ GDCM is not among them: on a damaged JPEG it ends the whole process (an exceptio
 binding does not catch), and there is no transfer syntax that it alone can decode.
 """
 
-DEFLATED_IMAGE_FRAME = "1.2.840.10008.1.2.8.1"
 _VIDEO = "MPEG2", "MPEG-4", "HEVC", "SMPTE"
 _MOST_FRAGMENTS = 1_000_000
 _ITEM, _DELIMITER = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
@@ -64,16 +65,21 @@ class Frames:
     layout
         The checked Image Pixel module.
 
+    Attributes
+    ----------
+    layout
+        As the pixels are laid out indeed: see `preread.imaging.presence.as_present`.
+
     Raises
     ------
     UnreadableImage
-        If no decoder knows the transfer syntax, or fewer bytes or fragments are there than the
-        header claims. Nothing has been allocated or decoded by then.
+        If no decoder knows the transfer syntax, or the header claims fewer or more frames than
+        there are. Nothing has been allocated or decoded by then.
     """
 
     def __init__(self, source: Source, layout: Layout) -> None:
         self._source = source
-        self._layout = layout
+        self.layout = layout
         syntax = UID(source.transfer_syntax)
         self._deflated = syntax == DEFLATED_IMAGE_FRAME
         self._decoder = _decoder_of(ExplicitVRLittleEndian if self._deflated else syntax)
@@ -85,14 +91,14 @@ class Frames:
                     f"{syntax.name} is not: TransferSyntaxUID (0002,0010) is wrong"
                 )
             self._fragments = _fragments_of(source)
-            self._check_fragments()
+            self._check_fragments(syntax)
         else:
             if self._deflated or self._decoder.is_encapsulated:
                 raise UnreadableImage(
                     f"the transfer syntax is {_name(syntax)}, but PixelData (7FE0,0010) is not "
                     "encapsulated: TransferSyntaxUID (0002,0010) is wrong"
                 )
-            self._layout = _as_present(layout, len(source.pixels))
+            self.layout = as_present(layout, len(source.pixels))
 
     def __iter__(self) -> Iterator[Decoded]:
         """Decode one frame after the other."""
@@ -109,19 +115,14 @@ class Frames:
         """
         return self._decoded(index, next(self._encoded(index)))
 
-    def _check_fragments(self) -> None:
-        frames, fragments = self._layout.NumberOfFrames, len(self._fragments.lengths)
-        if fragments == 0 or sum(self._fragments.lengths) == 0:
-            raise UnreadableImage("PixelData (7FE0,0010) is empty")
-        if fragments < frames:
-            raise UnreadableImage(
-                f"NumberOfFrames (0028,0008) claims {frames} frames, but PixelData (7FE0,0010) "
-                f"holds only {fragments} fragments: the file is truncated or the number wrong"
-            )
+    def _check_fragments(self, syntax: UID) -> None:
+        data, fragments = self._source.data, self._fragments
+        beginnings = [data[start : start + 8] for start in fragments.starts]
+        check_fragments(self.layout, syntax, beginnings, sum(fragments.lengths))
 
     def _encoded(self, first: int) -> Iterator[bytes]:
         """Give each frame's bytes, from `first` on; none of them for what is not compressed."""
-        frames = self._layout.NumberOfFrames
+        frames = self.layout.NumberOfFrames
         if not self._source.is_encapsulated:
             yield from (b"" for _ in range(first, frames))
             return
@@ -161,27 +162,34 @@ class Frames:
             )
 
     def _decoded(self, index: int, frame: bytes) -> Decoded:
-        options = self._layout.options() | {"pixel_vr": self._source.pixel_vr}
+        options = self.layout.options() | {"pixel_vr": self._source.pixel_vr}
         # A high bit above the stored ones: PS3.5 8.1.1 of old; pydicom takes it to be below.
-        shifted = self._layout.HighBit >= self._layout.BitsStored
+        shifted = self.layout.HighBit >= self.layout.BitsStored
         if shifted:
             options |= {"correct_unused_bits": False}
-        if self._layout.BitsAllocated > 8:
+        if self.layout.BitsAllocated > 8:
             # pydicom's conversion of YBR is one of 8 bits, whatever the pixels have.
             options |= {"raw": True}
-        if not self._source.is_encapsulated:
+        if not self._source.is_encapsulated and self.layout.BitsAllocated == 1:
+            decoded = self._single_bits(index)
+        elif not self._source.is_encapsulated:
             decoded = self._try(self._source.pixels, index, "", options, index)
         else:
             options |= {"number_of_frames": 1}
             if self._deflated:
-                inflated = _inflated(frame, self._layout, index)
+                inflated = _inflated(frame, self.layout, index)
                 decoded = self._try(inflated, 0, "", options, index)
             else:
-                frame = checked(frame, self._decoder.UID, self._layout, index)
+                frame = checked(frame, self._decoder.UID, self.layout, index)
                 decoded = self._by_any_plugin(encapsulate([frame], has_bot=False), options, index)
         if shifted and decoded.values.dtype.kind in "iu":
-            _shift(decoded.values, self._layout)
+            _shift(decoded.values, self.layout)
         return decoded
+
+    def _single_bits(self, index: int) -> Decoded:
+        in_words = not self._source.little and self._source.pixel_vr != "OB"
+        bits = single_bit_frame(self._source.pixels, index, self.layout, in_words=in_words)
+        return Decoded(bits, self.layout.PhotometricInterpretation)
 
     def _by_any_plugin(self, pixels: bytes, options: dict[str, Any], index: int) -> Decoded:
         available = self._decoder.available_plugins
@@ -278,27 +286,6 @@ def _fragments_of(source: Source) -> _Fragments:
         count += 1
         at += 8 + length
     return _Fragments(starts, lengths)
-
-
-def _as_present(layout: Layout, there: int) -> Layout:
-    """Check the claim against the bytes of uncompressed pixel data.
-
-    Returns
-    -------
-    Layout
-        The same, but with full chroma where the data are as long as that: writers claim
-        YBR_FULL_422 for it.
-    """
-    claimed = layout.claimed_bytes
-    if there < claimed:
-        raise UnreadableImage(
-            f"{layout.keyword} holds {there} bytes, but Rows, Columns, NumberOfFrames, "
-            f"SamplesPerPixel and BitsAllocated claim {claimed}: the file is truncated or its "
-            "header wrong"
-        )
-    if layout.PhotometricInterpretation == "YBR_FULL_422" and there >= claimed // 2 * 3:
-        return layout.with_full_chroma()
-    return layout
 
 
 def _inflated(frame: bytes, layout: Layout, index: int) -> bytes:

@@ -40,6 +40,8 @@ class Layout:
         1 where a frame holds one colour after the other.
     keyword
         The attribute that holds the pixels: PixelData, FloatPixelData or DoubleFloatPixelData.
+    frames_at_bytes
+        Whether each frame begins with a byte of its own, which the standard does not ask for.
     """
 
     Rows: int
@@ -53,11 +55,14 @@ class Layout:
     PixelRepresentation: int
     PlanarConfiguration: int
     keyword: str
+    frames_at_bytes: bool = False
 
     @property
     def frame_bits(self) -> int:
         """Bits of one frame, uncompressed, as stored."""
         bits = self.Rows * self.Columns * self.SamplesPerPixel * self.BitsAllocated
+        if self.frames_at_bytes:
+            bits += -bits % 8
         # Two pixels share their chroma (PS3.3 C.7.6.3.1.2).
         return bits * 2 // 3 if self.PhotometricInterpretation == "YBR_FULL_422" else bits
 
@@ -74,6 +79,10 @@ class Layout:
     def with_full_chroma(self) -> Layout:
         """Give the same layout for YBR that is not subsampled."""
         return replace(self, PhotometricInterpretation="YBR_FULL")
+
+    def with_frames_at_bytes(self) -> Layout:
+        """Give the same layout for frames that begin with a byte each."""
+        return replace(self, frames_at_bytes=True)
 
     def options(self) -> dict[str, Any]:
         """Give the layout in the words of pydicom's decoders."""
@@ -132,7 +141,8 @@ def layout_of(dataset: Dataset, keyword: str) -> Layout:
     return Layout(
         Rows=_required(dataset, "Rows", 1, 65535),
         Columns=_required(dataset, "Columns", 1, 65535),
-        NumberOfFrames=_optional(dataset, "NumberOfFrames", 1, 2**31 - 1, absent=1),
+        # 0 is read as 1; `preread.imaging.presence` holds it against the pixels.
+        NumberOfFrames=_optional(dataset, "NumberOfFrames", 0, 2**31 - 1, absent=1) or 1,
         SamplesPerPixel=samples,
         PhotometricInterpretation=photometric,
         BitsAllocated=allocated,

@@ -56,7 +56,6 @@ def encoded(name: str) -> bytes:
         ({"Rows": 0}, "Rows (0028,0010) is 0; expected 1 to 65535"),
         ({"Columns": 0}, "Columns (0028,0011) is 0"),
         ({"Rows": None}, "Rows (0028,0010) is missing"),
-        ({"NumberOfFrames": 0}, "NumberOfFrames (0028,0008) is 0"),
         ({"NumberOfFrames": -3}, "NumberOfFrames (0028,0008) is -3"),
         ({"SamplesPerPixel": 3}, "SamplesPerPixel (0028,0002) is 3"),
         ({"PhotometricInterpretation": "HSV"}, "PhotometricInterpretation (0028,0004) is none"),

@@ -28,8 +28,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from preread.imaging.decode import DEFLATED_IMAGE_FRAME, Decoded
+from preread.imaging.decode import Decoded
 from preread.imaging.layout import Layout
+from preread.imaging.presence import DEFLATED_IMAGE_FRAME
 
 LOSSLESS: Final = frozenset(
     (

@@ -116,7 +116,8 @@ class NativePixels:
         """Clear pixels of one bit; frames need not begin with a byte (PS3.5 8.1.1)."""
         layout = self._layout
         size = layout.Rows * layout.Columns
-        first, last = index * size, (index + 1) * size
+        first = index * layout.frame_bits
+        last = first + size
         place = slice(first // 8, (last + 7) // 8)
         bits = np.unpackbits(self._bytes[place], bitorder="little")
         own = bits[first % 8 : first % 8 + size]

@@ -47,6 +47,7 @@ class Picture:
         if size > max_bytes:
             raise UnreadableImage(f"its frames take {size} bytes, more than {max_bytes}")
         self._frames = Frames(self.source, self.layout)
+        self.layout = self._frames.layout
         self._palette = None
         if self.layout.PhotometricInterpretation == PALETTE:
             self._palette = palette_table(
@@ -54,8 +55,6 @@ class Picture:
                 signed=self.layout.PixelRepresentation == 1,
                 little=self.source.little,
             )
-        if not self.source.is_encapsulated and self._is_full_chroma():
-            self.layout = self.layout.with_full_chroma()
 
     @property
     def syntax(self) -> UID:
@@ -114,10 +113,3 @@ class Picture:
             return (int(present[int(np.argmin(shown))]),)
         end = values.max() if colours == "MONOCHROME1" else values.min()
         return (end.item(),)
-
-    def _is_full_chroma(self) -> bool:
-        """Tell whether what claims half the chroma is as long as with all of it."""
-        return (
-            self.layout.PhotometricInterpretation == "YBR_FULL_422"
-            and len(self.source.pixels) >= self.layout.claimed_bytes // 2 * 3
-        )
