@@ -8,7 +8,7 @@ FROM debian:bookworm-slim
 
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        ca-certificates orthanc orthanc-dicomweb orthanc-gdcm orthanc-python python3-venv \
+        ca-certificates orthanc orthanc-dicomweb orthanc-python python3-venv \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10042 --user-group --no-create-home --home-dir /var/lib/preread \
         preread \

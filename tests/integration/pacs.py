@@ -77,7 +77,7 @@ class Pacs:
             "AuthenticationEnabled": False,
             "DicomCheckCalledAet": False,
             "OverwriteInstances": preread is not None and mode == "incoming",
-            "Plugins": [str(PLUGINS / "libOrthancDicomWeb.so"), str(PLUGINS / "libOrthancGdcm.so")],
+            "Plugins": [str(PLUGINS / "libOrthancDicomWeb.so")],
         }
         if preread is not None:
             body["Plugins"].append(str(PLUGINS / "libOrthancPython.so"))
