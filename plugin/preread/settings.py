@@ -35,6 +35,7 @@ class OrthancFacts(BaseModel):
     model_config = ConfigDict(populate_by_name=True, extra="ignore", frozen=True)
 
     http_port: Annotated[int, Field(alias="HttpPort")] = 8042
+    http_threads: Annotated[int, Field(alias="HttpThreadsCount")] = 50
     ssl_enabled: Annotated[bool, Field(alias="SslEnabled")] = False
     overwrite_instances: Annotated[bool, Field(alias="OverwriteInstances")] = False
     storage_directory: Annotated[Path, Field(alias="StorageDirectory")] = Path("OrthancStorage")

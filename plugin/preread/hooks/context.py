@@ -13,6 +13,7 @@ from preread.hooks.failures import Failures
 from preread.hooks.receive import Memory
 from preread.hooks.safekeeping import Safekeeping
 from preread.hooks.supervisor import Supervisor
+from preread.hooks.waiting import Pool, Waiting
 from preread.ledger.arrival import Arrival
 from preread.ledger.journal import Journal
 from preread.ledger.opening import open_ledger
@@ -40,6 +41,10 @@ class Context:
         None where an administrator starts the runner.
     look_at
         Decides what has to be read of a file that is stored under an Orthanc id.
+    waiting
+        The places of calls that wait.
+    conversions
+        Bounds the processes that decode pictures.
     """
 
     site: Site
@@ -52,6 +57,8 @@ class Context:
     escapes: Escapes | None
     supervisor: Supervisor | None
     look_at: Callable[[bytes, str], Arrival]
+    waiting: Waiting
+    conversions: Pool
     _ledger: SqlLedger | None = None
     _opening: threading.Lock = field(default_factory=threading.Lock)
     _began: float = field(default_factory=time.monotonic)

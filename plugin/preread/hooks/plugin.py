@@ -29,6 +29,7 @@ from preread.hooks.routes import router
 from preread.hooks.safekeeping import Safekeeping
 from preread.hooks.supervisor import Supervisor
 from preread.hooks.views_web import explorer_button
+from preread.hooks.waiting import Pool, Waiting, places_of
 from preread.iodeep.trust import Trust
 from preread.ledger.arrival import Arrival
 from preread.ledger.choices import HeldChoices
@@ -36,6 +37,9 @@ from preread.ledger.journal import Journal
 from preread.models.catalogue import Catalogue
 from preread.runner.thresholds import Thresholds
 from preread.settings import Mode, Site, needed_of, site_from
+
+_CONVERSIONS = 2  # processes that decode pictures at a time; each takes 150 MB
+_TURN_SECONDS = 30.0
 
 
 def register() -> None:
@@ -103,6 +107,7 @@ def _context(
         escapes = Escapes(
             LocalOrthanc(site.local_url, token), safekeeping.quarantined, failures, journal.watch
         )
+    places = places_of(site.orthanc.http_threads)
     return Context(
         site=site,
         token=token,
@@ -114,6 +119,8 @@ def _context(
         escapes=escapes,
         supervisor=supervisor,
         look_at=look_at,
+        waiting=Waiting(places),
+        conversions=Pool(at_once=_CONVERSIONS, places=places, seconds=_TURN_SECONDS),
     )
 
 

@@ -26,11 +26,14 @@ class RestError(PrereadError):
         The HTTP status, 400 to 599.
     details
         What was expected and what to do.
+    headers
+        Of the answer, such as Retry-After.
     """
 
-    def __init__(self, status: int, details: str) -> None:
+    def __init__(self, status: int, details: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(details)
         self.status = status
+        self.headers = headers or {}
 
 
 _LARGEST_JSON: Final = 8 * 2**20
@@ -122,11 +125,15 @@ Handler = Callable[[Request], Answer]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method and a path (a regular expression for the whole of it), and who answers."""
+    """A method and a path (a regular expression for the whole of it), and who answers.
+
+    `query` are the parameters that it knows, None for any.
+    """
 
     method: str
     pattern: re.Pattern[str]
     handler: Handler
+    query: frozenset[str] | None = None
 
 
 class Router:
@@ -150,7 +157,7 @@ class Router:
         try:
             answer = self._dispatch(method, uri, request)
         except RestError as error:
-            answer = _error(error.status, str(error), method, uri)
+            answer = _error(error.status, str(error), method, uri, error.headers)
         except LedgerError as error:
             log.error(f"{method} {_pattern_of(uri)}: {error}")
             answer = _error(503, str(error), method, uri)
@@ -174,12 +181,14 @@ class Router:
             if route.method != method:
                 allowed.append(route.method)
                 continue
+            query = request.get("get") or {}
+            _check_query(route, query)
             return route.handler(
                 Request(
                     method,
                     path,
                     found.groups(),
-                    request.get("get") or {},
+                    query,
                     request.get("headers") or {},
                     request.get("body") or b"",
                 )
@@ -189,12 +198,23 @@ class Router:
         raise RestError(404, "there is no such resource; GET /preread lists what there is")
 
 
+def _check_query(route: Route, query: Mapping[str, str]) -> None:
+    """Refuse parameters that a route does not know: without them it would answer all there is."""
+    if route.query is None or route.query.issuperset(query):
+        return
+    known = ", ".join(f"?{name}" for name in sorted(route.query)) or "none"
+    unknown = min(set(query) - route.query)[:40]
+    raise RestError(400, f"?{unknown} is no parameter of this path; it knows {known}")
+
+
 def _pattern_of(uri: str) -> str:
     """Return the path without what a caller put into it: somebody may ask for an original."""
     return re.sub(r"(?<=/)[^/]*[\d.^=][^/]*", "{id}", re.sub(r"[^\w/.^=-]", "_", uri))[:120]
 
 
-def _error(status: int, details: str, method: str, uri: str) -> Answer:
+def _error(
+    status: int, details: str, method: str, uri: str, headers: Mapping[str, str] | None = None
+) -> Answer:
     phrase = http.HTTPStatus(status).phrase
     body = {
         "Details": details,
@@ -204,7 +224,7 @@ def _error(status: int, details: str, method: str, uri: str) -> Answer:
         "Method": method,
         "Uri": uri,
     }
-    return Answer(body, status)
+    return Answer(body, status, headers=headers or {})
 
 
 def _send(output: orthanc.RestOutput, answer: Answer) -> None:

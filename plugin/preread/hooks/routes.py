@@ -22,6 +22,8 @@ from preread.hooks.context import Context
 from preread.hooks.request_filter import origins_of
 from preread.hooks.rest import Answer, Request, RestError, Route, Router
 
+_OF_JOBS = ("status", "limit", "offset", "since")
+_OF_PROPOSALS = ("study", "series", "status", "limit")
 _LEVEL = "(instances|series|studies)"
 _IMAGES = "(instances|series)"
 _IDENTIFIER = r"([0-9a-zA-Z.-]{1,64})"
@@ -30,8 +32,11 @@ _IDENTIFIER = r"([0-9a-zA-Z.-]{1,64})"
 def router(context: Context) -> Router:
     """Return what answers everything below ``/preread``."""
 
-    def route(method: str, path: str, view: Callable[[Context, Request], Answer]) -> Route:
-        return Route(method, re.compile(path), lambda request: view(context, request))
+    def route(
+        method: str, path: str, view: Callable[[Context, Request], Answer], *query: str
+    ) -> Route:
+        known = frozenset(query)
+        return Route(method, re.compile(path), lambda request: view(context, request), known)
 
     def static(path: str, view: Callable[[Request], Answer]) -> Route:
         return Route("GET", re.compile(path), view)
@@ -46,8 +51,8 @@ def router(context: Context) -> Router:
             route("GET", "/preread/metrics", lambda c, _: views_status.metrics(c)),
             route("GET", "/preread/models", lambda c, _: views_status.models(c)),
             route("GET", r"/preread/models/([\w.-]{1,128})", views_status.model),
-            route("GET", "/preread/failures", views_status.failures),
-            route("GET", "/preread/jobs", views_results.jobs),
+            route("GET", "/preread/failures", views_status.failures, "limit"),
+            route("GET", "/preread/jobs", views_results.jobs, *_OF_JOBS),
             route("GET", r"/preread/jobs/(\d{1,18})", views_results.job),
             route("POST", r"/preread/jobs/(\d{1,18})/retry", views_results.retry),
             route("GET", "/preread/quarantine", views_quarantine.quarantine),
@@ -55,13 +60,13 @@ def router(context: Context) -> Router:
             route("POST", r"/preread/quarantine/([0-9a-f]{32})/retry", views_quarantine.retry),
             route("POST", "/preread/announcements", announce),
             route("POST", "/preread/images", views_images.images),
-            route("GET", "/preread/iodeep", views_iodeep.networks),
+            route("GET", "/preread/iodeep", views_iodeep.networks, *views_iodeep.QUERY),
             route("GET", r"/preread/iodeep/([0-9.]{1,64})", views_iodeep.network),
             route("POST", r"/preread/iodeep/([0-9.]{1,64})/predict", views_outlines.predict),
-            route("GET", "/preread/proposals", views_proposals.proposals),
+            route("GET", "/preread/proposals", views_proposals.proposals, *_OF_PROPOSALS),
             route("GET", f"/preread/proposals/{_IDENTIFIER}", views_proposals.proposal),
             route("POST", f"/preread/proposals/{_IDENTIFIER}/review", views_proposals.review),
-            route("GET", "/preread/studies", views_studies.studies),
+            route("GET", "/preread/studies", views_studies.studies, "limit"),
             route("GET", f"/preread/{_LEVEL}/{_IDENTIFIER}", views_results.results),
             route("POST", f"/preread/{_LEVEL}/{_IDENTIFIER}/analyze", views_results.analyze),
             route("POST", f"/preread/instances/{_IDENTIFIER}/explain", views_explanations.explain),

@@ -43,7 +43,7 @@ def explain(context: Context, request: Request) -> Answer:
     unknown = set(body) - set(_KEYS)
     if unknown:
         raise RestError(400, f"unknown in the body: {', '.join(sorted(unknown))[:100]}")
-    deadline = time.monotonic() + patience_of(context, body)
+    patience = patience_of(context, body)
     ledger = context.ledger()
     found = ledger.results(Level.INSTANCE, request.groups[0])
     if not found:
@@ -53,9 +53,10 @@ def explain(context: Context, request: Request) -> Answer:
     queue = ledger.explanations
     asked = [one.id for one in queue.ask(instance, wanted)]
     made = _those(queue, instance, asked)
-    while any(one.state.is_open for one in made) and time.monotonic() < deadline:
-        time.sleep(_POLL)  # releases the interpreter: Orthanc's other callbacks go on
-        made = _those(queue, instance, asked)
+    with context.waiting.patience(patience) as deadline:
+        while any(one.state.is_open for one in made) and time.monotonic() < deadline:
+            time.sleep(_POLL)  # releases the interpreter: Orthanc's other callbacks go on
+            made = _those(queue, instance, asked)
     told = {"Notice": NOTICE, "Explanations": [one.to_json() for one in made]}
     if made and not any(one.state.is_open for one in made):
         return Answer(told)

@@ -35,8 +35,8 @@ def images(context: Context, request: Request) -> Answer:
     Raises
     ------
     RestError
-        400 for what is no PNG or JPEG or comes without Modality, 413 for what is too large, or
-        Orthanc's own status.
+        400 for what is no PNG or JPEG or comes without Modality, 413 for what is too large, 503
+        where too many are sent at once, or Orthanc's own status.
     """
     largest = context.site.settings.rest.max_upload_megabytes * 2**20
     most = largest * 4 // 3 + 65536  # bytes of the picture in base64, with its tags
@@ -51,7 +51,8 @@ def images(context: Context, request: Request) -> Answer:
             'expected JSON: {"Content": "data:image/png;base64,...", "Tags": {"Modality": "CT"}}; '
             "without Modality no model can be chosen, and the picture would be stored unread",
         )
-    return _store(context, _converted(context, picture, tags))
+    with context.conversions.turn():
+        return _store(context, _converted(context, picture, tags))
 
 
 def _parts(request: Request, most: int) -> tuple[bytes, dict[str, str]]:

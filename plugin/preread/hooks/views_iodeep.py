@@ -16,7 +16,8 @@ from preread.iodeep.selection import Candidate, ImageFacts
 from preread.ledger.job import Level
 from preread.ledger.network import Network, NetworkDescription, NetworkState
 
-_FACTS = ("Modality", "SamplesPerPixel", "BodyPartExamined", "StudyDescription")
+QUERY = ("instance", "Modality", "SamplesPerPixel", "BodyPartExamined", "StudyDescription")
+"""What `networks` may be asked about."""
 _LONGEST = 256
 _MOST_REGIONS = 16
 
@@ -72,11 +73,6 @@ def network(context: Context, request: Request) -> Answer:
 
 
 def _image(context: Context, request: Request) -> ImageFacts:
-    unknown = set(request.query) - {"instance", *_FACTS}
-    if unknown:
-        raise RestError(
-            400, f"?{min(unknown)[:40]}: expected instance, or some of {', '.join(_FACTS)}"
-        )
     if "instance" in request.query:
         if len(request.query) > 1:
             raise RestError(400, "?instance: expected nothing else beside it")

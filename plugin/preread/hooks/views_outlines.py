@@ -85,7 +85,7 @@ def _check_keys(body: dict[str, object], known: tuple[str, ...]) -> None:
 def _ask(
     context: Context, level: Level, identifier: str, network: str, body: dict[str, object]
 ) -> Answer:
-    deadline = time.monotonic() + patience_of(context, body)
+    patience = patience_of(context, body)
     ledger = context.ledger()
     records = ledger.instances(level, identifier)
     if not records:
@@ -96,9 +96,10 @@ def _ask(
     scope = first.instance if level is Level.INSTANCE else ""
     task = ledger.series_work.ask(first.series, scope, network)
     asked = task.revision
-    while _waits(task, asked) and time.monotonic() < deadline:
-        time.sleep(_POLL)  # releases the interpreter: Orthanc's other callbacks go on
-        task = ledger.series_work.of(task.id) or task
+    with context.waiting.patience(patience) as deadline:
+        while _waits(task, asked) and time.monotonic() < deadline:
+            time.sleep(_POLL)  # releases the interpreter: Orthanc's other callbacks go on
+            task = ledger.series_work.of(task.id) or task
     path = f"instances/{first.instance}" if scope else f"series/{first.series}"
     told = {"Notice": NOTICE} | task.to_json() | {"Path": f"/preread/{path}/propose"}
     if _waits(task, asked):

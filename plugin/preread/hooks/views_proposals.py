@@ -73,7 +73,7 @@ def review(context: Context, request: Request) -> Answer:
     unknown = set(body) - set(_KEYS)
     if unknown:
         raise RestError(400, f"unknown in the body: {', '.join(sorted(unknown))[:100]}")
-    deadline = time.monotonic() + patience_of(context, body)
+    patience = patience_of(context, body)
     version = body.get("Version")
     if type(version) is not int:
         raise RestError(400, "Version: expected that of the proposal as the reviewer saw it")
@@ -89,9 +89,10 @@ def review(context: Context, request: Request) -> Answer:
         )
     except ProposalConflictError as error:
         raise RestError(409, str(error)) from None
-    while decided.state.is_open and time.monotonic() < deadline:
-        time.sleep(_POLL)  # releases the interpreter: Orthanc's other callbacks go on
-        decided = ledger.reviews.of(decided.id) or decided
+    with context.waiting.patience(patience) as deadline:
+        while decided.state.is_open and time.monotonic() < deadline:
+            time.sleep(_POLL)  # releases the interpreter: Orthanc's other callbacks go on
+            decided = ledger.reviews.of(decided.id) or decided
     told = {"Path": f"/preread/proposals/{found.place.SOPInstanceUID}"}
     return Answer(decided.to_json() | told, 202 if decided.state.is_open else 200)
 

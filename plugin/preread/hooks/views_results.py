@@ -19,17 +19,19 @@ from preread.settings import Mode
 
 _LEVELS = {"instances": Level.INSTANCE, "series": Level.SERIES, "studies": Level.STUDY}
 _POLL = 0.1
+_FORWARDED = 5.0  # seconds until the ledger has what has arrived, if a runner runs
 _LARGEST_STUDY = 20_000
 
 
 def jobs(context: Context, request: Request) -> Answer:
-    """Answer ``GET /preread/jobs?status=&limit=&since=``, newest first."""
+    """Answer ``GET /preread/jobs?status=&limit=&offset=&since=``, newest first."""
     status = request.query.get("status", "")
     if status and status not in set(JobState):
         raise RestError(400, f"?status: expected one of {', '.join(JobState)}")
     found = context.ledger().jobs(
         status=JobState(status) if status else None,
         limit=request.number("limit", 100, smallest=1, largest=10_000),
+        offset=request.number("offset", 0, smallest=0, largest=999_999_999),
         since=_since(request.query.get("since", "")),
     )
     return Answer([job.to_json() for job in found])
@@ -92,29 +94,43 @@ def analyze(context: Context, request: Request) -> Answer:
 
     The body may hold ``Models`` (names; default: those chosen at arrival), ``Asynchronous``
     (answer at once with the jobs) and ``Timeout`` in seconds. A synchronous call that is not done
-    in time answers 202 with the jobs; they go on.
+    in time answers 202 with the jobs; they go on. What has only just arrived, and has no jobs yet,
+    is answered 202 with the Status ``arriving``: it is read as was chosen when it came.
+
+    Raises
+    ------
+    RestError
+        404 and 409 as `_adopt`; 409 where it is being read with other models; 503 where other
+        models are asked for and it has only just arrived.
     """
     body = request.json()
     names = _models_of(context, body)
-    deadline = time.monotonic() + patience_of(context, body)
+    began, patience = time.monotonic(), patience_of(context, body)
     ledger = context.ledger()
     instances = [result.record.instance for result in _found(ledger, request)]
     if not instances:
         _adopt(context, request)
-        while not instances and time.monotonic() < deadline:
-            time.sleep(_POLL)
-            instances = [result.record.instance for result in _found(ledger, request)]
-    numbers = ledger.request(instances, names) if instances else []
+        # Whoever does not wait for the reading waits for this: else there were no jobs to name.
+        with context.waiting.patience(max(patience, _FORWARDED)) as deadline:
+            while not instances and time.monotonic() < deadline:
+                time.sleep(_POLL)
+                instances = [result.record.instance for result in _found(ledger, request)]
+    if not instances:
+        if names is not None:
+            raise RestError(503, "it has only just arrived; ask again", {"Retry-After": "5"})
+        return Answer({"Jobs": [], "Path": "/preread/jobs", "Status": "arriving"}, 202)
+    numbers = ledger.request(instances, names)
     if names is not None:
         for number in numbers:
             found_job = ledger.job(number)
             if found_job is not None and set(found_job.models) != set(names):
                 raise RestError(409, "it is being read with other models; ask again when it is")
-    while numbers and time.monotonic() < deadline:
-        found = [ledger.job(number) for number in numbers]
-        if all(one is None or one.state not in _OPEN for one in found):
-            return results(context, request)
-        time.sleep(_POLL)  # releases the interpreter: Orthanc's other callbacks go on
+    with context.waiting.patience(patience - (time.monotonic() - began)) as deadline:
+        while numbers and time.monotonic() < deadline:
+            found = [ledger.job(number) for number in numbers]
+            if all(one is None or one.state not in _OPEN for one in found):
+                return results(context, request)
+            time.sleep(_POLL)  # releases the interpreter: Orthanc's other callbacks go on
     return Answer({"Jobs": numbers, "Path": "/preread/jobs"}, 202)
 
 
@@ -148,6 +164,8 @@ def patience_of(context: Context, body: dict[str, Any]) -> float:
 def _adopt(context: Context, request: Request) -> None:
     """Make known what was stored before Preread was there, as if it had just arrived.
 
+    What the journal knows has arrived, and is on its way to the ledger: nothing is done with it.
+
     Raises
     ------
     RestError
@@ -162,13 +180,21 @@ def _adopt(context: Context, request: Request) -> None:
         if level != "instances":
             children = json.loads(orthanc.RestApiGet(f"/{level}/{identifier}/instances"))
             listed = [child["ID"] for child in children]
-        if context.site.settings.deidentify.mode is Mode.INCOMING:
-            raise RestError(409, "it was stored before Preread could de-identify it; send it again")
         if len(listed) > _LARGEST_STUDY:
             raise RestError(413, f"more than {_LARGEST_STUDY} instances; ask for its series")
-        for instance in listed:
+        unknown = [instance for instance in listed if not _is_known(context, instance)]
+        if context.site.settings.deidentify.mode is Mode.INCOMING:
+            if len(unknown) < len(listed):
+                return
+            raise RestError(409, "it was stored before Preread could de-identify it; send it again")
+        for instance in unknown:
             arrival = context.look_at(orthanc.RestApiGet(f"/instances/{instance}/file"), instance)
             context.journal.arrive(arrival)
             context.journal.stored(instance)
     except orthanc.OrthancException:
         raise RestError(404, "Orthanc does not store it") from None
+
+
+def _is_known(context: Context, instance: str) -> bool:
+    current = context.journal.current(instance)
+    return current is not None and not current.deleted

@@ -65,7 +65,12 @@ def generations(session: Session, node: str, after: str, limit: int) -> list[tup
 
 
 def jobs(
-    session: Session, node: str, status: JobState | None, limit: int, since: datetime | None
+    session: Session,
+    node: str,
+    status: JobState | None,
+    limit: int,
+    since: datetime | None,
+    offset: int,
 ) -> list[Job]:
     """Return jobs, the latest changed first."""
     query = (
@@ -74,6 +79,7 @@ def jobs(
         .where(JobRow.node == node)
         .order_by(JobRow.updated.desc(), JobRow.id.desc())
         .limit(limit)
+        .offset(offset)
     )
     if status is not None:
         query = query.where(JobRow.state == status.value)

@@ -178,7 +178,11 @@ class Ledger(Protocol):
         """Return how many jobs are in each state."""
 
     def jobs(
-        self, status: JobState | None = None, limit: int = 100, since: datetime | None = None
+        self,
+        status: JobState | None = None,
+        limit: int = 100,
+        since: datetime | None = None,
+        offset: int = 0,
     ) -> list[Job]:
         """Return jobs, the latest changed first.
 
@@ -190,6 +194,8 @@ class Ledger(Protocol):
             How many at most.
         since
             Only those changed then or later; with a time zone.
+        offset
+            How many of them to pass over, the latest first.
         """
 
     def job(self, number: int) -> Job | None:

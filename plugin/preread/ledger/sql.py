@@ -292,11 +292,15 @@ class SqlLedger:
             return count(session, JobRow.state, JobState, JobRow.node == self._node)
 
     def jobs(
-        self, status: JobState | None = None, limit: int = 100, since: datetime | None = None
+        self,
+        status: JobState | None = None,
+        limit: int = 100,
+        since: datetime | None = None,
+        offset: int = 0,
     ) -> list[Job]:
         """Return jobs, the latest changed first."""
         with self._database.reading() as session:
-            return lookup.jobs(session, self._node, status, limit, since)
+            return lookup.jobs(session, self._node, status, limit, since, offset)
 
     def job(self, number: int) -> Job | None:
         """Return one job."""

@@ -36,6 +36,7 @@ class Api:
             catalogue=Catalogue(models),
             ledger=lambda: ledger,
             site=SimpleNamespace(settings=Settings()),
+            waiting=importlib.import_module("preread.hooks.waiting").Waiting(4),
         )
         routes = importlib.import_module("preread.hooks.routes")
         self._router = routes.router(context)

@@ -74,7 +74,11 @@ class Api:
                 weights_sha256="b" * 64,
             ),
         )
-        context = SimpleNamespace(ledger=lambda: ledger, site=SimpleNamespace(settings=Settings()))
+        context = SimpleNamespace(
+            ledger=lambda: ledger,
+            site=SimpleNamespace(settings=Settings()),
+            waiting=importlib.import_module("preread.hooks.waiting").Waiting(4),
+        )
         self._router = importlib.import_module("preread.hooks.routes").router(context)
         self._rest = importlib.import_module("preread.hooks.rest")
 

@@ -54,7 +54,11 @@ class Api:
         self._seq = 0
         self.arrive()
         assert ledger.proposals.record(NEW) is not None
-        context = SimpleNamespace(ledger=lambda: ledger, site=SimpleNamespace(settings=Settings()))
+        context = SimpleNamespace(
+            ledger=lambda: ledger,
+            site=SimpleNamespace(settings=Settings()),
+            waiting=importlib.import_module("preread.hooks.waiting").Waiting(4),
+        )
         self._router = importlib.import_module("preread.hooks.routes").router(context)
         self._rest = importlib.import_module("preread.hooks.rest")
 

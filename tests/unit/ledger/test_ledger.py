@@ -409,6 +409,7 @@ def test_jobs_are_listed_by_state_and_time(
         arrival_of(1).instance,
     ]
     assert len(ledger.jobs(limit=1)) == 1
+    assert ledger.jobs(limit=5, offset=1) == ledger.jobs(limit=5)[1:]
     assert len(ledger.jobs(since=early + timedelta(seconds=1))) == 2
     assert len(ledger.jobs(since=early)) == 3
     assert ledger.counts() == {
