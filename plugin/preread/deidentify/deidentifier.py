@@ -38,6 +38,7 @@ from preread.deidentify.replacements import Replacements
 from preread.deidentify.rewriting import Part, Rewriting
 from preread.deidentify.safe_private import SafePrivate
 from preread.deidentify.secret import Secret
+from preread.deidentify.stray_pixels import check_pixels_stay
 from preread.deidentify.values import Keyed, Values, valid_uid
 from preread.elements import (
     Encoding,
@@ -187,6 +188,7 @@ class Deidentifier:
         if pixels.element is not None:
             elements = elements[:-1]
         body = rewriting.data_set(elements, self._top(identity, written), written)
+        check_pixels_stay(header, rewriting.changed, {tag for tag, _ in rewriting.lost})
         if self._recipients is not None and not identity.was_ours:
             self._seal_originals(self._recipients, header, rewriting, body, methods)
         if pixels.element is not None:

@@ -159,7 +159,7 @@ def _native_size(header: Header, length: int) -> int:
     PS3.5 section 8.1.1, PS3.3 C.7.6.3.1.2 for colours of which half are left out. Raises
     MalformedFile where a whole frame or more lies behind those that are counted.
     """
-    rows, columns, samples, bits = (_number(header, tag) or 0 for tag in _PIXEL_MODULE)
+    rows, columns, samples, bits = (number_of(header, tag) or 0 for tag in _PIXEL_MODULE)
     if min(rows, columns, samples) < 1 or bits not in (1, 8, 16, 32, 64):
         return length
     frames = _frames(header)
@@ -190,7 +190,7 @@ def _check_whole(header: Header) -> None:
     As little is asked for as any way to store pixels needs: single bits without a gap between
     frames, colours of which half are left out, no padding.
     """
-    rows, columns, samples, bits = (_number(header, tag) or 0 for tag in _PIXEL_MODULE)
+    rows, columns, samples, bits = (number_of(header, tag) or 0 for tag in _PIXEL_MODULE)
     frames = _frames(header)
     if samples == 3 and header.text(_PHOTOMETRIC_INTERPRETATION).endswith("_422"):
         samples = 2
@@ -202,7 +202,7 @@ def _even(size: int) -> int:
     return size + size % 2
 
 
-def _number(header: Header, tag: int) -> int | None:
+def number_of(header: Header, tag: int) -> int | None:
     """Return a number of VR US or SS, though its writer may not have known the VR."""
     if header.encoding.implicit or header.whole(tag)[4:6] in _NUMBERS:
         return header.number(tag)
@@ -216,9 +216,9 @@ def _mask(header: Header, element: Element) -> bytes | None:
     positions = _embedded(header)
     if not positions:
         return None
-    bits = _number(header, _BITS_ALLOCATED) or 0
-    stored = _number(header, _BITS_STORED) or bits
-    high = _number(header, _HIGH_BIT)
+    bits = number_of(header, _BITS_ALLOCATED) or 0
+    stored = number_of(header, _BITS_STORED) or bits
+    high = number_of(header, _HIGH_BIT)
     high = stored - 1 if high is None else high
     own = range(high - stored + 1, high + 1)
     if bits not in (8, 16, 32) or all(position in own for position in positions):
@@ -244,7 +244,7 @@ def _embedded(header: Header) -> list[int]:
     found = []
     for tag in range(_OVERLAY_BIT_POSITION, _OVERLAY_BIT_POSITION + 0x200000, 0x20000):
         if tag in header and not header.raw(tag - _OVERLAY_BIT_POSITION + _OVERLAY_DATA):
-            number = _number(header, tag)
+            number = number_of(header, tag)
             if number is not None:
                 found.append(number)
     return found
