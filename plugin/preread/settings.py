@@ -184,6 +184,11 @@ class Site(BaseModel):
         return self.folder / self.settings.deidentify.key_file
 
     @property
+    def key_marker_file(self) -> Path:
+        """What tells the key that Orthanc's images were de-identified with; it lies beside them."""
+        return self.root / self.orthanc.storage_directory / "preread.key-id"
+
+    @property
     def journal_file(self) -> Path:
         """The hooks' own local record."""
         return self.folder / "journal.sqlite"

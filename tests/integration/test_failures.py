@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -188,3 +189,51 @@ def test_a_ledger_that_cannot_be_written(make_pacs: Maker, tmp_path: Path) -> No
     hidden.rename(ledger)
     pacs.start()
     assert pacs.wait_until_read()["done"] == 3
+
+
+def refused_start(pacs: Pacs, environment: dict[str, str] | None = None) -> str:
+    """Return what Orthanc's log says of a start that comes to nothing."""
+    before = pacs.log.stat().st_size
+    pacs.launch(environment).wait(60)
+    return pacs.log.read_bytes()[before:].decode(errors="replace")
+
+
+def test_a_lost_folder_makes_no_new_key_while_the_images_are_there(
+    make_pacs: Maker, tmp_path: Path
+) -> None:
+    pacs = make_pacs(IDLE).start()
+    files = ct_series(tmp_path / "ct", 4).files
+    pacs.send(files[:1])
+    pacs.stop()
+    marker, kept = pacs.storage / "preread.key-id", tmp_path / "kept"
+    fingerprint = marker.read_text().splitlines()[0]
+    pacs.own_folder.rename(kept)
+    told = refused_start(pacs)
+    assert "Put Preread's folder back" in told
+    assert f"PREREAD_ACCEPT_NEW_KEY={fingerprint[:8]}" in told
+    assert not (pacs.own_folder / "secret.key").exists()
+    # The whole of the storage folder may be another one: then Orthanc's database knows.
+    shutil.rmtree(pacs.own_folder)
+    marker.unlink()
+    told = refused_start(pacs)
+    assert "Put Preread's folder back" in told
+    assert not (pacs.own_folder / "secret.key").exists()
+    assert not marker.exists()
+    # Put back, all is as it was.
+    shutil.rmtree(pacs.own_folder)
+    shutil.copytree(kept, pacs.own_folder)
+    pacs.start()
+    pacs.send(files[1:2])
+    assert len(pacs.get("/patients")) == 1
+    pacs.stop()
+    # Another node's folder is not this one's.
+    (pacs.own_folder / "secret.key").unlink()
+    (pacs.own_folder / "journal.sqlite").unlink()
+    assert "Put Preread's folder back" in refused_start(pacs)
+    # Only who says so goes on with another key, and the same word does not count twice.
+    accepted = {"PREREAD_ACCEPT_NEW_KEY": fingerprint[:8]}
+    pacs.start(accepted)
+    assert pacs.send(files[2:3]) == 1
+    pacs.stop()
+    shutil.rmtree(pacs.own_folder)
+    assert "Put Preread's folder back" in refused_start(pacs, accepted)

@@ -21,6 +21,7 @@ from preread.hooks.deletions import Deletions
 from preread.hooks.escapes import Escapes, LocalOrthanc
 from preread.hooks.failures import Failures
 from preread.hooks.inflight import InFlight
+from preread.hooks.key_check import KeyCheck
 from preread.hooks.networks import Gate, TitleFilter, UserFilter
 from preread.hooks.passed import Passed
 from preread.hooks.receive import Memory, Receiver, arrival_of, ids_of, sender_of
@@ -56,20 +57,12 @@ def register() -> None:
     site = site_from(told, root)
     site.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     journal = Journal(site.journal_file)
-    secret = _secret(site, journal)
+    key = KeyCheck(site, journal)
     # Once, and here: later the call would have to wait for Orthanc's locks.
     token = orthanc.GenerateRestApiAuthorizationToken()
     greeting = {"Configuration": needed_of(told), "Root": str(site.root), "Token": token}
-    context = _context(site, token, journal, secret, greeting)
-    _hand_over(context, secret)
-
-
-def _secret(site: Site, journal: Journal) -> Secret:
-    """Load the key; a new one is made only for a site that never had one."""
-    secret = Secret.load_or_create(site.key_file, journal.key_fingerprint)
-    if journal.key_fingerprint is None:
-        journal.key_fingerprint = secret.fingerprint
-    return secret
+    context = _context(site, token, journal, key.secret, greeting)
+    _hand_over(context, key)
 
 
 def _context(
@@ -149,12 +142,15 @@ def _stored(context: Context) -> StoredInstance:
     )
 
 
-def _hand_over(context: Context, secret: Secret) -> None:
+def _hand_over(context: Context, key: KeyCheck) -> None:
     settings, memory, journal = context.site.settings, context.memory, context.journal
     gate = Gate(Trust(settings.iodeep, context.site.root))
-    at_work = [part for part in (context.escapes, context.supervisor) if part is not None]
+    at_work: list[Escapes | Supervisor] = []
 
     def started() -> None:
+        if not key.confirm():
+            return
+        at_work.extend(part for part in (context.escapes, context.supervisor) if part is not None)
         for part in at_work:
             part.start()
 
@@ -162,18 +158,17 @@ def _hand_over(context: Context, secret: Secret) -> None:
         for part in at_work:
             part.stop()
 
-    orthanc.RegisterReceivedInstanceCallback(
-        Receiver(
-            mode=settings.deidentify.mode,
-            deidentifier=Deidentifier(secret, context.site.deidentify_options),
-            catalogue=context.catalogue,
-            journal=journal,
-            memory=memory,
-            failures=context.failures,
-            safekeeping=context.safekeeping,
-            gate=gate,
-        )
+    receiver = Receiver(
+        mode=settings.deidentify.mode,
+        deidentifier=Deidentifier(key.secret, context.site.deidentify_options),
+        catalogue=context.catalogue,
+        journal=journal,
+        memory=memory,
+        failures=context.failures,
+        safekeeping=context.safekeeping,
+        gate=gate,
     )
+    orthanc.RegisterReceivedInstanceCallback(key.guarded(receiver))
     if gate.trust.asks_for_titles:
         orthanc.RegisterIncomingCStoreInstanceFilter(
             TitleFilter(gate, journal, context.safekeeping.held)

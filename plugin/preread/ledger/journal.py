@@ -249,11 +249,14 @@ class Journal:
         return self._setting("key_fingerprint")
 
     @key_fingerprint.setter
-    def key_fingerprint(self, fingerprint: str) -> None:
+    def key_fingerprint(self, fingerprint: str | None) -> None:
         with self._file.writing() as database:
-            database.execute(
-                "INSERT OR REPLACE INTO setting VALUES ('key_fingerprint', ?)", (fingerprint,)
-            )
+            if fingerprint is None:
+                database.execute("DELETE FROM setting WHERE name = 'key_fingerprint'")
+            else:
+                database.execute(
+                    "INSERT OR REPLACE INTO setting VALUES ('key_fingerprint', ?)", (fingerprint,)
+                )
 
     def _setting(self, name: str) -> str | None:
         with self._file.reading() as database:
