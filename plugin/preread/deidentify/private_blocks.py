@@ -32,6 +32,11 @@ class PrivateBlocks:
         self._safe = safe
         self._special = {b"UI": uids, b"SQ": Action.ITEMS, **dict.fromkeys(_TIMES, times)}
 
+    @property
+    def none_stays(self) -> bool:
+        """Whether all of them are removed, whatever is around them."""
+        return self._safe is None
+
     def action(self, element: Element, level: Level) -> Action:
         """Return what is done with an attribute of an odd group.
 

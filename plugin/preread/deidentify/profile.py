@@ -309,6 +309,7 @@ def _unlisted(tag: int, vr: bytes, options: frozenset[Option]) -> Action:
 
 # Free text that the table does not list, with what is done with it where it is not cleaned.
 _DESCRIPTORS: Final = {
+    0x0040A160: Action.DUMMY,  # Text Value, also in content items outside of a report
     0x00240044: Action.REMOVE,  # Comments on Patient's Performance of Visual Field
     0x00400400: Action.REMOVE,  # Comments on the Scheduled Procedure Step
     0x00420010: Action.EMPTY,  # Document Title, type 2

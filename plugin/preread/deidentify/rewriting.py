@@ -17,7 +17,7 @@ from preread.deidentify.private_blocks import PrivateBlocks
 from preread.deidentify.profile import SEQUENCES, VALUES, Action, Profile
 from preread.deidentify.replacements import Replacements
 from preread.deidentify.values import Values
-from preread.deidentify.vrs import NUMBERS, PLAIN_VRS, fits, is_number
+from preread.deidentify.vrs import NOT_PLAIN, PLAIN, fits, is_held
 from preread.elements import (
     DEEPEST,
     LONG_VRS,
@@ -27,6 +27,7 @@ from preread.elements import (
     Encoding,
     Ends,
     MalformedFile,
+    dictionary_vr,
     encode_element,
     encode_header,
     items,
@@ -142,29 +143,36 @@ class Rewriting:
         tuple of int and bool
             The length of what was written, and whether it differs from what was there.
         """
-        tags = [element[0] for element in elements]
-        if not all(map(lt, tags, tags[1:])):
-            # Out of order or twice. The sort is stable: of two the first counts, as it does for
-            # the identity, and the other goes.
-            elements = list({element[0]: element for element in reversed(elements)}.values())
-            elements.sort(key=_TAG)
-            changed = True
-        else:
-            changed = False
-        keep, remove, vrs, data = Action.KEEP, Action.REMOVE, PLAIN_VRS, self._data
+        elements, changed = _ordered(elements)
+        keep, remove, data = Action.KEEP, Action.REMOVE, self._data
+        plain, not_plain = PLAIN, NOT_PLAIN
         parts, view = self._parts, self._view
         begin = end = length = 0  # of the stretch that stays
+        removed, none_stays = 0, self._private.none_stays
         level = Level(elements)
         for element in elements:
             tag, vr, start, value, value_end, stop = element
             action = actions.get(tag, remove)
-            expected = vrs.get(tag)
-            if (
-                action is not keep
-                or (vr and vr != expected)
-                or stop != value_end
-                or (expected in NUMBERS and not is_number(data, value, value_end))
-            ):
+            stays = False
+            if action is keep:
+                expected, check, lengths = plain.get(tag, not_plain)
+                stays = (
+                    (vr == expected or not vr)
+                    and stop == value_end
+                    and value_end - value in lengths
+                    and (check is None or check(data, value, value_end) is not None)
+                )
+            elif action is remove and (none_stays or not tag & 0x10000):
+                # Most elements of many files: as short a way as can be.
+                if end:
+                    parts.append(view[begin:end])
+                    length += end - begin
+                    begin = end = 0
+                removed += 1
+                if depth == 0:
+                    self.changed.append(element)
+                continue
+            if not stays:
                 mark = len(parts)
                 parts.append(view[begin:end])
                 written = self._element(element, action, level, replacements, inner, depth)
@@ -183,7 +191,8 @@ class Rewriting:
                 begin = start
             end = stop
         parts.append(view[begin:end])
-        return length + end - begin, changed
+        self.counts[remove] += removed
+        return length + end - begin, changed or removed > 0
 
     def _element(
         self,
@@ -233,15 +242,20 @@ class Rewriting:
         if element.undefined:
             is_value = element.tag == _PIXEL_DATA and element.vr not in _HOLDS_ITEMS
             return Action.KEEP if is_value else Action.REMOVE
-        if fits(element.vr, element.tag):
-            if PLAIN_VRS.get(element.tag) not in NUMBERS or is_number(
-                self._data, element.value, element.value_end
-            ):
-                return Action.KEEP
-            self._lose(element.tag, "its value is no number")
+        if not fits(element.vr, element.tag):
+            self._lose(element.tag, "its VR is not that of the attribute")
             return Action.REMOVE
-        self._lose(element.tag, "its VR is not that of the attribute")
-        return Action.REMOVE
+        if not self._is_held(element):
+            self._lose(element.tag, "its value is none of its VR")
+            return Action.REMOVE
+        return Action.KEEP
+
+    def _is_held(self, element: Element) -> bool:
+        """Tell whether what stays is what the attribute may have, or at least harmless words."""
+        tag, vr, _, start, end, _ = element
+        if is_held(vr, tag, self._data, start, end):
+            return True
+        return dictionary_vr(tag) == b"CS" and self._values.is_harmless(element)
 
     def _lose(self, tag: int, reason: str) -> None:
         self.lost[tag, reason] = self.lost.get((tag, reason), 0) + 1
@@ -371,3 +385,15 @@ class Rewriting:
             header = encode_header(tag, vr, length, outer)
         parts[place] = header
         return length + len(header), differs
+
+
+def _ordered(elements: list[Element]) -> tuple[list[Element], bool]:
+    """Return the elements of a level in their order, each once, and whether they were not.
+
+    The sort is stable: of two the first counts, as it does for the identity, and the other goes.
+    """
+    tags = [element[0] for element in elements]
+    if all(map(lt, tags, tags[1:])):
+        return elements, False
+    first = {element[0]: element for element in reversed(elements)}
+    return sorted(first.values(), key=_TAG), True

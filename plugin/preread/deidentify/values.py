@@ -29,6 +29,7 @@ _CHARSET: Final = 0x00080005
 _SCHEME: Final = 0x00080102
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+){1,31}", flags=re.ASCII)
 _LONGEST_UID: Final = 64
+_LONGEST_CODE: Final = 64  # bytes of a value of CS that may yet be words
 _OFFSET: Final = re.compile(r"[+-]\d{4} *", flags=re.ASCII)
 _MONTH, _DAY, _HOUR = r"(0[1-9]|1[0-2])", r"(0[1-9]|[12]\d|3[01])", r"([01]\d|2[0-3])"
 _SIXTY, _SECOND = r"[0-5]\d", r"([0-5]\d|60)"
@@ -55,6 +56,11 @@ def _partner(tag: int) -> int:
             if found is not None and dictionary_vr(found) in (b"DA", b"TM"):
                 return int(found)
     return 0
+
+
+@cache
+def _harmless_words() -> TextCleaner:
+    return TextCleaner()
 
 
 def valid_uid(text: str) -> bool:
@@ -154,6 +160,18 @@ class Values:
         if action is Action.SHIFT:
             return self._shifted(element, vr, raw, level)
         return self._text(action, vr, raw, level)
+
+    def is_harmless(self, element: Element) -> bool:
+        """Tell whether a code that no CS allows is made of words that are known to be harmless.
+
+        Writers put Abdomen for ABDOMEN, and L-SPINE.
+        """
+        raw = self._raw(element)
+        if len(raw) > _LONGEST_CODE or not raw.isascii():
+            return False
+        cleaner = self._keyed.cleaner or _harmless_words()
+        values = [value.strip(" \0") for value in raw.decode("ascii").split("\\")]
+        return all(cleaner.clean(value, frozenset()) == value for value in values)
 
     def _raw(self, element: Element) -> bytes:
         return bytes(self._data[element.value : element.value_end])

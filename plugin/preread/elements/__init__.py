@@ -6,7 +6,12 @@ pixel data. Nothing here imports pydicom's dataset classes, Orthanc, or any othe
 
 from preread.elements.budget import Budget, OverBudget, unlimited
 from preread.elements.characters import decode_text, encode_text
-from preread.elements.dictionary import dictionary_vr, standard_tags, tag_in_words
+from preread.elements.dictionary import (
+    dictionary_vr,
+    most_values,
+    standard_tags,
+    tag_in_words,
+)
 from preread.elements.encoding import (
     BIG_ENDIAN,
     EXPLICIT,
@@ -68,6 +73,7 @@ __all__ = [
     "is_orthanc_id",
     "is_shallow",
     "items",
+    "most_values",
     "orthanc_id",
     "read_element",
     "read_file_meta",

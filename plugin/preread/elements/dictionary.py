@@ -11,6 +11,7 @@ from pydicom.datadict import (  # type: ignore[attr-defined]  # public by pydico
 )
 
 _VR_OF: Final = {tag: entry[0].encode() for tag, entry in DicomDictionary.items()}
+_VM_OF: Final = {tag: entry[1] for tag, entry in DicomDictionary.items()}
 _REPEATING: Final = tuple(
     (
         int(pattern.replace("x", "0"), 16),
@@ -38,6 +39,18 @@ def dictionary_vr(tag: int) -> bytes:
         if tag & mask == value:
             return repeating
     return b""
+
+
+def most_values(tag: int) -> int:
+    """Return how many values an attribute of PS3.6 may have; 0 where that has no bound.
+
+    >>> most_values(0x00280010), most_values(0x00080008), most_values(0x00281101)
+    (1, 0, 3)
+    """
+    vm = _VM_OF.get(tag, "n")
+    if "n" in vm:
+        return 0
+    return max(int(number) for number in vm.replace("-", " ").split() if number.isdigit())
 
 
 def tag_in_words(tag: int) -> str:

@@ -15,6 +15,7 @@ import orthanc
 
 from preread.deidentify import DeidentificationError, Deidentified, Deidentifier
 from preread.deidentify.marks import beginning
+from preread.deidentify.vrs import known_modality
 from preread.elements import (
     Header,
     MalformedFile,
@@ -117,7 +118,7 @@ def arrival_of(
         SeriesInstanceUID=stored.SeriesInstanceUID,
         StudyInstanceUID=stored.StudyInstanceUID,
         SOPClassUID=header.SOPClassUID,
-        Modality=header.Modality,
+        Modality=known_modality(header.Modality),
         models=choice.models,
         fingerprint=catalogue.fingerprint(choice.models),
         reason=choice.reason,

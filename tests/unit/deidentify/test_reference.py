@@ -25,14 +25,16 @@ from preread.elements import dictionary_vr
 DOCUMENT = Path(__file__).parents[3] / "docs" / "deidentification.md"
 CT = "1.2.840.10008.5.1.4.1.1.2"
 KEPT_SEQUENCE = 0x00082218  # Anatomic Region Sequence
-CODE_VALUE, CODE_MEANING, PATIENT_NAME, TEXT_VALUE = 0x00080100, 0x00080104, 0x00100010, 0x0040A160
+CODE_VALUE, CODE_MEANING, PATIENT_NAME = 0x00080100, 0x00080104, 0x00100010
+STAYING_TEXT = 0x00620006  # Segment Description
 TEXT = b"CHEST Qwertzkov "
 CLEAN = b"CHEST "
 UID = b"1.9.76543.9.9\0"
 TIMEZONE = 0x00080201
 VALUES = {
-    b"AE": b"ORIGIN", b"AS": b"044Y", b"DA": b"20200102", b"DS": b"1.5 ", b"DT": b"20200102101010",
-    b"IS": b"17", b"PN": b"Doe^Jane", b"TM": b"101010", b"UI": UID, b"UR": b"http://a.b",
+    b"AE": b"ORIGIN", b"AS": b"044Y", b"CS": b"CHEST ", b"DA": b"20200102",
+    b"DS": b"1.5 ", b"DT": b"20200102101010", b"IS": b"17", b"PN": b"Doe^Jane",
+    b"TM": b"101010", b"UI": UID, b"UR": b"http://a.b",
     b"US": b"\1\0", b"OB": b"\1\2", b"OW": b"\1\2",
 }  # fmt: skip
 
@@ -93,7 +95,7 @@ def _node(node: Any, tag: int) -> Any:
         node(CODE_VALUE, b"SH", TEXT),
         node(CODE_MEANING, b"LO", TEXT),
         node(PATIENT_NAME, b"PN", b"Doe^Jane"),
-        node(TEXT_VALUE, b"UT", TEXT),
+        node(STAYING_TEXT, b"ST", TEXT),
     ]
     return node(tag, vr, items=[inside])
 
@@ -155,7 +157,7 @@ def _check(words: str, data_set: Dataset, tag: int, pseudonyms: Pseudonyms) -> N
 
 def _check_items(words: str, item: Dataset) -> None:
     # What the file holds, since a text of a code is none that pydicom would leave as it is.
-    code, text = (_raw(item, tag).strip() for tag in (CODE_VALUE, TEXT_VALUE))
+    code, text = (_raw(item, tag).strip() for tag in (CODE_VALUE, STAYING_TEXT))
     assert not _raw(item, PATIENT_NAME).strip()
     expected = {
         "items de-identified": (TEXT, TEXT),
