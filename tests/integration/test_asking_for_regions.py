@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
 from playwright.sync_api import Browser, Route, expect
 from pydicom.uid import generate_uid
@@ -67,9 +68,16 @@ def start(
 NETWORK = network()
 
 
-def send(pacs: Pacs, folder: Path) -> None:
-    """Send four slices, of which the second and the third show a bright disc."""
-    pacs.send(slices(folder, [1, 2, 3, 5], generate_uid(), generate_uid()))
+def send(pacs: Pacs, folder: Path, localizer: int = 0) -> None:
+    """Send four slices, of which the second and the third show a bright disc, and a localizer."""
+    series, study = generate_uid(), generate_uid()
+    pacs.send(slices(folder, [1, 2, 3, 5], series, study))
+    if localizer:
+        [file] = slices(folder, [localizer], series, study)
+        dataset = pydicom.dcmread(file)
+        dataset.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+        dataset.save_as(file)
+        pacs.send([file])
     pacs.wait_until_read()
 
 
@@ -176,12 +184,14 @@ def test_how_it_fares_is_told_and_no_decision_is_lost(
     start: Callable[..., Review], tmp_path: Path
 ) -> None:
     review = start()
-    send(review.pacs, tmp_path / "ct")
+    # One of them is a localizer: it is named, and costs the others nothing.
+    send(review.pacs, tmp_path / "ct", localizer=4)
     with_network(review.pacs)
     open_series(review)
     page, asked = review.page, review.page.locator("#asked")
     review.press("I")
-    expect(asked).to_contain_text("2 regions found", timeout=PATIENCE)
+    expect(asked).to_contain_text("2 regions found; 1 image not looked at: it is a localizer")
+    expect(page.locator("#skipped > li")).to_contain_text("it is a localizer")
     expect(page.locator("#regions > li")).to_have_count(2)
     review.press("r")
     state = "running"

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from preread.ledger.errors import LedgerError
+from preread.ledger.skipped import SkippedImage
 
 Polygon = tuple[tuple[float, float], ...]
 
@@ -184,6 +185,8 @@ class NewProposal:
         At least one, in the order of the series.
     regions
         Numbered from 1.
+    skipped
+        Images of the series that were not looked at.
     """
 
     place: ObjectIdentity
@@ -199,6 +202,7 @@ class NewProposal:
     network: Network
     images: tuple[ProposalImage, ...]
     regions: tuple[ProposedRegion, ...]
+    skipped: tuple[SkippedImage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +282,7 @@ class Proposal:
         Also where `regions` were not asked for.
     reviews
         From the first to the latest.
-    images, regions
+    images, regions, skipped
         Empty where they were not asked for.
     """
 
@@ -302,6 +306,7 @@ class Proposal:
     reviews: tuple[Review, ...] = ()
     images: tuple[ProposalImage, ...] = ()
     regions: tuple[ProposedRegion, ...] = ()
+    skipped: tuple[SkippedImage, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """Return what a list shows."""
@@ -342,6 +347,7 @@ class Proposal:
                 }
                 for one in self.images
             ],
+            "Skipped": [one.to_json() for one in self.skipped],
             "Regions": [one.to_json() for one in self.regions],
             "Reviews": [one.to_json() for one in self.reviews],
         }

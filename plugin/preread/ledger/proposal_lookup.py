@@ -18,6 +18,7 @@ from preread.ledger.proposal import (
 )
 from preread.ledger.proposal_schema import ProposalImageRow, ProposalRow, ReviewRow
 from preread.ledger.schema import InstanceRow
+from preread.ledger.skipped import SkippedImage
 
 
 def shown(session: Session, row: ProposalRow, *, details: bool = False) -> Proposal:
@@ -45,6 +46,7 @@ def shown(session: Session, row: ProposalRow, *, details: bool = False) -> Propo
         reviews=tuple(reviews_of(session, row)) if details else (),
         images=tuple(images_of(session, row.id)) if details else (),
         regions=tuple(map(ProposedRegion.from_json, row.regions)) if details else (),
+        skipped=tuple(map(SkippedImage.from_json, row.skipped or ())) if details else (),
     )
 
 

@@ -33,6 +33,7 @@ def describe(row: ProposalRow, new: NewProposal) -> None:
     row.weights_sha256 = new.network.weights_sha256
     row.number_of_regions = len(new.regions)
     row.regions = [region.to_json() for region in new.regions]
+    row.skipped = [one.to_json() for one in new.skipped]
     row.status = ProposalStatus.PROPOSED.value
     row.version, row.stored = 0, True
 

@@ -39,6 +39,7 @@ class ProposalRow(Base):
     weights_sha256: Mapped[str]
     number_of_regions: Mapped[int]
     regions: Mapped[list[dict[str, Any]]] = mapped_column(JSON, deferred=True)
+    skipped: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON, deferred=True)
     status: Mapped[str]
     version: Mapped[int]
     stored: Mapped[bool]

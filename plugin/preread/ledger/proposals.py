@@ -136,7 +136,7 @@ class Proposals:
             row = session.scalar(
                 select(ProposalRow)
                 .where(*self._named(identifier))
-                .options(undefer(ProposalRow.regions))
+                .options(undefer(ProposalRow.regions), undefer(ProposalRow.skipped))
             )
             return None if row is None else shown(session, row, details=True)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Index, UniqueConstraint
-from sqlalchemy.orm import Mapped
+from sqlalchemy import JSON, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
 
 from preread.ledger.schema import PENDING, Base, Lendable
 
@@ -28,6 +29,7 @@ class SeriesTaskRow(Lendable, Base):
     ran: Mapped[str]
     regions: Mapped[int]
     proposal: Mapped[str]
+    skipped: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON)
 
     __table_args__ = (
         UniqueConstraint("node", "series", "scope", "network"),

@@ -7,6 +7,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from preread.ledger.skipped import SkippedImage
+
 
 class TaskState(StrEnum):
     """How far a series is."""
@@ -49,6 +51,8 @@ class SeriesTask:
         How many it found.
     proposal
         SOPInstanceUID of the proposal; empty where nothing was found.
+    skipped
+        Images that the network did not look at, though it looked at the others.
     owner, reservation
         They tell an answer of the present holder from that of a former one.
     """
@@ -64,6 +68,7 @@ class SeriesTask:
     ran: str
     regions: int
     proposal: str
+    skipped: tuple[SkippedImage, ...]
     attempts: int
     owner: str
     reservation: int
@@ -81,6 +86,7 @@ class SeriesTask:
             "DnnUID": self.ran or self.network or None,
             "Regions": self.regions,
             "Proposal": self.proposal or None,
+            "Skipped": [one.to_json() for one in self.skipped],
             "Attempts": self.attempts,
             "Created": self.created.isoformat(),
             "Updated": self.updated.isoformat(),

@@ -21,6 +21,7 @@ from preread.ledger.lending import Lending, Turn, end, waiting
 from preread.ledger.schema import InstanceRow
 from preread.ledger.series_schema import SeriesTaskRow
 from preread.ledger.series_task import SeriesTask, TaskState
+from preread.ledger.skipped import SkippedImage
 
 _MAX_ATTEMPTS: Final = 5
 _ENDED: Final = "the runner ended {} times while it looked at this; see its log"
@@ -140,11 +141,19 @@ class SeriesWork(Lending[SeriesTaskRow, SeriesTask, TaskState]):
             row.lease_until = self._now(session) + timedelta(seconds=lease_seconds)
             return True
 
-    def done(self, task: SeriesTask, ran: str, regions: int, proposal: str = "") -> bool:
-        """Write down what a network found; False if it is no longer held."""
+    def done(
+        self,
+        task: SeriesTask,
+        ran: str,
+        regions: int,
+        proposal: str = "",
+        skipped: Sequence[SkippedImage] = (),
+    ) -> bool:
+        """Write down what a network found and left out; False if it is no longer held."""
 
         def write(row: SeriesTaskRow) -> None:
             row.ran, row.regions, row.proposal = ran, regions, proposal
+            row.skipped = [one.to_json() for one in skipped]
 
         return self._finish(task, TaskState.DONE, write=write)
 
@@ -152,7 +161,7 @@ class SeriesWork(Lending[SeriesTaskRow, SeriesTask, TaskState]):
         """Write down that no network looks at it, for a reason that is no failure."""
 
         def write(row: SeriesTaskRow) -> None:
-            row.ran, row.regions, row.proposal = "", 0, ""
+            row.ran, row.regions, row.proposal, row.skipped = "", 0, "", []
 
         return self._finish(task, TaskState.UNREAD, reason, write)
 
@@ -229,6 +238,7 @@ def _new(node: str, series: str, now: datetime) -> SeriesTaskRow:
         ran="",
         regions=0,
         proposal="",
+        skipped=[],
         **waiting(now),
     )
 
@@ -256,6 +266,7 @@ def _shown(row: SeriesTaskRow) -> SeriesTask:
         ran=row.ran,
         regions=row.regions,
         proposal=row.proposal,
+        skipped=tuple(map(SkippedImage.from_json, row.skipped or ())),
         attempts=row.attempts,
         owner=row.owner,
         reservation=row.reservation,

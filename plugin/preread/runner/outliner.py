@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
 import structlog
 
 from preread.elements import read_header
@@ -15,20 +14,16 @@ from preread.errors import PrereadError
 from preread.iodeep.architecture import ArchitectureError
 from preread.iodeep.choosing import choose, facts_of_image
 from preread.iodeep.errors import InvalidIODeepError
-from preread.iodeep.files_prediction import frames_of_image, regions_of_frames
+from preread.iodeep.files_prediction import regions_of_frames
 from preread.iodeep.selection import plain
 from preread.ledger.job import JobState, Level
-from preread.ledger.proposal import Proposal
 from preread.results.structure_set import Described
-from preread.results.structure_set.errors import NoImagePlaneError
-from preread.results.structure_set.plane import ImagePlane
 from preread.results.structure_set.region import MOST_REGIONS
 from preread.runner.network_objects import AnotherObjectError, NetworkGoneError
 from preread.runner.pacs import Superseded
+from preread.runner.series_images import OvertakenError, SeriesImages, usual_first
 
 if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
-
     from preread.imaging import Frame, Image
     from preread.iodeep.iod import IODeep
     from preread.iodeep.prediction import Predictor
@@ -36,14 +31,17 @@ if TYPE_CHECKING:
     from preread.ledger.job import InstanceRecord
     from preread.ledger.network import Network, NetworkDescription
     from preread.ledger.series_task import SeriesTask
+    from preread.ledger.skipped import SkippedImage
     from preread.ledger.sql import SqlLedger
     from preread.runner.network_objects import NetworkObjects
     from preread.runner.pacs import Pacs
-    from preread.runner.proposer import Proposer, SourceImage
+    from preread.runner.proposer import Proposer
 
 ASK_EVERY: Final = 0.5
 """Seconds after which it is asked again whether a series still is as it was; a lease is longer."""
 MOST_IMAGES: Final = 5000
+_MOST_ASKED: Final = 3
+"""Images of a series by which its network is chosen: the first one may be the odd one."""
 _WAITING: Final = 2.0  # seconds for what is still being read or copied
 _OVERTAKEN: Final = 1.0
 _ELSEWHERE: Final = 30.0  # for a runner that has the network's files
@@ -66,11 +64,14 @@ class Found:
         How many it found.
     proposal
         SOPInstanceUID of what was stored; empty if nothing was found.
+    skipped
+        Images that it did not look at.
     """
 
     network: str
     regions: int
     proposal: str
+    skipped: tuple[SkippedImage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +94,6 @@ Outcome = Found | Left | NotYet
 
 class NetworkMissingError(PrereadError):
     """The network that was asked for cannot be run."""
-
-
-class _OvertakenError(Exception):
-    """The series has changed while it was looked at."""
 
 
 class TooManyRegionsError(PrereadError):
@@ -169,8 +166,8 @@ class Outliner:
         Raises
         ------
         preread.errors.PrereadError
-            If an image cannot be read, the network cannot be run or takes no such image, or no
-            proposal can be made of what it found.
+            If no image can be read, the network cannot be run, or no proposal can be made of what
+            it found.
         """
         records = self._records(task)
         obstacle = self._obstacle(task, records)
@@ -178,19 +175,20 @@ class Outliner:
             return Left(obstacle)
         if self._waits_for_copies and any(one.state in _OPEN for one in records):
             return NotYet(_WAITING)
-        chosen = self._chosen(task, records[0])
+        chosen = self._chosen(task, records)
         if isinstance(chosen, Left | NotYet):
             return chosen
         network, described = chosen
         opened = self._opened(network, described)
         if isinstance(opened, NotYet):
             return opened
-        looked = self._looked(opened, records, goes_on)
-        if looked is None:
+        images = SeriesImages(records, self._pacs, self._proposer, self._open_image)
+        found = self._looked(opened, images, goes_on)
+        if found is None:
             return NotYet(_OVERTAKEN)
         # Weights that lie in a file may have been replaced since the network was looked at.
         ran = replace(described, weights_sha256=self._predictor.running(opened).weights_sha256)
-        return self._propose(task, records[0], ran, *looked)
+        return self._propose(task, records[0], ran, images, found)
 
     def _records(self, task: SeriesTask) -> list[InstanceRecord]:
         level, name = (Level.INSTANCE, task.scope) if task.scope else (Level.SERIES, task.series)
@@ -205,7 +203,7 @@ class Outliner:
             return ""
         if not self._enabled:
             return "it is looked at on request alone (Preread.IODeep.Proposals.Enabled)"
-        if plain(records[0].Modality) in self._excluded:
+        if plain(usual_first(records)[0].Modality) in self._excluded:
             return (
                 "its modality is looked at on request alone "
                 "(Preread.IODeep.Proposals.ExcludedModalities)"
@@ -213,7 +211,7 @@ class Outliner:
         return ""
 
     def _chosen(
-        self, task: SeriesTask, first: InstanceRecord
+        self, task: SeriesTask, records: Sequence[InstanceRecord]
     ) -> tuple[Network, NetworkDescription] | Left | NotYet:
         runnable = {
             each.described.DnnUID: (each, each.described)
@@ -229,18 +227,26 @@ class Outliner:
             return runnable[task.network]
         if not runnable:
             return Left(_NO_NETWORK)
+        first, *_ = usual = usual_first(records)
         for_these = {plain(described.Modality) for _, described in runnable.values()}
         if plain(first.Modality) not in for_these:
             return Left(f"no network (IODeep) is for {first.Modality or 'its modality'}")
-        data = self._pacs.file(first.instance)
-        if data is None:
-            return NotYet(_OVERTAKEN)
-        facts = facts_of_image(read_header(data), first.body_parts)
-        selection = choose(facts, [described for _, described in runnable.values()])
-        if selection.DnnUID is None:
+        obstacle = _GONE
+        for record in usual[:_MOST_ASKED]:
+            data = self._pacs.file(record.instance)
+            if data is None:
+                return NotYet(_OVERTAKEN)
+            try:
+                facts = facts_of_image(read_header(data), record.body_parts)
+            except PrereadError as error:
+                obstacle = str(error)
+                continue
+            selection = choose(facts, [described for _, described in runnable.values()])
+            if selection.DnnUID is not None:
+                return runnable[selection.DnnUID]
             failed = sorted({each.failed_on for each in selection.candidates})
-            return Left(f"{selection.warning} ({', '.join(failed)})")
-        return runnable[selection.DnnUID]
+            obstacle = f"{selection.warning} ({', '.join(failed)})"
+        return Left(obstacle)
 
     def _opened(self, network: Network, described: NetworkDescription) -> IODeep | NotYet:
         try:
@@ -259,51 +265,34 @@ class Outliner:
         return opened
 
     def _looked(
-        self, network: IODeep, records: Sequence[InstanceRecord], goes_on: Callable[[], bool]
-    ) -> tuple[list[SourceImage], list[Region]] | None:
-        """Return the images in their order with what was found; None if they have changed."""
+        self, network: IODeep, images: SeriesImages, goes_on: Callable[[], bool]
+    ) -> list[Region] | None:
+        """Return what was found, by the frames as they were given; None if they have changed."""
         if not goes_on():
             return None
-        sources: list[SourceImage] = []
-        counts: list[int] = []
-        # One after the other: never more than one image, and what a batch holds, is in memory.
-        frames = (pair for record in records for pair in self._frames(record, sources, counts))
         try:
-            regions = regions_of_frames(self._predictor, network, _while(goes_on, frames))
-        except _OvertakenError:
+            return regions_of_frames(self._predictor, network, _while(goes_on, images.frames()))
+        except OvertakenError:
             return None
-        places = [(index, frame) for index, count in enumerate(counts) for frame in range(count)]
-        found = []
-        for region in regions:
-            image, frame = places[region.frame]
-            found.append((image, replace(region, frame=frame)))
-        return _in_order(sources, counts, found)
-
-    def _frames(
-        self, record: InstanceRecord, sources: list[SourceImage], counts: list[int]
-    ) -> Iterator[tuple[Frame, float | None]]:
-        """Give the frames of an image, and write down the image itself."""
-        data = self._pacs.file(record.instance)
-        if data is None:
-            raise _OvertakenError
-        source = self._proposer.source(record.instance, record.generation, data)
-        image = self._open_image(data)
-        sources.append(source)
-        counts.append(image.number_of_frames)
-        yield from frames_of_image(image, source.original)
 
     def _propose(
         self,
         task: SeriesTask,
         first: InstanceRecord,
         described: NetworkDescription,
-        sources: Sequence[SourceImage],
-        regions: Sequence[Region],
+        images: SeriesImages,
+        found: Sequence[Region],
     ) -> Outcome:
         scope = first.SOPInstanceUID if task.scope else ""
+        sources, regions = images.looked_at(found)
+        skipped = tuple(images.skipped)
+        if not sources:
+            if images.first_error is not None:
+                raise images.first_error
+            return Left(skipped[0].reason)
         if not regions:
             self._ledger.proposals.supersede(first.series, described.DnnUID, scope)
-            return Found(described.DnnUID, 0, "")
+            return Found(described.DnnUID, 0, "", skipped)
         network = Described(
             name=described.DnnName,
             uid=described.DnnUID,
@@ -316,10 +305,11 @@ class Outliner:
                 f"{len(regions)} regions, more than the {MOST_REGIONS} of a proposal; raise "
                 "Threshold or SmallestArea, or lower Most, in Preread.IODeep.Regions"
             )
-        proposal = self._proposer.propose(sources, regions, network, scope)
+        proposal = self._proposer.propose(sources, regions, network, scope, skipped)
         if isinstance(proposal, Superseded):
             return NotYet(_OVERTAKEN)
-        return _outcome(described, proposal)
+        place, number = proposal.place.SOPInstanceUID, proposal.number_of_regions
+        return Found(described.DnnUID, number, place, skipped)
 
 
 def _left(network: Network, reason: str) -> NotYet:
@@ -331,10 +321,6 @@ def _left(network: Network, reason: str) -> NotYet:
     )
 
 
-def _outcome(described: NetworkDescription, proposal: Proposal) -> Found:
-    return Found(described.DnnUID, proposal.number_of_regions, proposal.place.SOPInstanceUID)
-
-
 def _while(
     goes_on: Callable[[], bool], frames: Iterable[tuple[Frame, float | None]]
 ) -> Iterator[tuple[Frame, float | None]]:
@@ -343,41 +329,6 @@ def _while(
     for frame in frames:
         if time.monotonic() - asked >= ASK_EVERY:
             if not goes_on():
-                raise _OvertakenError
+                raise OvertakenError
             asked = time.monotonic()
         yield frame
-
-
-def _in_order(
-    sources: Sequence[SourceImage], counts: Sequence[int], found: Sequence[tuple[int, Region]]
-) -> tuple[list[SourceImage], list[Region]]:
-    """Bring images into the series' order, and count regions' frames over all of them."""
-    order = sorted(range(len(sources)), key=_rank(sources).__getitem__)
-    before, offsets = 0, {}
-    for index in order:
-        offsets[index] = before
-        before += counts[index]
-    regions = [replace(one, frame=offsets[index] + one.frame) for index, one in found]
-    regions.sort(key=lambda one: one.frame)
-    return [sources[index] for index in order], regions
-
-
-def _rank(sources: Sequence[SourceImage]) -> list[tuple[float, float, str]]:
-    """Return what each image is ordered by: its place along the patient, else its number."""
-    try:
-        planes = [ImagePlane.of(one.original) for one in sources]
-        normal = np.cross(planes[0].along_row, planes[0].along_column)
-        places = [float(plane.position @ normal) for plane in planes]
-    except NoImagePlaneError:
-        places = [0.0] * len(sources)
-    return [
-        (place, _number(one.original), str(one.original.get("SOPInstanceUID", "")))
-        for place, one in zip(places, sources, strict=True)
-    ]
-
-
-def _number(header: Dataset) -> float:
-    try:
-        return float(header.get("InstanceNumber") or 0)
-    except (TypeError, ValueError):
-        return 0.0

@@ -94,12 +94,15 @@ class Outlining(QueueWorker[SeriesTask, Outcome]):
         elif isinstance(outcome, Left):
             self._series.leave(lent, outcome.reason)
         else:
-            self._series.done(lent, outcome.network, outcome.regions, outcome.proposal)
+            self._series.done(
+                lent, outcome.network, outcome.regions, outcome.proposal, outcome.skipped
+            )
             _log.info(
                 "looked for regions",
                 **self._named(lent),
                 DnnUID=outcome.network,
                 regions=outcome.regions,
+                skipped=len(outcome.skipped),
             )
 
     def _named(self, lent: SeriesTask) -> dict[str, Any]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from preread.elements import ResourceIds
     from preread.ledger.proposals import Proposals
+    from preread.ledger.skipped import SkippedImage
     from preread.results.structure_set import Described, Region
     from preread.runner.depositing import Depositor
     from preread.runner.writing import Deidentifies, DerivesUids
@@ -117,6 +118,11 @@ class Proposer:
             Orthanc's id of it, and the arrival of these bytes.
         data
             The file, as Orthanc has it under that id.
+
+        Raises
+        ------
+        preread.errors.PrereadError
+            If it cannot be read, or no copy can be made of it.
         """
         original = _header(data)
         copied = original
@@ -130,6 +136,7 @@ class Proposer:
         regions: Sequence[Region],
         network: Described,
         scope: str = "",
+        skipped: Sequence[SkippedImage] = (),
     ) -> Proposal | Superseded:
         """Store a proposal and write it down; it takes the place of the one before.
 
@@ -148,6 +155,8 @@ class Proposer:
             Which found it.
         scope
             Empty for a whole series; the SOPInstanceUID for one image that somebody asked about.
+        skipped
+            Images of the series that were not looked at.
 
         Raises
         ------
@@ -178,7 +187,9 @@ class Proposer:
                 self._undo(made)
                 return place
             made.append(place)
-        recorded = self._proposals.record(_new(sources, ids, regions, network, scope, made))
+        recorded = self._proposals.record(
+            _new(sources, ids, regions, network, scope, made, skipped)
+        )
         if recorded is None:
             self._undo(made)
             return Superseded()
@@ -237,7 +248,10 @@ class Proposer:
 
 
 def _header(data: bytes) -> Dataset:
-    return pydicom.dcmread(BytesIO(data), stop_before_pixels=True, force=True)
+    try:
+        return pydicom.dcmread(BytesIO(data), stop_before_pixels=True, force=True)
+    except Exception as error:  # noqa: BLE001 - pydicom raises whatever the bytes provoke
+        raise ProposalError(f"its header cannot be read ({type(error).__name__})") from None
 
 
 def _ids(header: Dataset) -> ResourceIds:
@@ -256,6 +270,7 @@ def _new(
     network: Described,
     scope: str,
     made: Sequence[ObjectIdentity],
+    skipped: Sequence[SkippedImage],
 ) -> NewProposal:
     original, shown = sources[0].original, sources[0].shown
     as_arrived, as_shown = _ids(original), _ids(shown)
@@ -291,4 +306,5 @@ def _new(
             )
             for number, region in enumerate(regions, start=1)
         ),
+        skipped=tuple(skipped),
     )

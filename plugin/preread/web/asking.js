@@ -1,6 +1,7 @@
 // "AI ROI": asking for a network to look for regions, and telling how that fares.
 
 import { get, post, Refused } from "./api.js";
+import { countSkipped } from "./skipped.js";
 
 const POLL = 500; // milliseconds
 const UNDER_WAY = { pending: "waits for its turn", running: "is being looked at" };
@@ -45,9 +46,10 @@ export class Asking {
   }
 }
 
-function outcome({ State, Reason, Regions, DnnUID }) {
+function outcome({ State, Reason, Regions, DnnUID, Skipped }) {
   if (State === "failed") return `failed: ${Reason}`;
   if (State !== "done") return `not looked at: ${Reason}`;
-  if (!Regions) return `no region found by the network ${DnnUID}`;
-  return Regions === 1 ? "1 region found" : `${Regions} regions found`;
+  const skipped = countSkipped(Skipped);
+  if (!Regions) return `no region found by the network ${DnnUID}${skipped}`;
+  return (Regions === 1 ? "1 region found" : `${Regions} regions found`) + skipped;
 }

@@ -9,6 +9,7 @@ import { placesOf } from "./order.js";
 import { imagesOf, listPredictions } from "./predictions.js";
 import { listRegions } from "./regions.js";
 import { listReviews } from "./reviews.js";
+import { listSkipped } from "./skipped.js";
 import { listStudies } from "./studies.js";
 import { Stack } from "./slices.js";
 import { COLOURS, View } from "./view.js";
@@ -208,6 +209,7 @@ function describe() {
   at("status").textContent = proposal
     ? `${proposal.Network.Name} ${proposal.Network.Version} · ${proposal.Status}`
     : "No proposal for this series";
+  listSkipped(at("skipped"), proposal?.Skipped ?? []);
   listReviews(at("history"), proposal?.Reviews ?? []);
   showRegions();
 }

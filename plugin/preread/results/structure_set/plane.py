@@ -144,9 +144,12 @@ _TAGS: Final = {
 
 def _value(image: Dataset, keyword: str, frame: int) -> Any:
     """Find an attribute of a frame: in its own functional group, the shared one, or on top."""
+    # Not made into lists: of very many frames that would be a copy for each of them.
+    of_frames = image.get("PerFrameFunctionalGroupsSequence") or ()
+    shared = image.get("SharedFunctionalGroupsSequence") or ()
     groups = [
-        *list(image.get("PerFrameFunctionalGroupsSequence") or ())[frame : frame + 1],
-        *list(image.get("SharedFunctionalGroupsSequence") or ())[:1],
+        *of_frames[frame : frame + 1],
+        *shared[:1],
     ]
     for group in groups:
         for item in group.get(_SEQUENCES[keyword]) or ():

@@ -15,7 +15,8 @@ from preread.results.equipment import (
     PROCESSING_EQUIPMENT,
     date_time,
 )
-from preread.results.structure_set.errors import NoImagePlaneError, UnwritableStructureSetError
+from preread.results.structure_set.bearing import frame_of
+from preread.results.structure_set.errors import UnwritableStructureSetError
 from preread.results.structure_set.plane import ImagePlane, frames_of
 from preread.results.structure_set.region import MOST_REGIONS, check_polygon
 from preread.results.structure_set.sequences import (
@@ -81,7 +82,7 @@ def propose(
     Raises
     ------
     NoImagePlaneError
-        If an image with a region has no place in the patient, or no FrameOfReferenceUID.
+        If an image has no FrameOfReferenceUID, or one with a region no place in the patient.
     UnwritableStructureSetError
         If there is no region, or a source lacks an attribute that structure sets need.
     """
@@ -106,7 +107,8 @@ def _proposal(
     series: str,
     instance: str,
 ) -> Dataset:
-    first, frame = sources[0], _frame_of_reference(sources)
+    frames = _frames_of_reference(sources)
+    first, frame = sources[0], next(iter(frames))
     dataset = new_instance(instance)
     copy_patient_and_study(dataset, first)
     dataset.StudyInstanceUID = first.StudyInstanceUID
@@ -124,11 +126,12 @@ def _proposal(
     dated(dataset, moment)
     dataset.ReferencedFrameOfReferenceSequence = [
         frame_of_reference(
-            frame,
+            name,
             first.StudyInstanceUID,
             first.SeriesInstanceUID,
-            [image_reference(one.SOPClassUID, one.SOPInstanceUID) for one in sources],
+            [image_reference(one.SOPClassUID, one.SOPInstanceUID) for one in images],
         )
+        for name, images in frames.items()
     ]
     _draw(dataset, _places(sources), regions, network)
     return dataset
@@ -148,9 +151,8 @@ def _draw(
             )
         check_polygon(region.polygon)
         place = places[region.frame]
-        roi = region_of_interest(
-            number, dataset.FrameOfReferenceUID, f"Region {number}", generation=generation
-        )
+        frame = str(place.source.FrameOfReferenceUID)
+        roi = region_of_interest(number, frame, f"Region {number}", generation=generation)
         found = f"Score {region.score:.3f}, area {region.area:.0f} pixels."
         roi.ROIDescription = f"{found} {described(network)}"[:_SHORT_TEXT]
         contours = closed_contours(
@@ -199,18 +201,14 @@ def dated(dataset: Dataset, moment: datetime) -> None:
     dataset.InstanceCreationTime = dataset.StructureSetTime = f"{moment:%H%M%S.%f}"
 
 
-def _frame_of_reference(sources: Sequence[Dataset]) -> str:
-    frames = {str(source.get("FrameOfReferenceUID") or "") for source in sources}
-    if frames == {""}:
-        raise NoImagePlaneError(
-            "FrameOfReferenceUID (0020,0052) is missing: the image has no place in the patient"
-        )
-    series = {str(source.SeriesInstanceUID) for source in sources}
-    if len(frames) > 1 or len(series) > 1:
-        raise UnwritableStructureSetError(
-            "structure set: expected the images of one series in one frame of reference"
-        )
-    return frames.pop()
+def _frames_of_reference(sources: Sequence[Dataset]) -> dict[str, list[Dataset]]:
+    """Sort images by their frame of reference; some devices give each slice one of its own."""
+    if len({str(source.SeriesInstanceUID) for source in sources}) > 1:
+        raise UnwritableStructureSetError("structure set: expected the images of one series")
+    frames: dict[str, list[Dataset]] = {}
+    for source in sources:
+        frames.setdefault(frame_of(source), []).append(source)
+    return frames
 
 
 def _places(sources: Sequence[Dataset]) -> list[_Place]:
@@ -241,6 +239,9 @@ def _equipment(network: Described, moment: datetime) -> Dataset:
 
 def _series_number(source: Dataset) -> int:
     """Derive the series' number from its source's: 3 becomes 9703."""
-    number = int(source.get("SeriesNumber") or 0)
+    try:
+        number = int(source.get("SeriesNumber") or 0)
+    except (TypeError, ValueError):
+        number = 0
     fits = 0 <= number <= _LARGEST_NUMBER - _SERIES_NUMBER_OFFSET
     return _SERIES_NUMBER_OFFSET + (number if fits else 0)
