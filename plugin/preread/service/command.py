@@ -83,6 +83,7 @@ def serve(
         import uvicorn  # noqa: PLC0415 - an optional extra
 
         from preread.service.application import Offer, application  # noqa: PLC0415
+        from preread.service.connections import ConnectionLimits, bounded  # noqa: PLC0415
         from preread.service.upload import UploadLimits  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise SettingsError(
@@ -113,7 +114,16 @@ def serve(
     made = application(networks, configured_predictor(site), offer)
     typer.echo(f"http://{host}:{port}/iodeep", err=True)
     configure(None, console=True)
-    uvicorn.run(made, host=host, port=port, log_config=None, access_log=False, server_header=False)
+    uvicorn.run(
+        made,
+        host=host,
+        port=port,
+        http=bounded(ConnectionLimits.of_this_process()),
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+    )
 
 
 def check_of(site: Site, role: Role) -> Callable[[IODeep], object]:

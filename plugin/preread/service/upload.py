@@ -33,12 +33,16 @@ class UploadLimits:
         For all of it. The default has time for the largest body at 7 Mbit/s; a body holds one of
         few places, and one that trickles would hold it for as long as it likes.
     idle_seconds
-        Without a byte. Networks that lose packets pause for some seconds; who has gone never ends.
+        Without `idle_bytes`. Networks that lose packets pause for some seconds; who has gone never
+        ends, and who means to hold a place sends next to nothing.
+    idle_bytes
+        That come in that time at least, unless the body ends: 70 kbit/s.
     """
 
     bytes: int = 512 * 1024**2
     seconds: float = 600.0
     idle_seconds: float = 30.0
+    idle_bytes: int = 256 * 1024
 
 
 async def body_of(chunks: AsyncIterator[bytes], declared: str, limits: UploadLimits) -> bytes:
@@ -61,20 +65,41 @@ async def body_of(chunks: AsyncIterator[bytes], declared: str, limits: UploadLim
     most = limits.bytes
     if declared.isdigit() and int(declared) > most:
         raise _too_large(most)
-    body = bytearray()
+    body, pace = bytearray(), _Pace(limits)
     try:
         async with asyncio.timeout(limits.seconds):
             while (chunk := await _next(chunks, limits.idle_seconds)) is not None:
                 body += chunk
                 if len(body) > most:
                     raise _too_large(most)
+                pace.check(len(body))
     except TimeoutError:
         raise ServiceError(
             408,
-            f"expected the body within {limits.seconds:g} s, and some of it every "
-            f"{limits.idle_seconds:g} s; send fewer instances at once",
+            f"expected the body within {limits.seconds:g} s, and {limits.idle_bytes} bytes of it "
+            f"every {limits.idle_seconds:g} s; send fewer instances at once",
         ) from None
     return bytes(body)
+
+
+class _Pace:
+    """Tells a body that comes from one that only seems to."""
+
+    def __init__(self, limits: UploadLimits) -> None:
+        self._limits = limits
+        self._clock = asyncio.get_running_loop().time
+        self._expect(0)
+
+    def _expect(self, there: int) -> None:
+        self._until = self._clock() + self._limits.idle_seconds
+        self._enough = there + self._limits.idle_bytes
+
+    def check(self, there: int) -> None:
+        if self._clock() < self._until:
+            return
+        if there < self._enough:
+            raise TimeoutError
+        self._expect(there)
 
 
 async def _next(chunks: AsyncIterator[bytes], patience: float) -> bytes | None:
