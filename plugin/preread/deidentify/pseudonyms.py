@@ -4,6 +4,8 @@ A pseudonym is an HMAC-SHA256 of what it stands for, and carries a keyed check p
 does not have the key can neither recompute nor forge one, and who has it sees that it is one and
 keeps it. So de-identifying twice changes nothing, and what a viewer saves with reference to a
 de-identified study lands in it.
+
+UIDs of results of ours have a check part of their own, so that they are told from all others.
 """
 
 from __future__ import annotations
@@ -57,6 +59,7 @@ class Pseudonyms:
     def __init__(self, secret: Secret) -> None:
         self._uid = secret.derive("uid")
         self._uid_check = secret.derive("uid check")
+        self._result_check = secret.derive("result uid check")
         self._derived = secret.derive("derived uid")
         self._patient = secret.derive("patient")
         self._patient_check = secret.derive("patient check")
@@ -75,37 +78,28 @@ class Pseudonyms:
         original = original.strip(" \0")
         if self.is_ours_uid(original):
             return original
-        return self._issued(hmac.digest(self._uid, _message(original), "sha256"))
+        digest = hmac.digest(self._uid, _message(original), "sha256")
+        return _issued(digest, self._uid_check)
 
     def derived_uid(self, uid: str, purpose: str) -> str:
         """Return the UID of what is made from an object, another one for each purpose.
 
         The same for an original's UID and for its pseudonym.
         """
-        return self._issued(hmac.digest(self._derived, _message(purpose, self.uid(uid)), "sha256"))
+        digest = hmac.digest(self._derived, _message(purpose, self.uid(uid)), "sha256")
+        return _issued(digest, self._result_check)
 
     def is_ours_uid(self, uid: str) -> bool:
-        """Tell whether this key issued a UID."""
-        found = _UUID_FORM.fullmatch(uid)
-        if found is None:
-            return False
-        number = int(found[1])
-        high, middle, low = number >> 80, number >> 64 & 0xFFFF, number & (1 << 64) - 1
-        if number >> 128 or middle >> 12 != 8 or low >> _LOW_BITS != 2:
-            return False
-        free = (high << 12 | middle & 0xFFF) << _LOW_BITS | low & (1 << _LOW_BITS) - 1
-        check = (free & (1 << _CHECK_BITS) - 1).to_bytes(_CHECK_BYTES, "big")
-        return hmac.compare_digest(check, self._check(free >> _CHECK_BITS))
+        """Tell whether this key issued a UID, for whatever."""
+        found = _body_and_check(uid)
+        return found is not None and (
+            _fits(*found, self._uid_check) or _fits(*found, self._result_check)
+        )
 
-    def _issued(self, digest: bytes) -> str:
-        body = int.from_bytes(digest[:11], "big") >> 88 - _BODY_BITS
-        free = body << _CHECK_BITS | int.from_bytes(self._check(body), "big")
-        high, low = free >> _LOW_BITS, free & (1 << _LOW_BITS) - 1
-        number = (high >> 12) << 80 | (0x8000 | high & 0xFFF) << 64 | 2 << _LOW_BITS | low
-        return f"{_UID_ROOT}{number}"
-
-    def _check(self, body: int) -> bytes:
-        return hmac.digest(self._uid_check, body.to_bytes(11, "big"), "sha256")[:_CHECK_BYTES]
+    def is_result_uid(self, uid: str) -> bool:
+        """Tell whether this key issued a UID for a result of ours, or for its series."""
+        found = _body_and_check(uid)
+        return found is not None and _fits(*found, self._result_check)
 
     def patient(
         self,
@@ -149,3 +143,33 @@ class Pseudonyms:
     def _patient_checked(self, body: str) -> str:
         digest = hmac.digest(self._patient_check, body.encode("ascii"), "sha256")
         return base64.b32encode(digest[:_CHECK_BYTES]).decode("ascii")
+
+
+def _issued(digest: bytes, key: bytes) -> str:
+    body = int.from_bytes(digest[:11], "big") >> 88 - _BODY_BITS
+    free = body << _CHECK_BITS | int.from_bytes(_check(body, key), "big")
+    high, low = free >> _LOW_BITS, free & (1 << _LOW_BITS) - 1
+    number = (high >> 12) << 80 | (0x8000 | high & 0xFFF) << 64 | 2 << _LOW_BITS | low
+    return f"{_UID_ROOT}{number}"
+
+
+def _body_and_check(uid: str) -> tuple[int, bytes] | None:
+    """Return the two parts of a UUID of version 8; None for any other UID."""
+    found = _UUID_FORM.fullmatch(uid)
+    if found is None:
+        return None
+    number = int(found[1])
+    high, middle, low = number >> 80, number >> 64 & 0xFFFF, number & (1 << 64) - 1
+    if number >> 128 or middle >> 12 != 8 or low >> _LOW_BITS != 2:
+        return None
+    free = (high << 12 | middle & 0xFFF) << _LOW_BITS | low & (1 << _LOW_BITS) - 1
+    check = (free & (1 << _CHECK_BITS) - 1).to_bytes(_CHECK_BYTES, "big")
+    return free >> _CHECK_BITS, check
+
+
+def _fits(body: int, check: bytes, key: bytes) -> bool:
+    return hmac.compare_digest(check, _check(body, key))
+
+
+def _check(body: int, key: bytes) -> bytes:
+    return hmac.digest(key, body.to_bytes(11, "big"), "sha256")[:_CHECK_BYTES]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import orthanc
 
-from preread.deidentify import Deidentifier, Secret
+from preread.deidentify import Deidentifier, Pseudonyms, Secret
 from preread.deidentify.quarantine import Quarantine
 from preread.deidentify.trail import trail_of
 from preread.elements import read_header
@@ -23,6 +23,7 @@ from preread.hooks.failures import Failures
 from preread.hooks.inflight import InFlight
 from preread.hooks.key_check import KeyCheck
 from preread.hooks.networks import Gate, TitleFilter, UserFilter
+from preread.hooks.own_results import OwnResults
 from preread.hooks.passed import Passed
 from preread.hooks.receive import Memory, Receiver, arrival_of, ids_of, sender_of
 from preread.hooks.request_filter import RequestFilter
@@ -167,6 +168,7 @@ def _hand_over(context: Context, key: KeyCheck) -> None:
         failures=context.failures,
         safekeeping=context.safekeeping,
         gate=gate,
+        own_results=OwnResults(Pseudonyms(key.secret).is_result_uid),
     )
     orthanc.RegisterReceivedInstanceCallback(key.guarded(receiver))
     if gate.trust.asks_for_titles:

@@ -34,6 +34,7 @@ from preread.hooks.failures import Failures
 from preread.hooks.inflight import InFlight
 from preread.hooks.networks import Gate, Guest, Undecided, as_stranger, as_trusted
 from preread.hooks.passed import Passed
+from preread.hooks.own_results import OwnResults, UnannouncedResultError
 from preread.hooks.safekeeping import Safekeeping
 from preread.iodeep.iod import RAW_DATA_STORAGE
 from preread.iodeep.recognising import admitted, digest_of, syntax_of
@@ -154,6 +155,8 @@ class Receiver:
         Where objects are kept that Orthanc may not store, or not yet.
     gate
         Tells networks (IODeep) from images, and which of them are trusted.
+    own_results
+        Tells what bears the UID of a result of ours.
     """
 
     def __init__(
@@ -167,6 +170,7 @@ class Receiver:
         failures: Failures,
         safekeeping: Safekeeping,
         gate: Gate,
+        own_results: OwnResults,
     ) -> None:
         self._mode = mode
         self._deidentifier = deidentifier
@@ -176,6 +180,7 @@ class Receiver:
         self._failures = failures
         self._safekeeping = safekeeping
         self._gate = gate
+        self._own_results = own_results
 
     def __call__(self, data: bytes, origin: orthanc.InstanceOrigin) -> Verdict:
         """Keep, replace or discard what arrived; every failure ends in a refusal."""
@@ -225,6 +230,7 @@ class Receiver:
             return self._admit(guest, data, sender)
         done = self._deidentified(data, is_network=guest is not None)
         check_nesting(done.header)
+        self._own_results.check(done.header)
         for tag, reason in done.lost:
             log.warning(
                 f"({tag >> 16:04X},{tag & 0xFFFF:04X}) of an object from {sender} was removed: "
@@ -264,6 +270,7 @@ class Receiver:
             self._gate.trust.signature_of(found),
         )
         header = read_header(made)
+        self._own_results.check(header)
         ids = ids_of(header)
         arrival = arrival_of(ids, header, header, self._catalogue, self._mode)
         if guest.trusted:
@@ -291,11 +298,13 @@ class Receiver:
         """Leave the original as it came: nothing of ours may keep a PACS from storing it.
 
         What cannot be written down here is tried again when the object is stored. Refused is only
-        what would bring Orthanc itself down.
+        what would bring Orthanc itself down, and what is no original: a result that nobody
+        announced.
         """
         try:
             header = read_header(data)
             check_nesting(header, forgiving=True)
+            self._own_results.check(header)
             ids = ids_of(header)
             arrival = arrival_of(ids, header, header, self._catalogue, self._mode)
             guest = self._gate.look(data, origin)
@@ -303,7 +312,7 @@ class Receiver:
                 arrival = self._judged(guest, arrival)
             self._journal.arrive(arrival)
             self._memory.deletions.arrived(ids.instance)
-        except NestedTooDeep as error:
+        except (NestedTooDeep, UnannouncedResultError) as error:
             return self._refuse(error, origin, data, began)
         except PrereadError as error:
             log.warning(f"an object from {_ORIGINS.get(origin, 'somewhere')}: {error}")

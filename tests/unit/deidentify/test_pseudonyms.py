@@ -53,6 +53,18 @@ def test_what_is_derived_depends_on_the_purpose_and_not_on_the_name() -> None:
     assert len({derived, pseudonyms.derived_uid("1.2.3", "heat map"), pseudonyms.uid("1.2.3")}) == 3
 
 
+@given(TEXTS)
+def test_what_is_derived_is_told_from_what_stands_for_something(uid: str) -> None:
+    pseudonyms = Pseudonyms(Secret(bytes(32)))
+    derived = pseudonyms.derived_uid(uid, "proposal")
+    assert pseudonyms.is_result_uid(derived)
+    assert not pseudonyms.is_result_uid(pseudonyms.uid(uid))
+    assert not pseudonyms.is_result_uid(uid)
+    assert not Pseudonyms(Secret(bytes([1] * 32))).is_result_uid(derived)
+    # What refers to a result still refers to it after de-identification.
+    assert pseudonyms.uid(derived) == derived
+
+
 @given(TEXTS, TEXTS, TEXTS, TEXTS)
 def test_a_patient_is_recognised(identifier: str, issuer: str, name: str, born: str) -> None:
     pseudonyms = Pseudonyms(Secret(bytes(32)))

@@ -22,6 +22,7 @@ from preread.deidentify import (
     Deidentifier,
     DeidentifyOptions,
     Option,
+    Pseudonyms,
     Secret,
 )
 from preread.deidentify.audit import AuditError, AuditLog
@@ -64,6 +65,7 @@ class Node:
         failures = importlib.import_module("preread.hooks.failures")
         safekeeping = importlib.import_module("preread.hooks.safekeeping")
         networks = importlib.import_module("preread.hooks.networks")
+        own = importlib.import_module("preread.hooks.own_results")
         self.orthanc = orthanc
         self.journal = Journal(folder / "journal.sqlite")
         self.memory = receive.Memory(
@@ -89,6 +91,7 @@ class Node:
             failures=self.failures,
             safekeeping=self.keeping,
             gate=self.gate,
+            own_results=own.OwnResults(Pseudonyms(Secret(b"s" * 32)).is_result_uid),
         )
 
         def look_at(data: bytes, instance: str) -> Any:
