@@ -39,6 +39,12 @@ class HttpMethod(int):
     PUT: ClassVar[HttpMethod]
     DELETE: ClassVar[HttpMethod]
 
+class StorageCommitmentFailureReason(int):
+    SUCCESS: ClassVar[StorageCommitmentFailureReason]
+    PROCESSING_FAILURE: ClassVar[StorageCommitmentFailureReason]
+    NO_SUCH_OBJECT_INSTANCE: ClassVar[StorageCommitmentFailureReason]
+    CLASS_INSTANCE_CONFLICT: ClassVar[StorageCommitmentFailureReason]
+
 class OrthancException(Exception): ...
 
 class DicomInstance:
@@ -63,6 +69,7 @@ def LogError(message: str, /) -> None: ...
 def LogWarning(message: str, /) -> None: ...
 def LogInfo(message: str, /) -> None: ...
 def RestApiGet(uri: str, /) -> bytes: ...
+def LookupInstance(identifier: str, /) -> str | None: ...
 def RegisterReceivedInstanceCallback(
     callback: Callable[[bytes, InstanceOrigin], tuple[ReceivedInstanceAction, bytes | None]],
     /,

@@ -16,6 +16,7 @@ from preread.errors import SettingsError
 from preread.hooks import log
 from preread.hooks.announcements import Announcements
 from preread.hooks.changes import Changes, DeleteFilter, StoredInstance
+from preread.hooks.commitment import Commitment
 from preread.hooks.context import Context
 from preread.hooks.deletions import Deletions
 from preread.hooks.escapes import Escapes, LocalOrthanc
@@ -182,6 +183,8 @@ def _hand_over(context: Context, key: KeyCheck) -> None:
             settings, UserFilter(gate, DeleteFilter(memory.deletions, memory.inflight))
         )
     )
+    if settings.deidentify.mode is Mode.INCOMING:
+        Commitment(Pseudonyms(key.secret)).register()
     orthanc.RegisterRestCallback("/preread(/.*)?", router(context))
     orthanc.ExtendOrthancExplorer(explorer_button())
     models = ", ".join(context.catalogue.names) or "no model"
