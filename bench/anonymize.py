@@ -24,6 +24,7 @@ from rich.table import Table
 from bench.slices import write_series
 from preread.deidentify import Deidentifier, Secret
 from preread.deidentify.audit import AuditLog
+from preread.deidentify.pseudonyms import Pseudonyms
 from preread.deidentify.quarantine import Quarantine
 from preread.deidentify.trail import Trail
 from preread.elements import read_header
@@ -72,11 +73,14 @@ def whole_hook(folder: Path) -> Callable[[bytes], object]:
     failures = importlib.import_module("preread.hooks.failures")
     safekeeping = importlib.import_module("preread.hooks.safekeeping")
     networks = importlib.import_module("preread.hooks.networks")
+    dicomweb = importlib.import_module("preread.hooks.dicomweb")
+    own = importlib.import_module("preread.hooks.own_results")
+    secret = Secret.load_or_create(folder / "secret.key", None)
     choices = importlib.import_module("preread.ledger.choices")
     journal = Journal(folder / "journal.sqlite")
     receiver = receive.Receiver(
         mode=Mode.INCOMING,
-        deidentifier=Deidentifier(Secret.load_or_create(folder / "secret.key", None)),
+        deidentifier=Deidentifier(secret),
         catalogue=Catalogue.load(ROOT / "models"),
         journal=journal,
         memory=receive.Memory(Announcements(b"k" * 32), InFlight(), Deletions(journal.deleted)),
@@ -88,6 +92,8 @@ def whole_hook(folder: Path) -> Callable[[bytes], object]:
             trail=Trail(AuditLog(folder / "audit.jsonl", source="bench"), "Basic"),
         ),
         gate=networks.Gate(Trust(IODeepSettings(), folder)),
+        own_results=own.OwnResults(Pseudonyms(secret).is_result_uid),
+        dicomweb=dicomweb.DicomWeb(),
     )
 
     def hook(data: bytes) -> None:

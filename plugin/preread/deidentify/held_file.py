@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _MARK: Final = b"preread held 2\r\n"
 _KEY_LENGTH: Final = 32
 _FINGERPRINT: Final = 8
+_IDENTITY: Final = 16
 _SALT: Final = 32
 _TAG: Final = 16
 _CHUNK: Final = 2**20
@@ -73,6 +74,16 @@ class HeldFileKey:
             raise QuarantineError(f"expected a key of {_KEY_LENGTH} bytes, not {len(key)}")
         self._key = key
         self._fingerprint = self._derived(b"fingerprint")[:_FINGERPRINT]
+
+    def identity_of(self, data: memoryview) -> str:
+        """Return the id of an entry that is named after its content, which only the key tells.
+
+        Parameters
+        ----------
+        data
+            The content, bytes.
+        """
+        return hmac.digest(self._derived(b"content"), data, "sha256")[:_IDENTITY].hex()
 
     def write(
         self, file: BinaryIO, identity: str, data: memoryview, description: dict[str, str]

@@ -84,6 +84,7 @@ class HeldFolder:
             Its place: that of an entry or a note.
         """
         beside = self._path / f".{path.stem}.{secrets.token_hex(4)}{_PART}"
+        is_new = not path.exists()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
             with os.fdopen(os.open(beside, flags, 0o600), "wb") as file:
@@ -97,7 +98,8 @@ class HeldFolder:
         try:
             self._flush()
         except BaseException:
-            path.unlink(missing_ok=True)  # the caller will be told that it is not held
+            if is_new:
+                path.unlink(missing_ok=True)  # the caller will be told that it is not held
             raise
 
     @contextmanager

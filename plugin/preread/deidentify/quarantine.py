@@ -106,6 +106,7 @@ class Quarantine:
         origin: str,
         look: str = "",
         arrival: str = "",
+        once: bool = False,
     ) -> str:
         """Hold a file; when this returns it is on the disk.
 
@@ -119,6 +120,9 @@ class Quarantine:
             How it came.
         look, arrival
             As in `Held`; kept whole.
+        once
+            Whether there is one entry for a content, however often it comes: a later one replaces
+            the earlier, whose tries stay counted.
 
         Returns
         -------
@@ -130,7 +134,8 @@ class Quarantine:
         QuarantineError
             If it cannot be written; then there is no entry.
         """
-        identity = secrets.token_hex(16)
+        content = memoryview(data).cast("B")
+        identity = self._key.identity_of(content) if once else secrets.token_hex(16)
         description = {
             "time": datetime.now(UTC).isoformat(),
             "reason": reason[:_LONGEST_TEXT],
@@ -139,9 +144,20 @@ class Quarantine:
             "arrival": arrival,
         }
         path = self._folder.entry(identity)
-        with errors("a file cannot be held"), self._folder.written(path) as file:
-            self._key.write(file, identity, memoryview(data).cast("B"), description)
+        try:
+            with errors("a file cannot be held"), self._folder.written(path) as file:
+                self._key.write(file, identity, content, description)
+        except QuarantineError:
+            if not (once and self._has(identity, content)):
+                raise
         return identity
+
+    def _has(self, identity: str, content: memoryview) -> bool:
+        """Tell whether an entry is there, and sound."""
+        try:
+            return self.read(identity) == content
+        except QuarantineError:
+            return False
 
     def count(self) -> int:
         """Return how many entries there are, damaged ones included.

@@ -19,6 +19,7 @@ from preread.hooks.changes import Changes, DeleteFilter, StoredInstance
 from preread.hooks.commitment import Commitment
 from preread.hooks.context import Context
 from preread.hooks.deletions import Deletions
+from preread.hooks.dicomweb import DicomWeb
 from preread.hooks.escapes import Escapes, LocalOrthanc
 from preread.hooks.failures import Failures
 from preread.hooks.inflight import InFlight
@@ -148,8 +149,10 @@ def _hand_over(context: Context, key: KeyCheck) -> None:
     settings, memory, journal = context.site.settings, context.memory, context.journal
     gate = Gate(Trust(settings.iodeep, context.site.root))
     at_work: list[Escapes | Supervisor] = []
+    dicomweb = DicomWeb()
 
     def started() -> None:
+        dicomweb.ask()
         if not key.confirm():
             return
         at_work.extend(part for part in (context.escapes, context.supervisor) if part is not None)
@@ -170,6 +173,7 @@ def _hand_over(context: Context, key: KeyCheck) -> None:
         safekeeping=context.safekeeping,
         gate=gate,
         own_results=OwnResults(Pseudonyms(key.secret).is_result_uid),
+        dicomweb=dicomweb,
     )
     orthanc.RegisterReceivedInstanceCallback(key.guarded(receiver))
     if gate.trust.asks_for_titles:

@@ -18,23 +18,24 @@ from preread.deidentify.marks import beginning
 from preread.deidentify.vrs import known_modality
 from preread.elements import (
     Header,
-    MalformedFile,
     NestedTooDeep,
     ResourceIds,
     check_nesting,
-    is_shallow,
     read_header,
     resource_ids,
 )
 from preread.errors import PrereadError
 from preread.hooks import log
 from preread.hooks.announcements import Announcements
+from preread.hooks.as_sent import check_answerable
 from preread.hooks.deletions import Deletions
+from preread.hooks.dicomweb import DicomWeb
 from preread.hooks.failures import Failures
 from preread.hooks.inflight import InFlight
 from preread.hooks.networks import Gate, Guest, Undecided, as_stranger, as_trusted
-from preread.hooks.passed import Passed
 from preread.hooks.own_results import OwnResults, UnannouncedResultError
+from preread.hooks.passed import Passed
+from preread.hooks.refusals import DISCARD, Refusals, Verdict
 from preread.hooks.safekeeping import Safekeeping
 from preread.iodeep.iod import RAW_DATA_STORAGE
 from preread.iodeep.recognising import admitted, digest_of, syntax_of
@@ -44,19 +45,8 @@ from preread.ledger.journal import Journal
 from preread.models.catalogue import Catalogue
 from preread.settings import Mode
 
-Verdict = tuple[orthanc.ReceivedInstanceAction, bytes | None]
-
 _KEEP: Verdict = (orthanc.ReceivedInstanceAction.KEEP_AS_IS, None)
-_DISCARD: Verdict = (orthanc.ReceivedInstanceAction.DISCARD, None)
-# Made before it is needed: a refusal must work when there is no memory left.
-_REFUSE: Verdict = (
-    orthanc.ReceivedInstanceAction.MODIFY,
-    b"Preread refused this object; see /preread/failures and Orthanc's log.",
-)
 _WAIT_FOR_OWN_WRITE = 1.0  # seconds; this hook is serialised, so a wait holds up every sender
-
-# What is the file's own fault, and will be at the next try.
-_UNSAFE = (DeidentificationError, MalformedFile)
 
 _ORIGINS = {
     orthanc.InstanceOrigin.DICOM_PROTOCOL: "C-STORE",
@@ -157,6 +147,8 @@ class Receiver:
         Tells networks (IODeep) from images, and which of them are trusted.
     own_results
         Tells what bears the UID of a result of ours.
+    dicomweb
+        What a refusal costs in a STOW-RS request.
     """
 
     def __init__(
@@ -171,13 +163,14 @@ class Receiver:
         safekeeping: Safekeeping,
         gate: Gate,
         own_results: OwnResults,
+        dicomweb: DicomWeb,
     ) -> None:
         self._mode = mode
         self._deidentifier = deidentifier
         self._catalogue = catalogue
         self._journal = journal
         self._memory = memory
-        self._failures = failures
+        self._refusals = Refusals(failures, safekeeping, dicomweb)
         self._safekeeping = safekeeping
         self._gate = gate
         self._own_results = own_results
@@ -194,7 +187,7 @@ class Receiver:
                 return self._incoming(data, origin, began)
         except BaseException as error:  # noqa: BLE001 - what escapes would store the original
             if self._mode is Mode.INCOMING:
-                return self._refuse(error, origin, data, began)
+                return self._refusals.verdict(error, data, origin, sender_of(origin), began)
         return self._beside(data, origin, began)
 
     def _own_write(self, data: bytes, origin: orthanc.InstanceOrigin) -> Verdict | None:
@@ -218,7 +211,7 @@ class Receiver:
         ):
             self._memory.inflight.end(ids.instance)
             log.info(f"a result for {ids.instance} came too late and was discarded")
-            return _DISCARD
+            return DISCARD
         self._memory.deletions.remade(ids.instance)
         self._memory.passed.note(ids.instance, len(data), own=True)
         return _KEEP
@@ -227,10 +220,12 @@ class Receiver:
         sender = _ORIGINS.get(origin, "an unknown sender")
         guest = self._gate.look(data, origin)
         if guest is not None and (guest.trusted or guest.asks_for_title):
+            check_answerable(data, guest.found.header, origin)
             return self._admit(guest, data, sender)
         done = self._deidentified(data, is_network=guest is not None)
         check_nesting(done.header)
         self._own_results.check(done.header)
+        check_answerable(data, done.header, origin)
         for tag, reason in done.lost:
             log.warning(
                 f"({tag >> 16:04X},{tag & 0xFFFF:04X}) of an object from {sender} was removed: "
@@ -244,7 +239,7 @@ class Receiver:
         if done.look:
             self._safekeeping.hold(done, arrival, sender)
             self._safekeeping.note(data, done, sender, began)
-            return _DISCARD
+            return DISCARD
         self._memory.inflight.wait_for(ids.instance, _WAIT_FOR_OWN_WRITE)
         self._safekeeping.note(data, done, sender, began)
         self._journal.arrive(arrival)
@@ -313,7 +308,7 @@ class Receiver:
             self._journal.arrive(arrival)
             self._memory.deletions.arrived(ids.instance)
         except (NestedTooDeep, UnannouncedResultError) as error:
-            return self._refuse(error, origin, data, began)
+            return self._refusals.verdict(error, data, origin, sender_of(origin), began)
         except PrereadError as error:
             log.warning(f"an object from {_ORIGINS.get(origin, 'somewhere')}: {error}")
         except BaseException as error:  # noqa: BLE001 - the PACS must never suffer
@@ -327,20 +322,3 @@ class Receiver:
         if guest.asks_for_title:
             self._gate.leave_undecided(Undecided(arrival, digest_of(guest.found), None))
         return as_stranger(arrival)
-
-    def _refuse(
-        self, error: BaseException, origin: orthanc.InstanceOrigin, data: bytes, began: float
-    ) -> Verdict:
-        """Tell of what cannot be stored; quarantined it is taken, else its sender keeps it."""
-        sender = _ORIGINS.get(origin, "an unknown sender")
-        kept = ""
-        try:
-            # Orthanc parses what it discards, and overflows where it is nested deep: of such an
-            # object nothing but a refusal is safe.
-            if isinstance(error, _UNSAFE) and is_shallow(data):
-                kept = self._safekeeping.quarantine(data, error, sender)
-            self._failures.add(sender, error, quarantined=bool(kept))
-            self._safekeeping.note_refusal(data, error, sender, began, kept)
-        except BaseException:  # noqa: BLE001 - not even telling of it may store the original
-            return _DISCARD if kept else _REFUSE
-        return _DISCARD if kept else _REFUSE

@@ -8,6 +8,7 @@ from preread.deidentify import Deidentified
 from preread.deidentify.audit import AuditError
 from preread.deidentify.quarantine import Held, Quarantine, QuarantineError
 from preread.deidentify.trail import Trail
+from preread.errors import PrereadError
 from preread.hooks import log
 from preread.ledger.arrival import Arrival
 from preread.ledger.choices import HeldChoices
@@ -81,9 +82,24 @@ class Safekeeping:
         if not self.takes_unsafe or data[128:_PREAMBLE_END] != b"DICM":
             return ""
         try:
-            return self.quarantined.put(data, reason=str(error), origin=sender)
+            return self.quarantined.put(data, reason=str(error), origin=sender, once=True)
         except QuarantineError as again:
             log.error(f"not quarantined, and so refused: {again}")
+            return ""
+
+    def take(self, data: bytes, error: BaseException, sender: str, *, again: bool) -> str:
+        """Keep what would be refused, whatever it is; return its id, empty if it must be.
+
+        With `again` the process that looks at pixels has it take the way of what arrives once more.
+        The text of errors that are not ours is left out: it may hold a value.
+        """
+        reason = str(error) if isinstance(error, PrereadError) else type(error).__name__
+        try:
+            if again:
+                return self.held.put(data, reason=reason, origin=sender)
+            return self.quarantined.put(data, reason=reason, origin=sender, once=True)
+        except QuarantineError as trouble:
+            log.error(f"not kept, and so refused: {trouble}")
             return ""
 
     def note(self, data: bytes, done: Deidentified, sender: str, began: float) -> None:

@@ -283,7 +283,12 @@ class Holding:
 
     def _give_up(self, entry: Held, data: bytes, reason: str) -> None:
         self._quarantined.put(
-            data, reason=reason, origin=entry.origin, look=entry.look, arrival=entry.arrival
+            data,
+            reason=reason,
+            origin=entry.origin,
+            look=entry.look,
+            arrival=entry.arrival,
+            once=True,
         )
         self._held.delete(entry.id)
         arrival = arrival_of(entry)

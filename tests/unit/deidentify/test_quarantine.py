@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from preread.deidentify.held_file import HeldFileKey
+from preread.deidentify.held_folder import HeldFolder
 from preread.deidentify.quarantine import Quarantine, QuarantineError
 
 KEY = bytes(range(32))
@@ -66,6 +67,46 @@ def test_nothing_can_be_read_of_it(quarantine: Quarantine, folder: Path) -> None
 def test_oldest_first(quarantine: Quarantine) -> None:
     identities = [put(quarantine) for _ in range(5)]
     assert [held.id for held in quarantine.entries()] == identities
+
+
+def test_a_content_is_held_once_where_that_is_asked_for(
+    quarantine: Quarantine, folder: Path
+) -> None:
+    def put_once(data: bytes, reason: str, to: Quarantine = quarantine) -> str:
+        return to.put(data, reason=reason, origin="REST", once=True)
+
+    first = put_once(b"Doe^Jane" * 500_000, "unreadable")
+    quarantine.note_failure(first, "again in vain")
+    assert put_once(b"Doe^Jane" * 500_000, "still unreadable") == first
+    other = put_once(b"Doe^John", "unreadable")
+    (entry,) = (held for held in quarantine.entries() if held.id == first)
+    assert (entry.reason, entry.tries) == ("still unreadable", 1)
+    assert quarantine.read(first) == b"Doe^Jane" * 500_000
+    assert {path.name for path in folder.glob("*.held")} == {f"{first}.held", f"{other}.held"}
+    # Its name tells nobody without the key which content it has.
+    assert put_once(b"Doe^John", "", Quarantine(folder.parent / "other", bytes(32))) != other
+
+
+@pytest.mark.parametrize("failing", ["write", "fsync", "folder"])
+def test_what_is_held_stays_when_it_cannot_be_written_again(
+    quarantine: Quarantine, folder: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    first = quarantine.put(b"Doe^Jane", reason="unreadable", origin="REST", once=True)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    if failing == "write":
+        monkeypatch.setattr(HeldFileKey, "write", full)
+    elif failing == "folder":
+        monkeypatch.setattr(HeldFolder, "_flush", full)
+    else:
+        monkeypatch.setattr(os, "fsync", full)
+    assert quarantine.put(b"Doe^Jane", reason="again", origin="REST", once=True) == first
+    assert quarantine.read(first) == b"Doe^Jane"
+    with pytest.raises(QuarantineError, match="disk is full"):
+        quarantine.put(b"Doe^John", reason="unreadable", origin="REST", once=True)
+    assert [path.name for path in folder.iterdir()] == [f"{first}.held"]
 
 
 @pytest.fixture(scope="module")

@@ -66,6 +66,7 @@ class Node:
         safekeeping = importlib.import_module("preread.hooks.safekeeping")
         networks = importlib.import_module("preread.hooks.networks")
         own = importlib.import_module("preread.hooks.own_results")
+        dicomweb = importlib.import_module("preread.hooks.dicomweb")
         self.orthanc = orthanc
         self.journal = Journal(folder / "journal.sqlite")
         self.memory = receive.Memory(
@@ -82,6 +83,8 @@ class Node:
         self.audit = folder / "audit.jsonl"
         catalogue = Catalogue(())
         self.gate = networks.Gate(Trust(trusted or IODeepSettings(), folder))
+        self.dicomweb = dicomweb.DicomWeb()
+        self.dicomweb.goes_on = True
         self.receive = receive.Receiver(
             mode=mode,
             deidentifier=Deidentifier(Secret(b"s" * 32), options),
@@ -92,6 +95,7 @@ class Node:
             safekeeping=self.keeping,
             gate=self.gate,
             own_results=own.OwnResults(Pseudonyms(Secret(b"s" * 32)).is_result_uid),
+            dicomweb=self.dicomweb,
         )
 
         def look_at(data: bytes, instance: str) -> Any:

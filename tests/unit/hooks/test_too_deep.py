@@ -81,7 +81,7 @@ def test_what_is_not_nested_deep_is_quarantined_as_before(
 ) -> None:
     node = Node(orthanc, tmp_path, Mode.INCOMING, takes_unsafe=True)
     for file in (nested(3, lacking="SOPClassUID"), nested(3)[:-9000]):
-        action, _ = node.receive(file, node.orthanc.InstanceOrigin.REST_API)
+        action, _ = node.arrive(file)
         assert action == node.orthanc.ReceivedInstanceAction.DISCARD
     assert node.keeping.quarantined.count() == 2
 

@@ -1,0 +1,79 @@
+"""STOW-RS on Orthanc 1.10.1, whose DICOMweb leaves out what follows a refused part."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.integration.pacs import ROOT, Pacs, eventually
+from tests.integration.stow import (
+    arrangements,
+    nested,
+    of_a_long_patient,
+    of_no_known_class,
+    part,
+    repeating,
+    stow,
+)
+
+Maker = Callable[..., Pacs]
+NO_RUNNER: dict[str, Any] = {"Runner": {"Start": False}}
+
+
+def entries(pacs: Pacs, state: str) -> int:
+    """Return how many objects are kept outside Orthanc in a state."""
+    return sum(entry["State"] == state for entry in pacs.get("/preread/quarantine"))
+
+
+@pytest.mark.parametrize("quarantine", [False, True])
+def test_no_part_of_a_stow_request_is_lost(make_pacs: Maker, quarantine: bool) -> None:
+    section = {"Mode": "incoming", "Quarantine": {"Enabled": quarantine}}
+    pacs = make_pacs({"Deidentify": section, **NO_RUNNER}).start()
+    kept = 0
+    for make in (repeating, of_no_known_class):
+        for bad_ones in arrangements(make):
+            parts = [each or part() for each in bad_ones]
+            before = len(pacs.instances())
+            told = stow(pacs, parts)
+            kept += 1
+            assert len(pacs.instances()) == before + bad_ones.count(None), make
+            # A part that is kept elsewhere is listed as stored: this DICOMweb knows no other way.
+            assert told.status == 200
+            assert told.stored == [each.uid for each in parts]
+            assert entries(pacs, "quarantined") == kept
+    assert len(pacs.get("/preread/failures")) == kept
+    # The same part again is not a second entry.
+    again = repeating()
+    for _ in range(3):
+        stow(pacs, [again, part()])
+    assert entries(pacs, "quarantined") == kept + 1
+    # Orthanc itself fails for this one; it is not lost, though what follows it is left out.
+    stow(pacs, [part(), of_a_long_patient()])
+    assert entries(pacs, "quarantined") == kept + 2
+    # What would overflow Orthanc's stack is refused, and what came before it stays.
+    before = len(pacs.instances())
+    told = stow(pacs, [part(), nested()])
+    assert (len(told.stored), len(pacs.instances())) == (1, before + 1)
+    assert "nested" in pacs.get("/preread/failures")[0]["Reason"]
+
+
+def test_a_part_that_fails_for_no_fault_of_its_own_is_stored_later(make_pacs: Maker) -> None:
+    script = ROOT / "tests" / "integration" / "faulty_plugin.py"
+    pacs = make_pacs({"Deidentify": {"Mode": "incoming"}, **NO_RUNNER}, script=script)
+    pacs.start(
+        {
+            "PREREAD_FAULT": "preread.ledger.journal:Journal.arrive",
+            "PREREAD_TEST_PREFIX": sys.prefix,
+        }
+    )
+    stow(pacs, [part(), part()])
+    assert entries(pacs, "waiting") == 2
+    assert pacs.instances() == []
+    pacs.stop()
+    whole = make_pacs({"Deidentify": {"Mode": "incoming"}, "Models": {"Run": []}})
+    whole.start()
+    eventually(lambda: len(whole.instances()) == 2, 120, "both are stored")
+    assert entries(whole, "waiting") == 0
