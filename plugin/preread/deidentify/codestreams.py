@@ -1,9 +1,10 @@
 """What may go from a compressed frame without its pixels changing: metadata beside the picture.
 
-JPEG (ISO/IEC 10918-1 Annex B) and JPEG-LS (ISO/IEC 14495-1 Annex C) are walked segment by segment,
-JPEG 2000 and HTJ2K (ISO/IEC 15444-1 Annex A, 15444-15) by their marker segments, the boxes of a
-file around a codestream (ISO/IEC 15444-1 Annex I, 18181-2) by their lengths. Entropy-coded data
-are searched for the next marker by a regular expression and never copied.
+JPEG (ISO/IEC 10918-1 Annex B) and JPEG-LS (ISO/IEC 14495-1 Annex C) are walked segment by segment
+(tables that no scan asks for go too), JPEG 2000 and HTJ2K (ISO/IEC 15444-1 Annex A, 15444-15) by
+their marker segments, the boxes of a file around a codestream (ISO/IEC 15444-1 Annex I, 18181-2) by
+their lengths. Entropy-coded data are searched for the next marker by a regular expression and never
+copied.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from preread.deidentify.jpeg_tables import OddSegment, Tables
 from preread.errors import PrereadError
 
 Frame = bytes | memoryview
@@ -134,7 +136,7 @@ def walk(frame: Frame) -> Walk:
 
 def _walk_jpeg(frame: Frame) -> Walk:
     found, size, at = Walk(), len(frame), 2
-    next_marker, in_header = _NEXT_JPEG, True
+    next_marker, in_header, tables = _NEXT_JPEG, True, Tables()
     while True:
         fill = _FILL.match(frame, at)
         if fill is None or fill.end() == size:
@@ -143,6 +145,7 @@ def _walk_jpeg(frame: Frame) -> Walk:
         marker = frame[marker_at + 1]
         if marker == _EOI:
             found.end = marker_at + 2
+            _without_unused(frame, found, tables)
             return found
         end = marker_at + 2 + _length(frame, marker_at + 2)
         if marker in _APP or marker == _COM:
@@ -152,6 +155,8 @@ def _walk_jpeg(frame: Frame) -> Walk:
                 found.removed += 1
         elif marker not in _DECODING:
             raise BrokenFrame(marker_at, "expected a marker of JPEG or JPEG-LS")
+        else:
+            _read_tables(tables, frame, marker, Edit(at, end), marker_at + 4)
         if marker in _SIZED:
             found.size = bytes(frame[marker_at + 4 : marker_at + 10])
             next_marker = _NEXT_MARKER.get(marker, _NEXT_JPEG)
@@ -162,6 +167,22 @@ def _walk_jpeg(frame: Frame) -> Walk:
                 raise BrokenFrame(end, "the frame is cut off: it has no end marker")
             end = behind.start()
         at = end
+
+
+def _read_tables(tables: Tables, frame: Frame, marker: int, whole: Edit, payload_at: int) -> None:
+    try:
+        tables.read(frame, marker, whole.start, payload_at, whole.end)
+    except OddSegment:
+        raise BrokenFrame(
+            whole.start, "a segment of JPEG of another length than its kind"
+        ) from None
+
+
+def _without_unused(frame: Frame, found: Walk, tables: Tables) -> None:
+    unused = tables.unused(frame)
+    if unused:
+        found.edits = sorted([*found.edits, *(Edit(*each) for each in unused)])
+        found.removed += len(unused)
 
 
 def _length(frame: Frame, at: int) -> int:
