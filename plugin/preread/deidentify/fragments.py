@@ -116,6 +116,77 @@ def enclosed(
     return [header + table, *bodies, _SEQUENCE_END]
 
 
+def cut(
+    view: memoryview, element: Element, found: Sequence[Fragment], longest: int
+) -> Stripped | None:
+    """Return encapsulated pixel data whose fragments are no longer than the frame in each.
+
+    Parameters
+    ----------
+    view
+        The file (or the data set).
+    element
+        PixelData of undefined length in it.
+    found
+        What `fragments_of` returned of it.
+    longest
+        Bytes of a frame.
+
+    Returns
+    -------
+    Stripped or None
+        None if none is longer, but for padding of one byte.
+
+    Raises
+    ------
+    MalformedFile
+        If what is too much is another frame.
+    """
+    padded = longest + longest % 2
+    if all(end - start <= padded for _, start, end in found[1:]):
+        return None
+    bodies: list[bytes | memoryview] = []
+    removed = 0
+    for item, start, end in found[1:]:
+        if end - start >= 2 * longest:
+            raise MalformedFile(item, _PIXEL_DATA, "a fragment that holds more than its frame")
+        size = min(end - start, padded)
+        bodies += [struct.pack("<4sI", _ITEM, size), view[start : start + size]]
+        removed += size < end - start
+    return Stripped(enclosed(element.vr, [], bodies), None, None, removed)
+
+
+def patched(
+    view: memoryview,
+    element: Element,
+    found: Sequence[Fragment],
+    edits: Sequence[tuple[int, int, bytes]],
+) -> Stripped:
+    """Return encapsulated pixel data in which bytes were replaced by as many others.
+
+    Parameters
+    ----------
+    view, element, found
+        As for `cut`.
+    edits
+        Where in the joined fragments, without the offset table, what begins, ends and stands.
+    """
+    bodies: list[bytes | memoryview] = []
+    before = 0
+    for item, start, end in found[1:]:
+        bodies.append(view[item:start])
+        at = start
+        for first, last, new in edits:
+            begin, until = max(first - before + start, start), min(last - before + start, end)
+            if begin < until:
+                skipped = begin - start + before - first
+                bodies += [view[at:begin], new[skipped : skipped + until - begin]]
+                at = until
+        bodies.append(view[at:end])
+        before += end - start
+    return Stripped(enclosed(element.vr, [], bodies), None, None, len(edits))
+
+
 def tidied(
     view: memoryview,
     element: Element,

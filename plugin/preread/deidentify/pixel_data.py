@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from preread.deidentify.behind_frames import without_rest
 from preread.deidentify.jpeg_segments import MORE_FRAMES, strip_segments
 from preread.elements import (
     BIG_ENDIAN,
@@ -39,6 +40,8 @@ _BITS_STORED: Final = 0x00280101
 _HIGH_BIT: Final = 0x00280102
 _OVERLAY_BIT_POSITION: Final = 0x60000102
 _OVERLAY_DATA: Final = 0x60003000
+_FLOAT: Final = {0x7FE00008: (b"OF", 4), 0x7FE00009: (b"OD", 8)}
+"""Float and Double Float Pixel Data: VR, and bytes of a pixel."""
 _PIXEL_MODULE: Final = (_ROWS, _COLUMNS, _SAMPLES_PER_PIXEL, _BITS_ALLOCATED)
 _STANDARD: Final = "1.2.840.10008."
 _PAPYRUS: Final = "1.2.840.10008.1.20"
@@ -82,7 +85,7 @@ def stored_pixels(header: Header) -> Stored:
     if header.has_pixel_data and not element.undefined:
         _check_whole(header)
     if element.tag != _PIXEL_DATA:
-        return Stored(written=_without_tables(header))
+        return Stored(written=_without_tables(header) | _float_pixels(header))
     if element.undefined:
         return _stripped(header, element)
     if _is_encapsulated(header.TransferSyntaxUID) and element.value != element.value_end:
@@ -116,6 +119,10 @@ def _stripped(header: Header, element: Element) -> Stored:
         extended_lengths=lengths,
         number_of_frames=_frames(header),
     )
+    stripped = (
+        without_rest(header.data, element, header.TransferSyntaxUID, _frame_length(header))
+        or stripped
+    )
     if stripped is None:
         return Stored(written={} if offsets else _without_tables(header))
     written = _without_tables(header)
@@ -124,6 +131,36 @@ def _stripped(header: Header, element: Element) -> Stored:
             packed = struct.pack(f"<{len(values)}Q", *values)
             written[tag] = encode_element(tag, b"OV", packed, header.encoding)
     return Stored(tuple(stripped.parts), written, stripped.removed)
+
+
+def _frame_length(header: Header) -> int:
+    """Return how many bytes a frame takes that is not compressed; 0 if nobody can tell."""
+    rows, columns, samples, bits = (number_of(header, tag) or 0 for tag in _PIXEL_MODULE)
+    if samples == 3 and header.text(_PHOTOMETRIC_INTERPRETATION).endswith("_422"):
+        return 0  # some say so of what has all its colours
+    return (rows * columns * samples * bits + 7) // 8
+
+
+def _float_pixels(header: Header) -> dict[int, bytes]:
+    """Cut what lies behind the last frame of (Double) Float Pixel Data (PS3.3 C.7.6.24, C.7.6.25).
+
+    Raises
+    ------
+    MalformedFile
+        If it is another frame.
+    """
+    found: dict[int, bytes] = {}
+    for tag, (vr, size) in _FLOAT.items():
+        value = header.view(tag)
+        rows, columns = (number_of(header, each) or 0 for each in (_ROWS, _COLUMNS))
+        frame = rows * columns * size
+        longest = frame * _frames(header)
+        if not frame or len(value) <= longest:
+            continue
+        if len(value) >= longest + frame:
+            raise MalformedFile(0, _NUMBER_OF_FRAMES, MORE_FRAMES)
+        found[tag] = encode_element(tag, vr, bytes(value[:longest]), header.encoding)
+    return found
 
 
 def _longs(raw: bytes) -> list[int] | None:
@@ -135,7 +172,7 @@ def _longs(raw: bytes) -> list[int] | None:
 
 def _native(header: Header, element: Element) -> Stored:
     """Cut what lies behind the last frame, and clear what overlays left in the pixel cells."""
-    written = _without_tables(header)
+    written = _without_tables(header) | _float_pixels(header)
     if element.vr not in _VRS:
         return Stored(written=written)  # it does not stay
     length = element.value_end - element.value
@@ -161,6 +198,7 @@ def _native_size(header: Header, length: int) -> int:
     """
     rows, columns, samples, bits = (number_of(header, tag) or 0 for tag in _PIXEL_MODULE)
     if min(rows, columns, samples) < 1 or bits not in (1, 8, 16, 32, 64):
+        _check_none_is_zero(header, length)
         return length
     frames = _frames(header)
     frame = rows * columns * samples * bits  # in bits
@@ -177,6 +215,13 @@ def _native_size(header: Header, length: int) -> int:
     if (length - sizes[0]) * 8 >= frame:
         raise MalformedFile(header.all_elements[-1].start, _NUMBER_OF_FRAMES, MORE_FRAMES)
     return _even(sizes[0])
+
+
+def _check_none_is_zero(header: Header, length: int) -> None:
+    """Refuse pixel data of frames that have no pixels: all of them lie behind the last frame."""
+    for tag in _PIXEL_MODULE:
+        if length and header.raw(tag) and number_of(header, tag) == 0:
+            raise MalformedFile(0, tag, "it is 0, and yet there are pixel data")
 
 
 def _frames(header: Header) -> int:

@@ -6,6 +6,7 @@ import struct
 import subprocess
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -47,7 +48,7 @@ def at_scan(frame: bytes) -> int:
 
 
 @pytest.mark.parametrize("how", [{}, {"progressive": True}, {"subsampling": 0}])
-def test_tables_that_no_scan_asks_for_go(how: dict[str, object]) -> None:
+def test_tables_that_no_scan_asks_for_go(how: dict[str, Any]) -> None:
     frame = picture(**how)
     scan = at_scan(frame)
     behind = segment(0xDB, QUANTIZATION) + segment(0xC4, HUFFMAN)

@@ -282,8 +282,6 @@ def test_half_of_the_colours_may_be_left_out() -> None:
     "more",
     [
         Node(0x00280010, b"US", b""),
-        Node(0x00280010, b"US", b"\0\0"),
-        Node(0x00280011, b"US", b"\0\0"),
         Node(0x00280002, b"US", b""),
         Node(0x00280100, b"US", b"\x0c\0"),
     ],
