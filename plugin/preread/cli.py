@@ -82,10 +82,16 @@ def runner(
     ] = False,
 ) -> None:
     """Read images until it is stopped; Orthanc starts one itself unless told otherwise."""
-    from preread.runner.process import run_alone, run_attached  # noqa: PLC0415 - loads networks
+    from preread.runner.last_words import last_words  # noqa: PLC0415 - not needed for help
 
     if attached:
-        raise typer.Exit(run_attached(sys.stdin.buffer))
+        with last_words():
+            from preread.runner.process import run_attached  # noqa: PLC0415 - loads networks
+
+            code = run_attached(sys.stdin.buffer)
+        raise typer.Exit(code)
+    from preread.runner.process import run_alone  # noqa: PLC0415 - loads networks
+
     raise typer.Exit(run_alone(configuration(config), once=once))
 
 

@@ -251,6 +251,13 @@ class RunnerSettings(Section):
     max_image_megabytes: int = Field(
         1024, ge=1, le=65536, description="Decoded size above which an image is left unread."
     )
+    silence_seconds: float = Field(
+        120.0,
+        ge=5,
+        le=86400,
+        description="Seconds without a sign of life after which Orthanc ends the runner that it "
+        "has started, and starts another. While the runner loads its networks, ten times as long.",
+    )
     log_file: Path = Field(
         Path("runner.log"), description="The runner's log, JSON lines. Relative to `Folder`."
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ from preread.deidentify import LOOKING, DeidentifyOptions, Option
 from preread.errors import PrereadError, SettingsError
 from preread.section import Section
 from preread.sections import EngineName, Mode, Placement, Settings
+from preread.variables import expanded
 
 __all__ = [
     "EngineName",
@@ -23,6 +23,7 @@ __all__ = [
     "Section",
     "Settings",
     "Site",
+    "needed_keys",
     "needed_of",
     "site_from",
     "site_from_file",
@@ -225,20 +226,6 @@ class Site(BaseModel):
         return (self.settings.runner.url or self.local_url).rstrip("/")
 
 
-_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
-
-
-def _expanded(value: Any) -> Any:
-    """Expand ``${NAME}`` and ``${NAME:-default}`` in all strings, as Orthanc does."""
-    if isinstance(value, str):
-        return _VARIABLE.sub(lambda m: os.environ.get(m[1], m[2] or ""), value)
-    if isinstance(value, dict):
-        return {key: _expanded(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_expanded(item) for item in value]
-    return value
-
-
 def _one_line(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     location = [str(part) for part in first["loc"]]
@@ -266,7 +253,7 @@ def site_from(configuration: dict[str, Any], root: Path) -> Site:
     SettingsError
         In one line that names the key.
     """
-    configuration = _expanded(configuration)
+    configuration = expanded(needed_of(configuration), os.environ)
     section = configuration.get("Preread", {})
     try:
         if not isinstance(section, dict):
@@ -284,13 +271,19 @@ def site_from(configuration: dict[str, Any], root: Path) -> Site:
         raise SettingsError(f"{where}: {message}" if where else message) from None
 
 
+def needed_keys() -> frozenset[str]:
+    """Return the keys at the top of an Orthanc configuration that `site_from` looks at."""
+    facts = OrthancFacts.model_fields.values()
+    return frozenset({"Preread", *(field.alias for field in facts if field.alias)})
+
+
 def needed_of(configuration: dict[str, Any]) -> dict[str, Any]:
     """Return the part of an Orthanc configuration that `site_from` looks at.
 
     >>> needed_of({"HttpPort": 8042, "RegisteredUsers": {"alice": "secret"}})
     {'HttpPort': 8042}
     """
-    keys = {"Preread", *(field.alias for field in OrthancFacts.model_fields.values())}
+    keys = needed_keys()
     return {key: value for key, value in configuration.items() if key in keys}
 
 

@@ -21,7 +21,8 @@ _HEAD = """\
 All settings stand in the `"Preread"` section of Orthanc's configuration. Each has a default, so
 an empty section works. They are checked when Orthanc starts: an unknown key, a wrong type or an
 impossible combination stops the start with one line that names the key. Strings may hold
-`${NAME}` and `${NAME:-default}` from the environment, as in the rest of Orthanc's configuration.
+`${NAME}` and `${NAME:-default}` from the environment, as in the rest of Orthanc's configuration;
+one without a default that is not set stops the start too.
 
 This file is made by `preread settings`; change the descriptions in
 `plugin/preread/sections.py` and `iodeep_sections.py`.

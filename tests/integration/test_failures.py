@@ -117,6 +117,7 @@ def test_a_lost_key_stops_the_start(make_pacs: Maker, tmp_path: Path) -> None:
         ({"Deidentfy": {}}, "Preread.Deidentfy"),
         ({"Ledger": {"LeaseSeconds": "long"}}, "Preread.Ledger.LeaseSeconds"),
         ({"Deidentify": {"Mode": "off"}}, "Preread.Predictions.Placement"),
+        ({"Ledger": {"Url": "postgresql://${PREREAD_NOT_SET}@db/x"}}, "Preread.Ledger.Url"),
     ],
 )
 def test_a_wrong_setting_stops_the_start_and_is_named(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -39,8 +40,10 @@ from preread.ledger.arrival import Arrival
 from preread.ledger.choices import HeldChoices
 from preread.ledger.journal import Journal
 from preread.models.catalogue import Catalogue
+from preread.runner.status import FILE_NAME, FORWARDER
 from preread.runner.thresholds import Thresholds
-from preread.settings import Mode, Site, needed_of, site_from
+from preread.settings import Mode, Site, needed_keys, needed_of, site_from
+from preread.variables import check_files, named_by
 
 _CONVERSIONS = 2  # processes that decode pictures at a time; each takes 150 MB
 _TURN_SECONDS = 30.0
@@ -57,6 +60,7 @@ def register() -> None:
     configuration = Path(orthanc.GetConfigurationPath()).resolve()
     root = configuration if configuration.is_dir() else configuration.parent
     told = json.loads(orthanc.GetConfiguration())
+    _check_variables(configuration)
     site = site_from(told, root)
     site.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     journal = Journal(site.journal_file)
@@ -66,6 +70,15 @@ def register() -> None:
     greeting = {"Configuration": needed_of(told), "Root": str(site.root), "Token": token}
     context = _context(site, token, journal, key.secret, greeting)
     _hand_over(context, key)
+
+
+def _check_variables(told: Path) -> None:
+    """Stop the start where Orthanc has put nothing in the place of a variable."""
+    arguments = Path("/proc/self/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+    # The shipped configuration proposes variables for the passwords of Orthanc's users.
+    keys = needed_keys() | {"RegisteredUsers"}
+    for file in check_files(named_by(arguments, told), keys, os.environ):
+        log.warning(f"{file}: whether all its ${{VARIABLES}} are set could not be checked")
 
 
 def _context(
@@ -84,6 +97,8 @@ def _context(
             greeting,
             site.root,
             site.folder / "runner.err",
+            site.folder / (FILE_NAME if settings.runner.start else FORWARDER),
+            settings.runner.silence_seconds,
         )
 
     def look_at(data: bytes, instance: str) -> Arrival:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -18,11 +19,17 @@ from pathlib import Path
 from typing import IO
 
 from preread.hooks import log
+from preread.hooks.heartbeat import Heartbeat
 
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 10.0
 _HEALTHY_AFTER = 60.0
 _PATIENCE = 25.0
+_LAST_CHANCE = 5.0
+_LOOK_EVERY = 1.0
+_LONGEST_WORDS = 16 * 1024  # bytes
+_LONGEST_REASON = 500
+_SPEAKER = "preread: "
 _LARGEST_ERRORS = 2**20  # bytes
 
 
@@ -33,12 +40,36 @@ class SupervisorState:
     pid: int | None
     starts: int
     last_exit_code: int | None
+    last_exit_reason: str
     next_start_in: float | None
 
 
 def environment_of_child() -> dict[str, str]:
     """Return the environment without the settings of the interpreter inside Orthanc."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+
+def reason_of(code: int, said: str) -> str:
+    r"""Say why a runner ended.
+
+    Only a line that the runner wrote for this is quoted: others may hold anything.
+
+    >>> reason_of(1, "Traceback: ...\npreread: the key is missing\n")
+    'the key is missing'
+    >>> reason_of(-9, "")
+    'it was ended by SIGKILL; the system does so where memory is short'
+    """
+    lines = [line for line in said.splitlines() if line.startswith(_SPEAKER)]
+    if lines:
+        return lines[-1].removeprefix(_SPEAKER)[:_LONGEST_REASON]
+    if code >= 0:
+        return "it gave no reason"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    short = "; the system does so where memory is short" if -code == signal.SIGKILL else ""
+    return f"it was ended by {name}{short}"
 
 
 class Supervisor:
@@ -54,20 +85,33 @@ class Supervisor:
     folder
         Its working folder.
     errors
-        The file that takes its standard error: a crash of the interpreter leaves its trace there.
+        The file that takes its standard error: its last words, or the trace of a crash.
+    status
+        The file that it writes every second.
+    silence
+        Seconds without that after which it is ended and another one started.
     """
 
     def __init__(
-        self, command: list[str], greeting: Mapping[str, object], folder: Path, errors: Path
+        self,
+        command: list[str],
+        greeting: Mapping[str, object],
+        folder: Path,
+        errors: Path,
+        status: Path,
+        silence: float,
     ) -> None:
         self._command = command
         self._greeting = json.dumps(greeting).encode() + b"\n"
         self._folder = folder
         self._errors = errors
+        self._status = status
+        self._silence = silence
         self._stopping = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._starts = 0
         self._last_exit: int | None = None
+        self._last_reason = ""
         self._next_start: float | None = None
         self._thread = threading.Thread(target=self._watch, name="preread-supervisor", daemon=True)
 
@@ -92,6 +136,7 @@ class Supervisor:
             pid=process.pid if process is not None else None,
             starts=self._starts,
             last_exit_code=self._last_exit,
+            last_exit_reason=self._last_reason,
             next_start_in=max(0.0, due - time.monotonic()) if due is not None else None,
         )
 
@@ -104,8 +149,8 @@ class Supervisor:
                 return
             if time.monotonic() - began > _HEALTHY_AFTER:
                 pause = _FIRST_PAUSE
-            log.warning(
-                f"the runner ended with exit code {self._last_exit}; "
+            log.error(
+                f"the runner ended with exit code {self._last_exit}: {self._last_reason}; "
                 f"it starts again in {pause:.0f} s (its log: {self._errors.name} and runner.log)"
             )
             self._next_start = time.monotonic() + pause
@@ -117,8 +162,10 @@ class Supervisor:
         try:
             self._rotate()
             with self._errors.open("ab") as errors:
+                said_before = errors.tell()
                 process = self._spawn(errors)
         except OSError as error:
+            self._last_reason = f"{self._command[0]} cannot be started: {error.strerror}"
             log.error(f"the runner cannot be started: {self._command[0]}: {error.strerror}")
             return
         self._process = process
@@ -126,10 +173,36 @@ class Supervisor:
         log.info(f"the runner has started (pid {process.pid})")
         if self._stopping.is_set():
             self._end(process)
+        hung = self._outlived(process)
         self._last_exit = process.wait()
         self._process = None
         if process.stdin is not None:
             process.stdin.close()
+        self._last_reason = hung or reason_of(self._last_exit, self._said(said_before))
+
+    def _outlived(self, process: subprocess.Popen[bytes]) -> str:
+        """Wait for the end of a runner, and end it if it hangs; return why, empty if it did not."""
+        heartbeat = Heartbeat(self._status, self._silence)
+        while not self._exited(process, _LOOK_EVERY):
+            if self._stopping.is_set() or not heartbeat.has_stopped():
+                continue
+            reason = f"it gave no sign of life for {self._silence:.0f} s or more and was ended"
+            log.error(f"the runner hangs: {reason}")
+            process.terminate()
+            if not self._exited(process, _LAST_CHANCE):
+                process.kill()
+            return reason
+        return ""
+
+    def _said(self, offset: int) -> str:
+        """Return what a runner wrote to standard error, at most the end of it."""
+        try:
+            with self._errors.open("rb") as file:
+                length = file.seek(0, os.SEEK_END)
+                file.seek(max(offset, length - _LONGEST_WORDS))
+                return file.read(_LONGEST_WORDS).decode("utf-8", "replace")
+        except OSError as error:
+            return f"preread: {self._errors.name} cannot be read ({error.strerror})"
 
     def _rotate(self) -> None:
         """Keep one former file of errors: C libraries may write a great deal."""

@@ -79,6 +79,7 @@ def status(context: Context) -> Answer:
             "Pid": supervised.pid if supervised is not None else None,
             "Starts": supervised.starts if supervised is not None else None,
             "LastExitCode": supervised.last_exit_code if supervised is not None else None,
+            "LastExitReason": supervised.last_exit_reason if supervised is not None else "",
             "Status": told,
         },
     }

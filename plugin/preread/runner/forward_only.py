@@ -21,12 +21,15 @@ from preread.runner.forwarding import Forwarding
 from preread.runner.holding import Holding
 from preread.runner.meter import Meter
 from preread.runner.network_checking import NetworkChecking
+from preread.runner.status import FORWARDER
 
 if TYPE_CHECKING:
     from preread.runner.pacs import Pacs
     from preread.settings import Site
 
 _log = structlog.get_logger(__name__)
+
+_TICK = 1.0
 
 
 def forward_only(site: Site, pacs: Pacs, asked: threading.Event) -> int:
@@ -52,24 +55,27 @@ def forward_only(site: Site, pacs: Pacs, asked: threading.Event) -> int:
         If the journal or the ledger cannot be opened; Orthanc tries again later.
     """
     log.configure(site.log_file.with_name("forwarder.log"), console=False)
+    meter = Meter(site.folder / FORWARDER)
     try:
+        meter.write()
         with Journal(site.journal_file) as journal:
             ledger = open_ledger(site)
-            checking = NetworkChecking.of(site, ledger.networks, pacs, Meter())
+            checking = NetworkChecking.of(site, ledger.networks, pacs, meter)
             # Before any image: the network that a series is for may lie in the folder.
             checking.look_into_folder()
-            forwarding = Forwarding(journal, ledger, pacs, Meter(), lambda: None)
+            forwarding = Forwarding(journal, ledger, pacs, meter, lambda: None)
             forwarding.start()
             secret = Secret.load_or_create(site.key_file, journal.key_fingerprint)
-            holding = Holding.of(site, secret, pacs, Meter())
+            holding = Holding.of(site, secret, pacs, meter)
             if holding is not None:
                 holding.start()
-            comparing = Comparing.of(site, secret, journal, ledger, pacs, Meter())
+            comparing = Comparing.of(site, secret, journal, ledger, pacs, meter)
             if comparing is not None:
                 comparing.start()
             checking.start()
             _log.info("forwarding", ledger=ledger.node)
-            asked.wait()
+            while not asked.wait(_TICK):
+                meter.write()
             checking.stop(2.0)
             if holding is not None:
                 holding.stop(2.0)

@@ -89,7 +89,8 @@ class Ending:
         """End when `stream` does: the Orthanc that holds its other end is gone."""
 
         def watch() -> None:
-            while stream.read(4096):
+            # Not by the stream itself, whose lock the end of the interpreter would wait for.
+            while os.read(stream.fileno(), 4096):
                 pass
             self.asked.set()
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 FILE_NAME = "runner.json"
+FORWARDER = "forwarder.json"
+"""Of the process beside Orthanc where the runner is elsewhere."""
 _LARGEST = 64 * 1024
 _STAGES = ("Fetch", "Decode", "Infer", "Store")
 

@@ -7,6 +7,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import parse_qsl, urlsplit
 
 from preread.runner.pacs import Kept, Refused, Stored
 from tests.unit.runner.archive import Archive
@@ -62,8 +63,13 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if not self._is_allowed():
             return
-        parts = self.path.strip("/").split("/")
-        if parts == ["system"]:
+        asked = urlsplit(self.path)
+        parts = asked.path.strip("/").split("/")
+        if parts == ["changes"]:
+            query = dict(parse_qsl(asked.query, keep_blank_values=True))
+            path = "/changes" if "since" in query else "/changes?last"
+            self._answer(200, self.archive.json(path, query))
+        elif parts == ["system"]:
             self._answer(200, {"Version": "1.10.1"})
         elif parts[0] == "instances" and parts[-1] == "file":
             data = self.archive.file(parts[1])
