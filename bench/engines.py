@@ -29,6 +29,7 @@ from preread.models.card import (
     Applicability,
     ArchitectureName,
     DatasetFacts,
+    InputKind,
     ModelCard,
     QuantizationFacts,
     TrainingFacts,
@@ -81,6 +82,8 @@ def random_model(folder: Path, architecture: ArchitectureName, size: int) -> Mod
         Version="0.0.0",
         Date=dt.datetime.now(dt.UTC).date(),
         Architecture=architecture,
+        # The series that is sent is CT in Hounsfield units; speed does not depend on it.
+        Input=InputKind.HOUNSFIELD,
         Preprocessing=Preprocessing(size=(size, size)),
         Classes=("Benign", "Malignant", "Normal"),
         Dataset=DatasetFacts(

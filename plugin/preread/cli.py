@@ -170,9 +170,9 @@ def jobs(
     query = {"limit": str(limit)} | ({"status": status} if status else {})
     with Orthanc.of(config, url, username, password).open() as pacs:
         found = pacs.json("/preread/jobs", query)
-    table = tables.table("ID", "State", "Tries", "Instance", "Reason")
+    table = tables.table("ID", "State", "Reason", "Tries", "Instance")
     for job in found:
-        cells = (job["ID"], job["State"], job["Attempts"], job["Instance"], job["Reason"])
+        cells = (job["ID"], job["State"], job["Reason"], job["Attempts"], job["Instance"])
         table.add_row(*map(str, cells))
     tables.show(table)
 

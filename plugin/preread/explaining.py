@@ -46,7 +46,7 @@ def explain(orthanc: Orthanc, ids: Iterable[str], body: Mapping[str, Any]) -> No
             for entry in told["Explanations"]:
                 rows += 1
                 failures += entry["State"] == "failed"
-                percent = f"{100 * entry['Probability']:.2f}"
+                percent = _percent(entry)
                 place = entry["ID"] or "-"
                 cells = (entry["Model"], entry["Class"], percent, entry["State"], place)
                 made.add_row(*cells, entry["Reason"])
@@ -54,3 +54,10 @@ def explain(orthanc: Orthanc, ids: Iterable[str], body: Mapping[str, Any]) -> No
         show(made)
     if failures:
         raise typer.Exit(FAILED)
+
+
+def _percent(entry: Mapping[str, Any]) -> str:
+    """Give the share of a class, or why there is none."""
+    if entry.get("Withheld"):
+        return f"no class: {entry['Withheld']}"
+    return f"{100 * entry['Probability']:.2f}"

@@ -9,6 +9,12 @@ from pydantic import Field, field_validator
 
 from preread.section import Section
 
+SHIPPED = (
+    "2.25.211953665694669429007833786817613894330",  # unet-small-ct-chest
+    "2.25.202372403016709928863100691240380269027",  # unet-small-mr-head
+)
+"""DnnUIDs of the networks that ship, which were hardly measured on images of patients."""
+
 
 class RegionSettings(Section):
     """Regions that networks of IODeep objects propose (docs/iodeep.md)."""
@@ -68,6 +74,12 @@ class ProposalSettings(Section):
     )
     excluded_modalities: tuple[str, ...] = Field(
         (), description="Modalities whose series are looked at only if somebody asks."
+    )
+    on_request_only: tuple[str, ...] = Field(
+        SHIPPED,
+        description="Networks (DnnUID) that look only if somebody asks. By default the two that "
+        "ship: on real series they found little of what readers marked, and much that nobody did "
+        "(docs/regions.md). `[]` has every trusted network look by itself.",
     )
 
 

@@ -36,6 +36,13 @@ class Placement(StrEnum):
     DERIVED = "derived"
 
 
+class OutsideInput(StrEnum):
+    """What becomes of an image that is not of the kind that a model was made for."""
+
+    WITHHOLD = "withhold"
+    MARK = "mark"
+
+
 class EngineName(StrEnum):
     """What carries out the networks' arithmetic."""
 
@@ -143,6 +150,14 @@ class ModelsSettings(Section):
         None,
         description="Names of the models to run, in the order in which the private block shows "
         "them; `null` runs every model in the folder.",
+    )
+    outside_input: OutsideInput = Field(
+        OutsideInput.WITHHOLD,
+        description="What becomes of an image that is not of the kind that a model was made for "
+        "(`Input` in its card), such as CT in Hounsfield units for a model of pictures: `withhold` "
+        "writes the reason in place of classes; `mark` has the model read it all the same, and "
+        "writes the warning that this was never measured before the percentages. For research on "
+        "such models only: on real CT those that ship were no better than chance.",
     )
 
 

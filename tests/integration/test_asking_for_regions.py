@@ -126,7 +126,8 @@ def test_predictions_are_shown_and_why_no_network_looks(
         (told,) = image["Results"]
         assert line.startswith(f"{told['Model']} {told['Version']}: ")
         name, share = max(told["Probabilities"].items(), key=lambda one: one[1])
-        said = "unlike its training data" if told["Withheld"] else f"{name} {100 * share:.2f} %"
+        said = f"{name} {100 * share:.2f} %"
+        said = f"no class, {told['Reason']}" if told["Withheld"] else said
         assert said in line
         review.press("j")
     expect(review.page.locator("#status")).to_have_text("No proposal for this series")

@@ -11,6 +11,7 @@ import pydicom
 import pytest
 from pydicom.data import get_testdata_file
 
+from preread.imaging.secondary_capture import secondary_capture
 from preread.models.catalogue import Catalogue
 from preread.results import ModelResult, read_block
 from tests.integration.images import PLANTED, Series, ct_series
@@ -19,6 +20,7 @@ from tests.integration.pacs import ROOT, Pacs
 Maker = Callable[..., Pacs]
 SHARED = ROOT.parent / "shared" / "data"
 MODELS = Catalogue.load(ROOT / "models", None)
+FOR_PICTURES = "made for pictures, not for Hounsfield units"
 
 
 def blocks(pacs: Pacs) -> dict[str, tuple[ModelResult, ...]]:
@@ -63,8 +65,53 @@ def assert_each_read_once(pacs: Pacs, count: int) -> None:
             expected = [MODELS[name].card.Name for name in MODELS.names]
             assert [result.Model for result in results] == expected
             for result in results:
-                assert sum(round(one.percentage * 100) for one in result.classes) == 10_000
+                # They are CT in Hounsfield units, which the shipped models are not made for.
+                assert (result.Withheld, result.classes) == (FOR_PICTURES, ())
     assert seen == count
+
+
+@pytest.mark.shared_data
+def test_a_picture_is_given_classes_and_ct_a_reason(pacs: Pacs, tmp_path: Path) -> None:
+    pictures = sorted((SHARED / "iq-oth-nccd" / "malignant").glob("*.jpg"))[:3]
+    if not pictures:
+        pytest.skip(f"{SHARED / 'iq-oth-nccd'} is not on this machine")
+    tags = {"Modality": "CT", "BodyPartExamined": "CHEST"}
+    for picture in pictures:
+        made = secondary_capture(picture.read_bytes(), max_bytes=2**26, tags=tags)
+        assert pacs.upload(made).status_code == 200
+    pacs.send(ct_series(tmp_path / "ct", 1).files)
+    assert pacs.wait_until_read()["done"] == len(pictures) + 1
+    expected = [MODELS[name].card.Name for name in MODELS.names]
+    told = list(blocks(pacs).values())
+    assert all([result.Model for result in results] == expected for results in told)
+    given = [result for results in told for result in results if not result.Withheld]
+    # Most of what they were trained on is like it, and each percentage is a whole.
+    assert len(given) > len(expected)
+    for result in given:
+        assert sum(round(one.percentage * 100) for one in result.classes) == 10_000
+    (withheld,) = (results for results in told if all(one.Withheld for one in results))
+    assert {result.Withheld for result in withheld} == {FOR_PICTURES}
+    (job,) = (one for one in pacs.get("/preread/jobs") if one["Reason"])
+    assert (job["State"], job["Reason"]) == ("done", f"no class: {FOR_PICTURES}")
+    result = pacs.get(f"/preread/instances/{job['Instance']}")["Results"][0]
+    keys = list(result)
+    assert keys.index("Reason") < keys.index("Probabilities")
+    refused = pacs.http.post(f"/preread/instances/{job['Instance']}/explain", json={})
+    assert (refused.status_code, FOR_PICTURES in refused.text) == (409, True)
+
+
+def test_a_site_may_have_ct_read_with_a_warning(make_pacs: Maker, tmp_path: Path) -> None:
+    models = {"Run": ["MobileNetV2-IQ-OTHNCCD"], "OutsideInput": "mark"}
+    pacs = make_pacs({"Deidentify": {"Mode": "incoming"}, "Models": models}).start()
+    # A synthetic chest: unlike the training pictures or not, it is nowhere without a reason.
+    pacs.send(ct_series(tmp_path / "ct", 1).files)
+    assert pacs.wait_until_read()["done"] == 1
+    ((result,),) = blocks(pacs).values()
+    if result.Withheld:
+        assert (result.Withheld, result.Warning) == ("unlike its training data", "")
+    else:
+        assert result.Warning == "not measured on this kind of image"
+        assert result.classes
 
 
 def test_a_series_is_deidentified_read_and_found(pacs: Pacs, tmp_path: Path) -> None:
@@ -126,7 +173,7 @@ def test_other_encodings_show_their_values(pacs: Pacs, tmp_path: Path, name: str
     pacs.wait_until_read()
     results = next(iter(blocks(pacs).values()))
     assert [result.Model for result in results] == [MODELS[n].card.Name for n in MODELS.names]
-    assert all(result.classes for result in results)
+    assert all(result.classes or result.Withheld for result in results)
 
 
 def test_two_patients_without_an_id_do_not_merge(pacs: Pacs, tmp_path: Path) -> None:

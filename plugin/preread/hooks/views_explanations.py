@@ -18,7 +18,7 @@ from preread.ledger.explanations import Explanations
 from preread.ledger.job import InstanceResult, Level
 from preread.models.catalogue import Catalogue
 from preread.models.prediction import Prediction
-from preread.models.whose import prediction_of
+from preread.models.whose import prediction_of, withheld_by
 
 _POLL = 0.1  # seconds
 _KEYS = ("Models", "Class", "Frame", "Asynchronous", "Timeout")
@@ -37,7 +37,7 @@ def explain(context: Context, request: Request) -> Answer:
     ------
     RestError
         400 for a model, class or frame that the image has no result of; 404 for an image that is
-        not known; 409 for one that was not read yet.
+        not known; 409 for one that was not read yet, or that no model was made for.
     """
     body = request.json()
     unknown = set(body) - set(_KEYS)
@@ -57,7 +57,9 @@ def explain(context: Context, request: Request) -> Answer:
         while any(one.state.is_open for one in made) and time.monotonic() < deadline:
             time.sleep(_POLL)  # releases the interpreter: Orthanc's other callbacks go on
             made = _those(queue, instance, asked)
-    told = {"Notice": NOTICE, "Explanations": [one.to_json() for one in made]}
+    withheld = withheld_by(context.catalogue, found[0].predictions)
+    shown = [one.to_json(withheld.get(one.wanted.model, "")) for one in made]
+    told = {"Notice": NOTICE, "Explanations": shown}
     if made and not any(one.state.is_open for one in made):
         return Answer(told)
     return Answer(told | {"Path": f"/preread/instances/{instance}"}, 202)
@@ -81,7 +83,19 @@ def _said(catalogue: Catalogue, result: InstanceResult) -> dict[str, Prediction]
     }
     if not said:
         raise RestError(409, "it was read by models that are not here any more; analyze it again")
-    return said
+    return _that_looked(said)
+
+
+def _that_looked(said: Mapping[str, Prediction]) -> dict[str, Prediction]:
+    """Leave out models from which the image is withheld: what they look at in it means nothing.
+
+    One that was found unlike the training data stays, since a picture may show why.
+    """
+    looked = {name: one for name, one in said.items() if not one.withheld or one.outside}
+    if not looked:
+        reasons = dict.fromkeys(one.withheld for one in said.values())
+        raise RestError(409, f"no model gives it a class: {'; '.join(reasons)}"[:500])
+    return looked
 
 
 def _wanted(
@@ -107,7 +121,7 @@ def _that_are_sure(
     if outside and (is_named or len(outside) == len(names)):
         raise RestError(
             400,
-            f"Class: {outside[0]} gave the image none, since it is unlike its training data; name "
+            f"Class: {outside[0]} gave the image none ({said[outside[0]].withheld}); name "
             f"one of {_listed(said[outside[0]].classes)}",
         )
     return [name for name in names if name not in outside]

@@ -15,6 +15,7 @@ from preread.hooks.rest import Answer, Request, RestError
 from preread.hooks.views_status import NOTICE
 from preread.ledger.job import InstanceResult, JobState, Level
 from preread.ledger.sql import SqlLedger
+from preread.models.whose import withheld_by
 from preread.settings import Mode
 
 _LEVELS = {"instances": Level.INSTANCE, "series": Level.SERIES, "studies": Level.STUDY}
@@ -84,7 +85,8 @@ def results(context: Context, request: Request) -> Answer:
         raise RestError(404, "nothing is known of it; POST .../analyze reads what is stored")
     if request.groups[0] == "instances":
         made = context.ledger().explanations.of(found[0].record.instance)
-        shown = {"Explanations": [one.to_json() for one in made]}
+        withheld = withheld_by(context.catalogue, found[0].predictions)
+        shown = {"Explanations": [one.to_json(withheld.get(one.wanted.model, "")) for one in made]}
         return Answer({"Notice": NOTICE} | found[0].to_json() | shown)
     return Answer({"Notice": NOTICE, "Instances": [result.to_json() for result in found]})
 

@@ -18,10 +18,10 @@ from preread.imaging.display import Span, Table, Voi, VoiFunction, Window
 from preread.imaging.errors import UnreadableImage
 from preread.imaging.frame import Frame, Units
 from preread.imaging.layout import Layout
+from preread.imaging.meaning import functional_group, transformation, units_of_frame
 from preread.imaging.source import Source
 from preread.imaging.tables import lookup_table
 
-_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _PADDING = {
     "PixelData": "PixelPadding",
     "FloatPixelData": "FloatPixelPadding",
@@ -69,37 +69,24 @@ def grey_frame(index: int, stored: NDArray[Any], source: Source, layout: Layout)
     return Frame(index=index, pixels=values, units=units, voi=voi, inverted=inverted)
 
 
-def _functional_group(dataset: Dataset, index: int, keyword: str) -> Dataset | None:
-    """Find a functional group's item: the frame's own, else the shared one."""
-    frames = items_of(dataset, "PerFrameFunctionalGroupsSequence")
-    shared = items_of(dataset, "SharedFunctionalGroupsSequence")
-    for groups in (*frames[index : index + 1], *shared[:1]):
-        items = items_of(groups, keyword)
-        if items:
-            return items[0]
-    return None
-
-
 def _in_modality_units(
     index: int, stored: NDArray[Any], source: Source, layout: Layout
 ) -> tuple[NDArray[np.float32], Units]:
-    dataset = source.dataset
-    group = _functional_group(dataset, index, "PixelValueTransformationSequence")
-    item = dataset if group is None else group
+    item = transformation(source.dataset, index)
+    units = units_of_frame(source, layout, index)
     tables = items_of(item, "ModalityLUTSequence")
     if tables:
         table = lookup_table(
             tables[0], signed=layout.PixelRepresentation == 1, little=source.little
         )
         values = table.apply(stored).astype(np.float32)
-        return values, _units(source, text_of(tables[0], "ModalityLUTType"), transformed=True)
+        return values, units
     slope, intercept = number_of(item, "RescaleSlope"), number_of(item, "RescaleIntercept")
     if slope is None and intercept is None:
-        return stored.astype(np.float32), _units(source, "", transformed=False)
+        return stored.astype(np.float32), units
     if slope == 0:
         raise UnreadableImage(f"{named('RescaleSlope')} is 0, so all pixels would be one value")
-    values = _rescaled(stored, 1.0 if slope is None else slope, intercept or 0.0)
-    return values, _units(source, text_of(item, "RescaleType"), transformed=True)
+    return _rescaled(stored, 1.0 if slope is None else slope, intercept or 0.0), units
 
 
 def _rescaled(stored: NDArray[Any], slope: float, intercept: float) -> NDArray[np.float32]:
@@ -116,19 +103,6 @@ def _rescaled(stored: NDArray[Any], slope: float, intercept: float) -> NDArray[n
     wide += intercept
     with np.errstate(over="ignore"):
         return wide.astype(np.float32)
-
-
-def _units(source: Source, kind: str, *, transformed: bool) -> Units:
-    """Say what transformed values mean (PS3.3 C.11.1.1.2); CT without a type is in HU."""
-    if kind == "HU":
-        return Units.HOUNSFIELD
-    if source.sop_class == _SECONDARY_CAPTURE or source.sop_class.startswith(
-        f"{_SECONDARY_CAPTURE}."
-    ):
-        return Units.DISPLAY
-    if text_of(source.dataset, "Modality") == "CT" and not kind:
-        return Units.HOUNSFIELD if transformed else Units.UNKNOWN
-    return Units.MODALITY
 
 
 def _padding(stored: NDArray[Any], dataset: Dataset, layout: Layout) -> NDArray[np.bool_] | None:
@@ -160,7 +134,7 @@ def _as_stored(value: Any, layout: Layout) -> float:
 
 def _voi(index: int, values: NDArray[np.float32], source: Source) -> Voi | None:
     """Read the first VOI LUT or window; None where there is none that can be applied."""
-    group = _functional_group(source.dataset, index, "FrameVOILUTSequence")
+    group = functional_group(source.dataset, index, "FrameVOILUTSequence")
     item = source.dataset if group is None else group
     tables = items_of(item, "VOILUTSequence")
     if tables:

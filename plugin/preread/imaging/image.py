@@ -10,9 +10,10 @@ from preread.imaging.attributes import text_of
 from preread.imaging.colour import colour_frame, palette_frame
 from preread.imaging.decode import Decoded, Frames
 from preread.imaging.errors import UnreadableImage
-from preread.imaging.frame import Frame
+from preread.imaging.frame import Frame, Units
 from preread.imaging.grey import grey_frame
 from preread.imaging.layout import COLOUR, PALETTE, Layout, layout_of
+from preread.imaging.meaning import units_of_image
 from preread.imaging.source import Source, read_source
 from preread.imaging.tables import palette_table
 
@@ -44,6 +45,17 @@ class Image:
     def number_of_frames(self) -> int:
         """How many frames there are, 1 or more."""
         return self.layout.NumberOfFrames
+
+    @property
+    def units(self) -> Units:
+        """What the values of all frames mean; unknown where frames differ.
+
+        Raises
+        ------
+        UnreadableImage
+            If an attribute that this depends on cannot be read.
+        """
+        return units_of_image(self._source, self.layout)
 
     @property
     def frames(self) -> Iterator[Frame]:

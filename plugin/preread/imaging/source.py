@@ -35,6 +35,7 @@ _WANTED = [
     for keyword in (
         "SOPClassUID",
         "Modality",
+        "PresentationIntentType",
         "SamplesPerPixel",
         "PhotometricInterpretation",
         "PlanarConfiguration",

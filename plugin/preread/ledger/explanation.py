@@ -123,8 +123,14 @@ class Explanation:
     reservation: int
     updated: datetime
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as Orthanc's API would show it."""
+    def to_json(self, withheld: str = "") -> dict[str, Any]:
+        """Return it as Orthanc's API would show it.
+
+        Parameters
+        ----------
+        withheld
+            Why the model gave the image no class; then it has no probability either.
+        """
         place = self.map
         return {
             "ID": None if place is None else place.instance,
@@ -132,7 +138,8 @@ class Explanation:
             "Reason": self.reason,
             "Model": self.wanted.model,
             "Class": self.wanted.label,
-            "Probability": self.wanted.probability,
+            "Withheld": withheld,
+            "Probability": None if withheld else self.wanted.probability,
             "Frame": self.wanted.frame,
             "SOPInstanceUID": None if place is None else place.SOPInstanceUID,
             "SeriesInstanceUID": None if place is None else place.SeriesInstanceUID,

@@ -56,7 +56,8 @@ class Job:
         How often it was handed out. With `owner` it tells an answer of the present holder from
         that of a former one.
     reason
-        Why it is unread, failed or superseded, or why the last try failed.
+        Why it is unread, failed or superseded, why the last try failed, or, of one that is done,
+        why no model gave the image a class.
     """
 
     id: int
@@ -195,6 +196,10 @@ def _shown(prediction: Prediction) -> dict[str, Any]:
         "Model": prediction.model,
         "Version": prediction.version,
         "Dataset": prediction.dataset,
+        # What has to be known of the numbers stands before them.
+        "Withheld": bool(prediction.withheld),
+        "Reason": prediction.withheld,
+        "Warning": prediction.warning,
         "WeightsSHA256": prediction.weights_sha256,
         "BackboneSHA256": prediction.backbone_sha256,
         "Engine": prediction.engine,
@@ -205,8 +210,7 @@ def _shown(prediction: Prediction) -> dict[str, Any]:
             "Threshold": unlikeness.threshold,
             "Outside": unlikeness.outside,
         },
-        # An image outside is given no class: each has the same share.
-        "Withheld": prediction.outside,
+        # Withheld, each class has the same share.
         "Probabilities": dict(zip(prediction.classes, prediction.probabilities, strict=True)),
         "Frames": [list(frame) for frame in prediction.frames],
     }

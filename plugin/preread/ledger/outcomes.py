@@ -36,9 +36,18 @@ def replace(session: Session, job: JobRow, predictions: Sequence[Prediction]) ->
             novelty_score=prediction.unlikeness and prediction.unlikeness.score,
             novelty_threshold=prediction.unlikeness and prediction.unlikeness.threshold,
             backbone_sha256=prediction.backbone_sha256,
+            withheld=prediction.withheld,
+            warning=prediction.warning,
         )
         for position, prediction in enumerate(predictions)
     )
+
+
+def reason_of(predictions: Sequence[Prediction]) -> str:
+    """Say why no model gave an image a class; empty where one did."""
+    if not predictions or not all(one.withheld for one in predictions):
+        return ""
+    return f"no class: {'; '.join(dict.fromkeys(one.withheld for one in predictions))}"
 
 
 def shown(row: OutcomeRow) -> Prediction:
@@ -56,4 +65,6 @@ def shown(row: OutcomeRow) -> Prediction:
         engine=row.engine,
         unlikeness=None if score is None or threshold is None else Unlikeness(score, threshold),
         backbone_sha256=row.backbone_sha256,
+        withheld=row.withheld,
+        warning=row.warning,
     )

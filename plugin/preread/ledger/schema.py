@@ -195,6 +195,9 @@ class OutcomeRow(Base):
     novelty_score: Mapped[float | None]
     novelty_threshold: Mapped[float | None]
     backbone_sha256: Mapped[str | None]
+    # Why there is no class, and what stands before the classes; empty where there is nothing.
+    withheld: Mapped[str]
+    warning: Mapped[str]
 
 
 class ExplanationRow(Lendable, Base):

@@ -185,7 +185,7 @@ class SqlLedger:
             row = self._current(session, job, now)
             if row is None:
                 return False
-            lending.end(row, JobState.DONE, "", now)
+            lending.end(row, JobState.DONE, outcomes.reason_of(predictions), now)
             outcomes.replace(session, row, predictions)
             instance = session.get_one(InstanceRow, row.instance_id)
             asking.after_reading(session, instance, wanted, now)

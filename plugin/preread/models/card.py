@@ -26,6 +26,7 @@ from preread.models.card_facts import (
     JudgeFacts,
     Label,
     OutOfDistributionFacts,
+    OutsideFacts,
     Part,
     QuantizationFacts,
     SplitMetrics,
@@ -34,6 +35,7 @@ from preread.models.card_facts import (
     TrainingFacts,
     VersionNumber,
 )
+from preread.models.kinds import InputKind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,10 +53,12 @@ __all__ = [
     "CalibrationFacts",
     "ClassMetrics",
     "DatasetFacts",
+    "InputKind",
     "InvalidModelError",
     "JudgeFacts",
     "ModelCard",
     "OutOfDistributionFacts",
+    "OutsideFacts",
     "QuantizationFacts",
     "SplitMetrics",
     "TeacherFacts",
@@ -87,10 +91,15 @@ class ModelCard(Part):
         differ; settings choose a model by its folder.
     Version
         Of the weights, as in semantic versioning.
+    Input
+        The kind of image that it was trained and measured on. Images of another kind are withheld
+        from it (`preread.models.kinds`).
     Classes
         In the order of the network's outputs.
     Metrics
         One entry for each split that was measured.
+    Outside
+        What was measured on images of no split. These figures are nearer to what a site will see.
     WeightsSHA256
         Of ``weights.safetensors`` beside the card: the whole network or, with a backbone, its last
         layer, and what tells images that are unlike the training data.
@@ -107,10 +116,12 @@ class ModelCard(Part):
     Version: VersionNumber
     Date: dt.date
     Architecture: ArchitectureName
+    Input: InputKind
     Preprocessing: preprocessing.Preprocessing
     Classes: tuple[Label, ...] = Field(min_length=2, max_length=1000)
     Dataset: DatasetFacts
     Metrics: tuple[SplitMetrics, ...]
+    Outside: tuple[OutsideFacts, ...] = ()
     Limits: tuple[Text, ...] = Field(min_length=1)
     IntendedUse: Text = INTENDED_USE
     License: Text

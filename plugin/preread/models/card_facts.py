@@ -257,6 +257,33 @@ class SplitMetrics(Part):
     ECE: Fraction | None = None
 
 
+class OutsideFacts(Part):
+    """One figure that was measured on images of no split: of other folders, or another source.
+
+    Attributes
+    ----------
+    Figure
+        What was measured, such as ``MicroAccuracy``, or in words what is told from what.
+    Value
+        The figure.
+    Interval
+        Bounds of its 95 % interval, where known.
+    Images
+        On how many images.
+    Data
+        Which public data, so that anybody can repeat it.
+    Origin
+        Which command made the figure; where there is none, that it was measured once, and when.
+    """
+
+    Figure: Text
+    Value: Fraction
+    Interval: tuple[Fraction, Fraction] | None = None
+    Images: Count
+    Data: Text
+    Origin: Text
+
+
 class TeacherFacts(Part):
     """The network whose answers another one learnt from.
 

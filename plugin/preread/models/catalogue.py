@@ -232,6 +232,17 @@ class Catalogue:
         except KeyError:
             raise InvalidModelError(f"model {name[:64]!r} is not in the catalogue") from None
 
+    def heads(self, name: str) -> tuple[str, ...]:
+        """Give the models that are last layers of one network, for the same images; itself too.
+
+        Raises
+        ------
+        InvalidModelError
+            If there is no model of that name.
+        """
+        one = self[name]
+        return tuple(other.name for other in self._models if _network(other) == _network(one))
+
     def choose(self, header: ImageHeader, known_body_parts: Sequence[str] = ()) -> Choice:
         """Choose the models that an image is for, from its header; see `facts_of`."""
         return self.choose_by(facts_of(header, known_body_parts))
@@ -266,8 +277,8 @@ class Catalogue:
     def fingerprint(self, models: Sequence[str] | None = None) -> str:
         """Give a digest that changes when what models say of an image may change.
 
-        It depends on a model's name, version, weights, backbone, preprocessing, temperature and
-        out-of-distribution threshold.
+        It depends on a model's name, version, weights, backbone, kind of image, preprocessing,
+        temperature and out-of-distribution threshold.
 
         Parameters
         ----------
@@ -286,6 +297,12 @@ class Catalogue:
         return self._identities[self[name].name]
 
 
+def _network(model: Model) -> tuple[object, ...]:
+    """Give what heads of one network for the same images have in common."""
+    card = model.card
+    return model.backbone_sha256, card.Preprocessing, card.Input, card.AppliesTo
+
+
 def _identity(model: Model) -> str:
     card = model.card
     facts = [
@@ -293,6 +310,7 @@ def _identity(model: Model) -> str:
         card.Version,
         card.WeightsSHA256,
         model.backbone_sha256,
+        card.Input.value,
         card.Preprocessing.model_dump_json(),
         None if card.Calibration is None else card.Calibration.Temperature,
         None if card.OutOfDistribution is None else card.OutOfDistribution.Threshold,

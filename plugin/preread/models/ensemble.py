@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from preread.models.card import ModelCard
     from preread.models.catalogue import Catalogue
     from preread.models.engine import Engine, LoadedBackbone
 
@@ -156,19 +157,29 @@ class Ensemble:
             if scores.shape != rows.shape[:1]:
                 raise ValueError(f"{model}: expected a score for each of {len(rows)} frames")
             unlikeness = Unlikeness(float(scores.mean()), told.Threshold)
-        return Prediction(
-            model=card.Name,
-            version=card.Version,
-            dataset=card.Dataset.Name,
-            weights_sha256=card.WeightsSHA256,
-            backbone_sha256=None if card.Backbone is None else card.Backbone.SHA256,
-            classes=card.Classes,
-            probabilities=tuple(rows.mean(axis=0).tolist()),
-            frames=tuple(tuple(row) for row in rows.tolist()),
-            date=date,
-            engine=self._backbones[self._keys[model][0]].engine,
+        return _labelled(
+            card,
+            date,
+            self._backbones[self._keys[model][0]].engine,
+            rows=rows,
             unlikeness=unlikeness,
         )
+
+    def withheld(self, model: str, reason: str, date: datetime) -> Prediction:
+        """Label that a model is not asked of an image, and why.
+
+        Parameters
+        ----------
+        model
+            Its name in the catalogue.
+        reason
+            Why, in a few words.
+        date
+            When that was decided, with its time zone.
+        """
+        card = self._catalogue[model].card
+        even = np.full((1, len(card.Classes)), 1 / len(card.Classes))
+        return _labelled(card, date, self.engine, rows=even, withheld=reason)
 
     def _load(self, name: str) -> None:
         if name in self._heads:
@@ -181,3 +192,28 @@ class Ensemble:
                 self._backbones[key] = self._engine.load(owner)
         self._keys[name] = keys
         self._heads[name] = Head.of(model)
+
+
+def _labelled(
+    card: ModelCard,
+    date: datetime,
+    engine: str,
+    *,
+    rows: NDArray[np.float64],
+    unlikeness: Unlikeness | None = None,
+    withheld: str = "",
+) -> Prediction:
+    return Prediction(
+        model=card.Name,
+        version=card.Version,
+        dataset=card.Dataset.Name,
+        weights_sha256=card.WeightsSHA256,
+        backbone_sha256=None if card.Backbone is None else card.Backbone.SHA256,
+        classes=card.Classes,
+        probabilities=tuple(rows.mean(axis=0).tolist()),
+        frames=tuple(tuple(row) for row in rows.tolist()),
+        date=date,
+        engine=engine,
+        unlikeness=unlikeness,
+        withheld=withheld,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from preread.errors import PrereadError
@@ -12,6 +12,13 @@ from preread.errors import PrereadError
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+
+UNLIKE: Final = "unlike its training data"
+"""Why a model gives no class to an image too far from those that it was trained on."""
+ANOTHER_HEAD: Final = "another head of its network gave no class"
+"""Why a model gives none whose fellow on the same backbone gave none."""
+NOT_MEASURED: Final = "not measured on this kind of image"
+"""What warns of classes that a site has asked for all the same."""
 
 _SLACK: Final = 1e-3  # of a sum: what single precision or eight bits lose in a softmax
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -68,9 +75,10 @@ class Unlikeness:
 class Prediction:
     """The probabilities that one model gives to its classes for one image.
 
-    An image that is too unlike those that the model was trained on (`outside`) is given no class:
-    whatever the network said, this object holds the same share for each of them, so that nothing
-    made of it, whether element, document or page, can show a confident one.
+    An image that is withheld from the model, or is too unlike those that it was trained on
+    (`outside`), is given no class: whatever the network said, this object holds the same share for
+    each of them, so that nothing made of it, whether element, document or page, can show a
+    confident one.
 
     Probabilities are numbers in 0..1. Those of the image, and those of each frame, may miss a sum
     of 1 by 1e-3, which is what low precision arithmetic loses; they are divided by their sum, so
@@ -92,7 +100,8 @@ class Prediction:
     probabilities
         One for each class, in the same order: the mean over the frames. In 0..1, sum 1.
     frames
-        One row for each frame of the image, each with one probability for each class.
+        One row for each frame of the image, each with one probability for each class; one row in
+        all for an image that the network was not asked of.
     date
         When the image was read. Its time zone is known.
     engine
@@ -101,6 +110,11 @@ class Prediction:
         How far the image lies from the training images; None for a model that cannot tell.
     backbone_sha256
         SHA-256 of the shared backbone; None for a model that has none.
+    withheld
+        Why the image is given no class, in a few words; empty where it is given one. An image
+        outside always has a reason.
+    warning
+        What has to stand before the classes; empty where nothing has, and where there are none.
 
     Raises
     ------
@@ -131,18 +145,11 @@ class Prediction:
     engine: str
     unlikeness: Unlikeness | None = None
     backbone_sha256: str | None = None
+    withheld: str = ""
+    warning: str = ""
 
     def __post_init__(self) -> None:
-        for field in ("model", "version", "dataset", "engine"):
-            _check_name(field, getattr(self, field))
-        for field in ("weights_sha256", "backbone_sha256"):
-            digest = getattr(self, field)
-            if not (_SHA256.fullmatch(digest) if digest else field == "backbone_sha256"):
-                raise InvalidPredictionError(
-                    f"{field} of a prediction: expected 64 lower-case hex digits"
-                )
-        if self.date.utcoffset() is None:
-            raise InvalidPredictionError("date of a prediction: expected one with a time zone")
+        self._check_labels()
         classes = tuple(self.classes)
         for name in classes:
             _check_name("classes", name)
@@ -157,12 +164,29 @@ class Prediction:
         if not frames:
             raise InvalidPredictionError("frames of a prediction: expected one row or more")
         probabilities = _distribution("probabilities", self.probabilities, len(classes))
-        if self.outside:
+        if self.outside and not self.withheld:
+            object.__setattr__(self, "withheld", UNLIKE)
+        if self.withheld:
             probabilities = (1 / len(classes),) * len(classes)
             frames = (probabilities,) * len(frames)
+            object.__setattr__(self, "warning", "")
         object.__setattr__(self, "classes", classes)
         object.__setattr__(self, "frames", frames)
         object.__setattr__(self, "probabilities", probabilities)
+
+    def _check_labels(self) -> None:
+        for field in ("model", "version", "dataset", "engine"):
+            _check_name(field, getattr(self, field))
+        for field in ("weights_sha256", "backbone_sha256"):
+            digest = getattr(self, field)
+            if not (_SHA256.fullmatch(digest) if digest else field == "backbone_sha256"):
+                raise InvalidPredictionError(
+                    f"{field} of a prediction: expected 64 lower-case hex digits"
+                )
+        if self.date.utcoffset() is None:
+            raise InvalidPredictionError("date of a prediction: expected one with a time zone")
+        for field in ("withheld", "warning"):
+            _check_reason(field, getattr(self, field))
 
     @property
     def outside(self) -> bool:
@@ -170,11 +194,38 @@ class Prediction:
         return self.unlikeness is not None and self.unlikeness.outside
 
 
+def in_agreement(heads: Sequence[Prediction], *, also: bool = False) -> tuple[Prediction, ...]:
+    """Have the heads of one network agree on whether an image is given a class.
+
+    What one head finds too unlike its training images the others cannot judge either: they see the
+    same features. A head that gave a class then gives none, and says why.
+
+    Parameters
+    ----------
+    heads
+        What heads of one backbone said of one image.
+    also
+        Whether a further head, of which nothing is reported, would give it no class.
+    """
+    if not also and not any(head.withheld for head in heads):
+        return tuple(heads)
+    return tuple(head if head.withheld else replace(head, withheld=ANOTHER_HEAD) for head in heads)
+
+
 def _check_name(field: str, name: str) -> None:
     if not name or name != name.strip() or not name.isprintable():
         raise InvalidPredictionError(
             f"{field} of a prediction: expected a printable text without spaces around it"
         )
+
+
+def _check_reason(field: str, reason: str) -> None:
+    if not reason:
+        return
+    _check_name(field, reason)
+    # It goes into the private block as "{ Withheld : ... }".
+    if set(reason) & set("{}\\"):
+        raise InvalidPredictionError(f"{field} of a prediction: expected no braces and backslashes")
 
 
 def _distribution(what: str, values: Sequence[float], classes: int) -> tuple[float, ...]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from preread.models.card import ModelCard
+    from preread.models.model import Model
     from preread.models.prediction import Prediction
 
 
@@ -29,3 +30,17 @@ def prediction_of(card: ModelCard, predictions: Sequence[Prediction]) -> Predict
         if (one.model, one.dataset, one.version, *files) == wanted:
             return one
     return None
+
+
+def withheld_by(models: Iterable[Model], predictions: Sequence[Prediction]) -> dict[str, str]:
+    """Tell why models gave an image no class, by the names of their folders.
+
+    Parameters
+    ----------
+    models
+        Those that are here; one that gave a class, or has not read the image, is left out.
+    predictions
+        Those of the image.
+    """
+    found = {model.name: prediction_of(model.card, predictions) for model in models}
+    return {name: one.withheld for name, one in found.items() if one is not None and one.withheld}

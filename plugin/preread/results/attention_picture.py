@@ -52,6 +52,8 @@ class Legend:
         Whether it is the class that the model found likeliest.
     frame, frames
         Which frame, from 1, of how many.
+    warning
+        What stands before the class; empty where nothing has to.
     """
 
     model: str
@@ -62,6 +64,7 @@ class Legend:
     predicted: bool
     frame: int = 1
     frames: int = 1
+    warning: str = ""
 
 
 def draw(shown: NDArray[np.float32], spread: Spread, legend: Legend) -> NDArray[np.uint8]:
@@ -156,7 +159,8 @@ def _lines(legend: Legend, spread: Spread) -> list[tuple[str, int, tuple[int, in
         which += "" if legend.predicted else " (not the likeliest class)"
     if legend.frames > 1:
         which += f", frame {legend.frame} of {legend.frames}"
-    lines = [
+    lines = [(f"Caution: {legend.warning}.", _TEXT, _WARNING)] if legend.warning else []
+    lines += [
         (which, _TEXT, _WHITE),
         (f"{legend.model} {legend.version}, trained on {legend.dataset}", _SMALL, _GREY),
         (TITLE, _SMALL, _GREY),

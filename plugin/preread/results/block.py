@@ -13,17 +13,19 @@ falling probability::
     (gggg,1016) { Malignant : 99.01 }
     ...
 
-An image that is too unlike those that a model was trained on gets no class from it: each class has
-the same share, and one more line, right after that model's classes, says why. Its value is the
+An image to which a model gives no class has one line in place of Class and the classes, which says
+why. Where it is too unlike those that the model was trained on, one more line says how far: the
 out-of-distribution score as a multiple of the model's threshold, rounded up, so above 1.00::
 
-    (gggg,1016) { Benign : 33.34 }
-    (gggg,1017) { Malignant : 33.33 }
-    (gggg,1018) { Normal : 33.33 }
-    (gggg,1019) { OutOfDistribution : 3.21 of 1.00 }
+    (gggg,1015) { Withheld : unlike its training data }
+    (gggg,1016) { OutOfDistribution : 3.21 of 1.00 }
 
-Every other image has exactly the lines of the paper. The line cannot be taken for a class, whose
-value is a number alone; no class may be called so.
+What has to be known of classes before they are read stands in a line before Class::
+
+    (gggg,1015) { Warning : not measured on this kind of image }
+    (gggg,1016) { Class : Prediction(%) }
+
+Every other image has exactly the lines of the paper.
 
 - The lines are counted through: line 240 is element xx10 of the next block of the group, so one
   model's lines may lie in two blocks.
@@ -58,6 +60,8 @@ LONG_STRING: Final = 64
 SHORT_TEXT: Final = 1024
 CLASS_HEADING: Final = "Prediction(%)"
 OUT_OF_DISTRIBUTION: Final = "OutOfDistribution"
+WITHHELD: Final = "Withheld"
+WARNING: Final = "Warning"
 LARGEST_RATIO: Final = 999_999.99
 """What an image further away than that is stated with."""
 
@@ -147,8 +151,20 @@ def _model_lines(
         ("Date", date_text(prediction.date)),
         ("FileName", file_name),
         ("FileSize", f"{file_size / 1000:.3f}kB"),
-        ("Class", CLASS_HEADING),
     ]
+    pairs += _reason(prediction) if prediction.withheld else _classes(prediction, characters)
+    return [characters.representable(f"{{ {key} : {value} }}") for key, value in pairs]
+
+
+def _reason(prediction: Prediction) -> list[tuple[str, str]]:
+    """Say why there is no class, in place of the classes."""
+    pairs = [(WITHHELD, prediction.withheld)]
+    if prediction.unlikeness is not None and prediction.outside:
+        pairs.append((OUT_OF_DISTRIBUTION, ratio_text(prediction.unlikeness.ratio)))
+    return pairs
+
+
+def _classes(prediction: Prediction, characters: Characters) -> list[tuple[str, str]]:
     names = [characters.representable(name) for name in prediction.classes]
     if len(set(names)) != len(names) or any(map(_is_no_class, names)):
         raise UnwritablePredictionError(
@@ -156,10 +172,10 @@ def _model_lines(
             f"character set, or one is called Model or {OUT_OF_DISTRIBUTION}, which mean something "
             "else in the block; rename it on the model's card"
         )
-    pairs += [(names[i], f"{share:.2f}") for i, share in percentages(prediction.probabilities)]
-    if prediction.unlikeness is not None and prediction.outside:
-        pairs.append((OUT_OF_DISTRIBUTION, ratio_text(prediction.unlikeness.ratio)))
-    return [characters.representable(f"{{ {key} : {value} }}") for key, value in pairs]
+    pairs = [(WARNING, prediction.warning)] if prediction.warning else []
+    pairs.append(("Class", CLASS_HEADING))
+    shares = percentages(prediction.probabilities)
+    return [*pairs, *((names[index], f"{share:.2f}") for index, share in shares)]
 
 
 def private_block(

@@ -46,10 +46,15 @@ def equipment_item(prediction: Prediction, characters: Characters) -> bytes:
     """
     dataset = characters.representable(prediction.dataset)[: _SHORT_TEXT // 2]
     backbone = prediction.backbone_sha256
+    did, by = "Classification of the image", f"; computed by {prediction.engine}"
+    if prediction.withheld:
+        did, by = f"No class given to the image ({prediction.withheld})", ""
+    elif prediction.warning:
+        did += f" ({prediction.warning})"
     description = (
-        f"Classification of the image by a neural network trained on {dataset}; weights sha256:"
-        f"{prediction.weights_sha256}{f' on backbone sha256:{backbone}' if backbone else ''}; "
-        f"computed by {prediction.engine}. {INTENDED_USE}"
+        f"{did} by a neural network trained on {dataset}; weights sha256:"
+        f"{prediction.weights_sha256}{f' on backbone sha256:{backbone}' if backbone else ''}"
+        f"{by}. {INTENDED_USE}"
     )
     versions = f"{MANUFACTURER} {__version__}", f"{prediction.model} {prediction.version}"
     software = [characters.encode(text, _LONG_STRING) for text in versions]

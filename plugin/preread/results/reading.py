@@ -3,8 +3,9 @@
 What is read is what `preread.results.block` writes and what the seed paper's files hold: values of
 VR LO, ST, CS, or UN (from an implicit transfer syntax), in any block that ``UACJ_VISOR`` reserves
 in any private group. The lines of all blocks of a group are one text, in the order of their tags;
-white space around and inside the braces does not matter. The line that says that an image is
-unlike a model's training data (`preread.results.block`) may be there or not.
+white space around and inside the braces does not matter. Withheld in place of the classes, Warning
+before them and OutOfDistribution (`preread.results.block`) may be there or not; older files have
+OutOfDistribution behind classes of equal shares.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from preread.results.block import (
     LAST_BLOCK,
     OUT_OF_DISTRIBUTION,
     PRIVATE_CREATOR,
+    WARNING,
+    WITHHELD,
 )
 from preread.results.encoding import Characters
 from preread.results.splice import Layout
@@ -48,7 +51,7 @@ _NUMBER: Final = re.compile(r"(\d{1,3}(?:\.\d{1,9})?) ?%?", flags=re.ASCII)
 
 _HEADINGS: Final = {
     heading.casefold(): heading
-    for heading in ("Model", "Dataset", "Date", "FileName", "FileSize", "Class")
+    for heading in ("Model", "Dataset", "Date", "FileName", "FileSize", WITHHELD, WARNING, "Class")
 }
 
 
@@ -102,10 +105,15 @@ class ModelResult:
     FileSize
         Its size in bytes (a kB taken as 1000 of them). None if there is no such line.
     classes
-        By falling percentage, as written; all the same if the image was unlike the training data.
+        By falling percentage, as written. None if they are withheld; in older files all the same
+        if the image was unlike the training data.
     OutOfDistribution
-        For such an image, how far it is from them as a multiple of the model's threshold, above 1.
-        None for every other image.
+        For an image unlike the training data, how far it is from them as a multiple of the model's
+        threshold, above 1. None for every other image.
+    Withheld
+        Why the image was given no class; empty where it was given one.
+    Warning
+        What has to be known before the classes are read; empty where nothing has.
 
     Examples
     --------
@@ -134,6 +142,8 @@ class ModelResult:
     FileSize: int | None = None
     classes: tuple[ClassPercentage, ...] = ()
     OutOfDistribution: float | None = None
+    Withheld: str = ""
+    Warning: str = ""
 
 
 Source = bytes | bytearray | memoryview | Dataset | Mapping[str, Any]
@@ -270,6 +280,11 @@ class _Open:
     values: dict[str, Any]
     classes: list[ClassPercentage] | None = None  # a list once the line Class has been seen
 
+    @property
+    def has_answered(self) -> bool:
+        """Whether the classes have begun, or the reason why there are none has been seen."""
+        return self.classes is not None or WITHHELD in self.values
+
     def close(self) -> ModelResult:
         return ModelResult(**self.values, classes=tuple(self.classes or ()))
 
@@ -320,17 +335,26 @@ def _take(model: _Open | None, tag: int, key: str, text: str) -> None:
         raise MalformedBlockError(tag, "expected { Model : ... } before any other line")
     if OUT_OF_DISTRIBUTION in model.values:
         raise MalformedBlockError(tag, f"expected nothing after {OUT_OF_DISTRIBUTION}")
-    if model.classes is not None:
-        if key.casefold() == OUT_OF_DISTRIBUTION.casefold():
-            model.values[OUT_OF_DISTRIBUTION] = _ratio(tag, text)
-        else:
-            model.classes.append(ClassPercentage(key, _percentage(tag, text)))
+    if key.casefold() == OUT_OF_DISTRIBUTION.casefold() and model.has_answered:
+        model.values[OUT_OF_DISTRIBUTION] = _ratio(tag, text)
         return
+    if WITHHELD in model.values:
+        raise MalformedBlockError(tag, f"expected no line but {OUT_OF_DISTRIBUTION} after Withheld")
+    if model.classes is not None:
+        model.classes.append(ClassPercentage(key, _percentage(tag, text)))
+        return
+    _head(model, tag, key, text)
+
+
+def _head(model: _Open, tag: int, key: str, text: str) -> None:
+    """Take a line before the classes."""
     heading = _HEADINGS.get(key.casefold())
     if heading is None:
         raise MalformedBlockError(tag, f"expected one of {', '.join(_HEADINGS.values())}")
     if heading in model.values:
         raise MalformedBlockError(tag, f"expected one {heading} for each model")
+    if heading in (WITHHELD, WARNING) and not text:
+        raise MalformedBlockError(tag, f"expected a reason after {heading}")
     if heading == "Class":
         model.classes = []
     elif heading == "Date":

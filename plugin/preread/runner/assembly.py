@@ -254,6 +254,7 @@ def _outliner(
         proposer(site, ledger, pacs, secret),
         partial(open_image, max_bytes=site.settings.runner.max_image_megabytes * 2**20),
         excluded=settings.excluded_modalities,
+        on_request=settings.on_request_only,
         enabled=settings.enabled,
         waits_for_copies=site.settings.deidentify.mode is Mode.COPY,
         defers=defers,
@@ -281,7 +282,8 @@ def _reviewer(ledger: SqlLedger, pacs: Pacs, secret: Secret) -> Reviewer:
 
 def _decoder(site: Site, catalogue: Catalogue) -> Decoder:
     largest = site.settings.runner.max_image_megabytes * 2**20
-    return Decoder(catalogue, partial(open_image, max_bytes=largest))
+    opening = partial(open_image, max_bytes=largest)
+    return Decoder(catalogue, opening, site.settings.models.outside_input)
 
 
 def _writer(site: Site, pacs: Pacs, secret: Secret) -> Writer:

@@ -141,10 +141,11 @@ class Explainer:
             version=prediction.version,
             dataset=prediction.dataset,
             label=explanation.wanted.label,
-            probability=None if prediction.outside else row[column],
+            probability=None if prediction.withheld else row[column],
             predicted=column == int(np.argmax(row)),
             frame=frame.index + 1,
             frames=image.number_of_frames,
+            warning=prediction.warning,
         )
         spread = onto_frame(coarse, model.card.Preprocessing, *shown.pixels.shape[:2])
         picture = draw(shown.display(), spread, legend)
@@ -173,6 +174,10 @@ class Explainer:
         if prediction is None:
             raise ExplanationError(
                 f"the model {wanted.model}, as it is now, has not read the image; analyze it again"
+            )
+        if prediction.withheld and not prediction.outside:
+            raise ExplanationError(
+                f"the model {wanted.model} gave the image no class ({prediction.withheld})"
             )
         known = wanted.label in prediction.classes and prediction.classes == model.card.Classes
         if not known or wanted.frame >= len(prediction.frames):

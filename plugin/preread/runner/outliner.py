@@ -46,6 +46,10 @@ _WAITING: Final = 2.0  # seconds for what is still being read or copied
 _OVERTAKEN: Final = 1.0
 _ELSEWHERE: Final = 30.0  # for a runner that has the network's files
 _GONE: Final = "its images were deleted"
+_ON_REQUEST: Final = (
+    "the networks (IODeep) that are here look on request alone "
+    "(Preread.IODeep.Proposals.OnRequestOnly)"
+)
 _NO_NETWORK: Final = "no network (IODeep) is here that can be run"
 _OPEN: Final = (JobState.PENDING, JobState.RUNNING)
 
@@ -119,6 +123,8 @@ class Outliner:
         Opens a DICOM file.
     excluded
         Modalities whose series are looked at only if somebody asks.
+    on_request
+        DnnUIDs of networks that look only if somebody asks.
     enabled
         Whether others are looked at without that.
     waits_for_copies
@@ -138,6 +144,7 @@ class Outliner:
         open_image: Callable[[bytes], Image],
         *,
         excluded: Sequence[str] = (),
+        on_request: Sequence[str] = (),
         enabled: bool = True,
         waits_for_copies: bool = False,
         defers: bool = False,
@@ -149,6 +156,7 @@ class Outliner:
         self._proposer = proposer
         self._open_image = open_image
         self._excluded = frozenset(map(plain, excluded))
+        self._on_request = frozenset(on_request)
         self._enabled = enabled
         self._waits_for_copies = waits_for_copies
         self._defers = defers
@@ -210,23 +218,29 @@ class Outliner:
             )
         return ""
 
-    def _chosen(
-        self, task: SeriesTask, records: Sequence[InstanceRecord]
-    ) -> tuple[Network, NetworkDescription] | Left | NotYet:
-        runnable = {
+    def _runnable(self) -> dict[str, tuple[Network, NetworkDescription]]:
+        """Return the networks that can be run, by DnnUID."""
+        return {
             each.described.DnnUID: (each, each.described)
             for each in self._ledger.networks.valid()
             if each.described is not None
         }
+
+    def _chosen(
+        self, task: SeriesTask, records: Sequence[InstanceRecord]
+    ) -> tuple[Network, NetworkDescription] | Left | NotYet:
+        known = self._runnable()
         if task.network:
-            if task.network not in runnable:
+            if task.network not in known:
                 raise NetworkMissingError(
                     f"{_NO_NETWORK} under the DnnUID that was asked for; GET /preread/iodeep "
                     "lists them"
                 )
-            return runnable[task.network]
+            return known[task.network]
+        on_request = frozenset() if task.asked else self._on_request
+        runnable = {uid: one for uid, one in known.items() if uid not in on_request}
         if not runnable:
-            return Left(_NO_NETWORK)
+            return Left(_ON_REQUEST if known else _NO_NETWORK)
         first, *_ = usual = usual_first(records)
         for_these = {plain(described.Modality) for _, described in runnable.values()}
         if plain(first.Modality) not in for_these:

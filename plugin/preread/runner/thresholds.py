@@ -58,8 +58,8 @@ class Thresholds:
         return [
             Wanted.of(name, prediction, label)
             for name, prediction in zip(models, predictions, strict=True)
-            # An image unlike the training data was given no class that could reach a threshold.
-            if name in self._models and not prediction.outside
+            # A withheld image was given no class that could reach a threshold.
+            if name in self._models and not prediction.withheld
             for label, probability in zip(prediction.classes, prediction.probabilities, strict=True)
             if probability >= self._threshold and self._counts(label)
         ]

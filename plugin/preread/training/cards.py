@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from preread.models.card import ModelCard
+from preread.models.card import InputKind, ModelCard
 from preread.models.card_facts import (
     CalibrationFacts,
     ClassMetrics,
@@ -22,6 +22,7 @@ from preread.models.card_facts import (
     TeacherFacts,
     TrainingFacts,
 )
+from preread.models.kinds import kind_of
 from preread.training import augmentation
 from preread.training.data_set import ONLY_SET
 from preread.training.errors import TrainingError
@@ -99,6 +100,25 @@ def check_classes(sets: Sequence[LabelSet]) -> None:
                 ) from None
 
 
+def check_kind(data: DataSet) -> InputKind:
+    """Give the kind of image that a model is made for, before anything is fitted.
+
+    Raises
+    ------
+    TrainingError
+        If there are images of several kinds, or of one that no model can state.
+    """
+    kinds = {kind_of(units) for units in data.units}
+    kind = kinds.pop() if len(kinds) == 1 else None
+    if kind is None:
+        raise TrainingError(
+            "the images are of several kinds, or of none that a card can state: expected pictures "
+            "(PNG, JPEG, Secondary Captures, 8 bits) or CT in Hounsfield units alone, since a "
+            "model answers only on the kind that it was made for"
+        )
+    return kind
+
+
 def card_of(
     request: Request, told: Description, data: DataSet, split: Split, made: Made
 ) -> tuple[ModelCard, Figures]:
@@ -124,6 +144,7 @@ def card_of(
         Version=told.Version,
         Date=dt.datetime.now(dt.UTC).date(),
         Architecture=request.architecture,
+        Input=check_kind(data),
         Preprocessing=request.preprocessing,
         Classes=one.classes,
         Dataset=_dataset(told, data, one),

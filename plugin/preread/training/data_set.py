@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from preread.imaging import Frame, Preprocessing
+    from preread.imaging import Frame, Preprocessing, Units
 
 MOST_MEMORY: Final = 16 * 1024**3
 """Bytes of prepared images that are held."""
@@ -95,6 +95,8 @@ class DataSet:
     groups
         Number of each image's group, where the data came with groups; several where images of the
         same pixels became one.
+    units
+        What the values of the images' pixels mean: one of each that there is.
     """
 
     sets: tuple[LabelSet, ...]
@@ -107,6 +109,7 @@ class DataSet:
     patients: tuple[tuple[str, ...], ...]
     parts: tuple[str, ...] | None = None
     groups: tuple[tuple[int, ...], ...] | None = None
+    units: frozenset[Units] = frozenset()
 
     def __len__(self) -> int:
         return len(self.files)
@@ -209,6 +212,7 @@ class Gathering:
         self._keep_duplicates, self._contradictions = keep_duplicates, contradictions
         self._rows: dict[str, list[_Row]] = {}
         self._order: list[_Row] = []
+        self._units: set[Units] = set()
         self._memory = 0
 
     def add(self, listed: Listed, frame: Frame) -> str:
@@ -240,6 +244,7 @@ class Gathering:
             thumbnail=thumbnail,
         )
         known.append(row)
+        self._units.add(frame.units)
         self._order.append(row)
         return digest
 
@@ -274,6 +279,7 @@ class Gathering:
             patients=tuple(row.patients for row in rows),
             parts=tuple(row.part for row in rows) if with_parts else None,
             groups=tuple(row.groups for row in rows) if with_groups else None,
+            units=frozenset(self._units),
         )
 
     def _kept(self, same: list[_Row]) -> list[_Row]:

@@ -14,7 +14,7 @@ from preread.models.catalogue import FOLDER_NAME
 from preread.models.loading import load_backbone, read_own
 from preread.models.model import Model
 from preread.models.weights import fill, load_pretrained, write_atomically
-from preread.training.cards import Made, card_of, check_classes
+from preread.training.cards import Made, card_of, check_classes, check_kind
 from preread.training.errors import TrainingError
 from preread.training.fitting import Fitted, Fitting, Places
 from preread.training.folder import read_folder
@@ -88,6 +88,7 @@ def train(request: Request, progress: Progress) -> tuple[ModelCard, ...]:
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
     data = _read(request, request.preprocessing, progress)
     check_classes(data.sets)
+    check_kind(data)
     split = keep_split(request, data)
     split_sha256 = split_digest(request.split_draft)
     torch.manual_seed(request.plan.seed)

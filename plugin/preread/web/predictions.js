@@ -20,9 +20,10 @@ export function listPredictions(list, image) {
   );
 }
 
-function line({ Model, Version, Dataset, Probabilities, Withheld }) {
+function line({ Model, Version, Dataset, Probabilities, Withheld, Reason, Warning }) {
   const name = [Model, Version].filter(Boolean).join(" ");
   const said = Object.entries(Probabilities).sort((a, b) => b[1] - a[1])[0];
-  if (Withheld || !said) return `${name}: unlike its training data (${Dataset})`;
-  return `${name}: ${said[0]} ${(100 * said[1]).toFixed(2)} % (${Dataset})`;
+  if (Withheld || !said) return `${name}: no class, ${Reason} (${Dataset})`;
+  const caution = Warning ? `${Warning}: ` : "";
+  return `${name}: ${caution}${said[0]} ${(100 * said[1]).toFixed(2)} % (${Dataset})`;
 }

@@ -385,11 +385,49 @@ def test_functional_groups_of_frames(build: Build, item: Item) -> None:
             Units.HOUNSFIELD,
         ),
         ({"Modality": "MR", "SOPClassUID": MRImageStorage}, Units.MODALITY),
+        ({"PresentationIntentType": "FOR PRESENTATION"}, Units.DISPLAY),
+        ({"PresentationIntentType": "FOR PROCESSING", "Modality": "DX"}, Units.MODALITY),
         ({"Modality": "CR", "SOPClassUID": ComputedRadiographyImageStorage}, Units.MODALITY),
     ],
 )
 def test_units(build: Build, ramp: NDArray[Any], values: dict[str, Any], units: Units) -> None:
     assert only_frame(build(ramp, **values)).units is units
+
+
+IDENTITY = {"RescaleSlope": 1, "RescaleIntercept": 0}
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "units"),
+    [
+        (np.uint8, {}, Units.DISPLAY),
+        (np.uint8, IDENTITY, Units.DISPLAY),
+        (np.uint8, {"Modality": "MR", "SOPClassUID": MRImageStorage}, Units.DISPLAY),
+        (np.uint8, {"RescaleSlope": 8, "RescaleIntercept": -1024}, Units.HOUNSFIELD),
+        (np.uint8, IDENTITY | {"RescaleType": "HU"}, Units.HOUNSFIELD),
+        (np.int8, IDENTITY, Units.HOUNSFIELD),
+        (np.int16, IDENTITY, Units.HOUNSFIELD),
+    ],
+)
+def test_pictures_are_told_from_hounsfield_units(
+    build: Build, kind: type[Any], values: dict[str, Any], units: Units
+) -> None:
+    data = build(np.arange(64, dtype=kind).reshape(8, 8), **values)
+    image = open_image(data, max_bytes=2**20)
+    assert image.units is image.frame(0).units is units
+
+
+def test_an_image_whose_frames_differ_is_of_no_known_kind(build: Build) -> None:
+    def groups(kind: str) -> Dataset:
+        item, group = Dataset(), Dataset()
+        item.RescaleSlope, item.RescaleIntercept, item.RescaleType = 1, -1024, kind
+        group.PixelValueTransformationSequence = [item]
+        return group
+
+    frames = np.zeros((2, 4, 4), dtype=np.int16)
+    for kinds, units in ((("HU", "HU"), Units.HOUNSFIELD), (("HU", "US"), Units.UNKNOWN)):
+        data = build(frames, PerFrameFunctionalGroupsSequence=[groups(kind) for kind in kinds])
+        assert open_image(data, max_bytes=2**20).units is units
 
 
 def test_frames_are_decoded_one_at_a_time(build: Build) -> None:

@@ -99,16 +99,18 @@ def test_what_was_outside_stays_outside_and_shows_no_class(
     (job,) = ledger.reserve("me", 1, 60)
     inside = replace(prediction, unlikeness=Unlikeness(1.5, 1.75), backbone_sha256="1" * 64)
     outside = replace(prediction, unlikeness=Unlikeness(3.5, 1.75))
-    assert ledger.acknowledge(job, [prediction, inside, outside])
+    marked = replace(prediction, warning="not measured on this kind of image")
+    assert ledger.acknowledge(job, [prediction, inside, outside, marked])
     (result,) = ledger.results(Level.INSTANCE, job.instance)
-    assert result.predictions == (prediction, inside, outside)
-    silent, near, far = result.to_json()["Results"]
+    assert result.predictions == (prediction, inside, outside, marked)
+    silent, near, far, _ = result.to_json()["Results"]
     assert (silent["OutOfDistribution"], silent["Withheld"]) == (None, False)
     assert near["OutOfDistribution"] == {"Score": 1.5, "Threshold": 1.75, "Outside": False}
     assert (near["Withheld"], near["BackboneSHA256"]) == (False, "1" * 64)
     assert near["Probabilities"] == {"Benign": 0.3, "Malignant": 0.7}
     assert far["OutOfDistribution"] == {"Score": 3.5, "Threshold": 1.75, "Outside": True}
-    assert far["Withheld"] is True
+    assert (far["Withheld"], far["Reason"]) == (True, "unlike its training data")
+    assert list(far).index("Reason") < min(map(list(far).index, ("Probabilities", "Frames")))
     assert far["Probabilities"] == {"Benign": 0.5, "Malignant": 0.5}
     assert far["Frames"] == [[0.5, 0.5], [0.5, 0.5]]
 

@@ -20,6 +20,7 @@ from preread.models.card import (
     ArchitectureName,
     BackboneFacts,
     DatasetFacts,
+    InputKind,
     ModelCard,
     TrainingFacts,
     card_text,
@@ -41,6 +42,7 @@ def make_card(sha256: str, **changes: Any) -> ModelCard:
         "Version": "1.2.3",
         "Date": dt.date(2026, 1, 2),
         "Architecture": ArchitectureName.MOBILENET_V2,
+        "Input": InputKind.HOUNSFIELD,
         "Preprocessing": Preprocessing(size=(96, 96)),
         "Classes": CLASSES,
         "Dataset": DatasetFacts(

@@ -11,6 +11,7 @@ import pytest
 from preread.models.card import (
     CARD,
     LARGEST_CARD,
+    InputKind,
     InvalidModelError,
     card_text,
     parse_card,
@@ -45,8 +46,16 @@ def test_body_parts_become_codes(document: dict[str, Any]) -> None:
     assert card.AppliesTo.BodyPartExamined == ("816094009", "39607008")
 
 
+def test_the_kind_of_image_is_stated(document: dict[str, Any]) -> None:
+    document["Input"] = "hounsfield"
+    assert parse_card(json.dumps(document), "net/card.json").Input is InputKind.HOUNSFIELD
+    document["Input"] = "x-rays"
+    assert "net/card.json: Input: " in refused(document)
+
+
 def test_each_missing_key_is_named(document: dict[str, Any]) -> None:
     optional = {"IntendedUse", "Quantization", "Backbone", "Calibration", "OutOfDistribution"}
+    optional.add("Outside")
     for key in document.keys() - optional:
         without = {k: v for k, v in document.items() if k != key}
         assert f"card.json: {key}: " in refused(without)

@@ -5,7 +5,13 @@ from typing import Any
 
 import pytest
 
-from preread.models.prediction import InvalidPredictionError, Prediction, Unlikeness
+from preread.models.prediction import (
+    ANOTHER_HEAD,
+    InvalidPredictionError,
+    Prediction,
+    Unlikeness,
+    in_agreement,
+)
 
 GOOD = Prediction(
     model="MobileNetV2",
@@ -73,3 +79,23 @@ def test_a_score_is_a_number_above_zero(number: float) -> None:
     for score, threshold in ((number, 1.0), (1.0, number)):
         with pytest.raises(InvalidPredictionError, match="finite numbers above 0"):
             Unlikeness(score, threshold)
+
+
+def test_a_withheld_image_has_no_class_and_always_a_reason() -> None:
+    withheld = replace(GOOD, withheld="made for pictures", warning="caution")
+    assert (withheld.probabilities, withheld.frames) == ((0.5, 0.5), ((0.5, 0.5),))
+    assert withheld.warning == ""
+    assert replace(GOOD, unlikeness=Unlikeness(2.1, 2.0)).withheld == "unlike its training data"
+    assert (GOOD.withheld, replace(GOOD, warning="caution").warning) == ("", "caution")
+    for wrong in ("a } b", "a\nb", " a", "a\\b"):
+        with pytest.raises(InvalidPredictionError, match="withheld"):
+            replace(GOOD, withheld=wrong)
+
+
+def test_heads_of_one_network_give_a_class_together_or_not_at_all() -> None:
+    far = replace(GOOD, unlikeness=Unlikeness(2.1, 2.0))
+    assert in_agreement([GOOD, GOOD]) == (GOOD, GOOD)
+    first, second = in_agreement([GOOD, far])
+    assert (first.withheld, first.probabilities) == (ANOTHER_HEAD, (0.5, 0.5))
+    assert second == far
+    assert in_agreement([GOOD], also=True) == (first,)

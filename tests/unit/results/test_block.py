@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
 
@@ -79,15 +80,35 @@ def test_an_image_outside_is_given_no_class(make_prediction: MakePrediction) -> 
         for one in predictions
     )
     assert others[0] == others[2] == usual
-    assert others[1][:6] == usual[:6]
-    assert others[1][6:] == [
-        "{ Benign : 33.34 }",
-        "{ Malignant : 33.33 }",
-        "{ Normal : 33.33 }",
+    assert others[1][:5] == usual[:5]
+    assert others[1][5:] == [
+        "{ Withheld : unlike its training data }",
         "{ OutOfDistribution : 2.01 of 1.00 }",
     ]
     together = private_block(predictions, SOPInstanceUID="2.25.7", file_size=1)
     assert [text for _, text in together] == [*usual, *others[0], *others[1], *others[2]]
+
+
+def test_a_reason_stands_in_place_of_classes(make_prediction: MakePrediction) -> None:
+    usual = make_prediction()
+    reason = "made for pictures, not for Hounsfield units"
+    lines = private_block(
+        [replace(usual, withheld=reason), usual], SOPInstanceUID="2.25.7", file_size=1
+    )
+    own, usual_lines = lines[:6], lines[6:]
+    assert usual_lines == private_block([usual], SOPInstanceUID="2.25.7", file_size=1)
+    assert own[:5] == usual_lines[:5]
+    assert own[5] == ("LO", f"{{ Withheld : {reason} }}")
+    assert "%" not in "".join(text for _, text in own)
+
+
+def test_a_warning_stands_before_the_classes(make_prediction: MakePrediction) -> None:
+    usual = make_prediction()
+    marked = replace(usual, warning="not measured on this kind of image")
+    lines = private_block([marked], SOPInstanceUID="2.25.7", file_size=1)
+    plain = private_block([usual], SOPInstanceUID="2.25.7", file_size=1)
+    warned = ("LO", "{ Warning : not measured on this kind of image }")
+    assert lines == [*plain[:5], warned, *plain[5:]]
 
 
 def test_eight_models_with_the_line_are_what_the_dictionary_covers(
@@ -95,8 +116,9 @@ def test_eight_models_with_the_line_are_what_the_dictionary_covers(
 ) -> None:
     classes = tuple("abcdef")
     one = make_prediction(
-        classes=classes, probabilities=(1, 0, 0, 0, 0, 0), unlikeness=Unlikeness(9.0, 1.0)
+        classes=classes, probabilities=(1, 0, 0, 0, 0, 0), unlikeness=Unlikeness(0.9, 1.0)
     )
+    one = replace(one, warning="not measured on this kind of image")
     lines = private_block([one] * 8, SOPInstanceUID="2.25.7", file_size=1)
     assert len(lines) == len(private_dictionary(models=8, classes=6))
     tags = block_elements(lines, 0x0055, Characters()).keys() - {0x00550010}

@@ -110,6 +110,31 @@ def test_an_image_outside_is_read() -> None:
     assert read_block(model) == (outside, RESULT, outside)
 
 
+REASON = "{ Withheld : made for pictures, not for Hounsfield units }"
+
+
+def test_a_reason_in_place_of_classes_is_read() -> None:
+    told = "made for pictures, not for Hounsfield units"
+    withheld = replace(RESULT, classes=(), Withheld=told)
+    far = replace(withheld, OutOfDistribution=3.21)
+    model = json_model((*LINES[:5], REASON, *LINES, *LINES[:5], REASON.lower(), OUTSIDE))
+    assert read_block(model) == (withheld, RESULT, replace(far, Withheld=told.lower()))
+
+
+def test_a_warning_before_classes_is_read() -> None:
+    warned = replace(RESULT, Warning="not measured on this kind of image")
+    line = "{ Warning : not measured on this kind of image }"
+    assert read_block(json_model((*LINES[:5], line, *LINES[5:], *LINES))) == (warned, RESULT)
+
+
+def test_no_classes_come_after_a_reason() -> None:
+    for wrong in (LINES[5], LINES[6], "{ Warning : x }"):
+        model = json_model((*LINES[:5], REASON, wrong, *LINES))
+        with pytest.raises(MalformedBlockError, match="no line but OutOfDistribution"):
+            read_block(model)
+        assert read_block(model, skip=lambda _: None) == (RESULT,)
+
+
 def test_what_is_absent_is_empty() -> None:
     lines = (LINES[0], LINES[5], "{ A : B : 100.00 }")
     assert read_block(json_model(lines)) == (
@@ -139,6 +164,8 @@ def test_what_is_absent_is_empty() -> None:
         (5, OUTSIDE, "one of Model, Dataset"),
         (6, "{ Malignant : " + "9" * 5000 + " }", "4096"),
         (6, "", "form"),
+        (5, "{ Withheld : }", "a reason after Withheld"),
+        (5, "{ Warning : }", "a reason after Warning"),
     ],
 )
 def test_a_malformed_line_is_named(index: int, line: str, expected: str) -> None:
@@ -205,7 +232,7 @@ def test_what_is_written_of_an_image_outside_is_read(
     assert second.OutOfDistribution is None
     if prediction.outside:
         assert first.OutOfDistribution == pytest.approx(max(score, 1.01), abs=0.01)
-        assert max(share for _, share in first.classes) == 33.34
+        assert (first.Withheld, first.classes) == ("unlike its training data", ())
     else:
         assert first == second
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
@@ -22,7 +23,7 @@ from preread.imaging import Preprocessing, open_image
 from preread.ledger.arrival import Arrival, Event, EventKind
 from preread.ledger.job import Job
 from preread.ledger.sql import SqlLedger
-from preread.models.card import ModelCard
+from preread.models.card import Applicability, InputKind, ModelCard
 from preread.models.catalogue import Catalogue
 from preread.models.head import Answer
 from preread.models.model import Model
@@ -33,6 +34,7 @@ from preread.runner.meter import Meter
 from preread.runner.pipeline import Pace, Pipeline, Stations
 from preread.runner.reading import Decoder, Reader
 from preread.runner.writing import Writer
+from preread.sections import OutsideInput
 from preread.settings import Mode, Placement
 from tests.unit.runner.archive import KEY, Archive
 
@@ -144,6 +146,9 @@ class Networks:
             unlikeness=Unlikeness(float(np.mean(novelty)), 1.0) if len(novelty) else None,
         )
 
+    def withheld(self, model: str, reason: str, date: datetime, /) -> Prediction:
+        return replace(self.prediction(model, [(0.5, 0.5)], (), date), withheld=reason)
+
 
 class Doubling:
     """A de-identification that is easy to recognise."""
@@ -177,13 +182,17 @@ class Derived:
         return f"{uid}.7"
 
 
-def catalogue_of(**preprocessings: Preprocessing) -> Catalogue:
+def catalogue_of(
+    kind: InputKind = InputKind.HOUNSFIELD, /, **preprocessings: Preprocessing
+) -> Catalogue:
     def card(name: str, preprocessing: Preprocessing) -> ModelCard:
         # What the runner does not ask of a card is left out.
         facts: dict[str, Any] = {
             "Name": name,
             "Version": "1.0.0",
+            "Input": kind,
             "Preprocessing": preprocessing,
+            "AppliesTo": Applicability(Modality=("CT",)),
             "Classes": ("Bright", "Dark"),
             "WeightsSHA256": "0" * 64,
         }
@@ -205,9 +214,15 @@ class Bench:
         self.meter = Meter(folder / "runner.json")
         self.doubling = Doubling()
         self.mode, self.placement = Mode.INCOMING, Placement.IN_PLACE
+        self.outside = OutsideInput.WITHHOLD
         self.wishes: Wishes = no_wishes
         self.pipelines: list[Pipeline] = []
         self._seq = 0
+
+    def use(self, catalogue: Catalogue) -> None:
+        """Read with other models."""
+        self.catalogue = catalogue
+        self.networks = Networks(catalogue)
 
     def arrive(
         self, data: bytes, models: Sequence[str] = ("small", "large"), **changes: Any
@@ -232,7 +247,7 @@ class Bench:
         stations = Stations(
             ledger=self.ledger,
             pacs=self.archive,
-            decoder=Decoder(self.catalogue, partial(open_image, max_bytes=2**24)),
+            decoder=Decoder(self.catalogue, partial(open_image, max_bytes=2**24), self.outside),
             reader=Reader(self.catalogue, self.networks),
             writer=Writer(
                 self.archive,

@@ -21,7 +21,7 @@ from preread.errors import SettingsError
 from preread.imaging import Preprocessing, open_image
 from preread.ledger.explanation import Explanation, ExplanationState, Wanted
 from preread.ledger.job import JobState
-from preread.models.card import DatasetFacts, ModelCard
+from preread.models.card import DatasetFacts, InputKind, ModelCard
 from preread.models.catalogue import Catalogue
 from preread.models.model import Model
 from preread.models.prediction import Prediction, Unlikeness
@@ -64,6 +64,7 @@ def card(name: str, sha256: str = "a" * 64, classes: tuple[str, ...] = CLASSES) 
         "Name": name,
         "Version": "1.0.0",
         "Dataset": dataset,
+        "Input": InputKind.HOUNSFIELD,
         "Preprocessing": Preprocessing(size=(32, 32)),
         "Classes": classes,
         "WeightsSHA256": sha256,

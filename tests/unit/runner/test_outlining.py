@@ -292,7 +292,9 @@ def test_a_series_that_no_network_is_for_is_left(
     assert (named.state, named.ran, named.regions) == (TaskState.DONE, UID, 1)
 
 
-@pytest.mark.parametrize("options", [{"enabled": False}, {"excluded": ("CT",)}])
+@pytest.mark.parametrize(
+    "options", [{"enabled": False}, {"excluded": ("CT",)}, {"on_request": (UID,)}]
+)
 def test_switched_off_it_looks_only_on_request(
     bench: Bench, tmp_path: Path, options: dict[str, Any]
 ) -> None:

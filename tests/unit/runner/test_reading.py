@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 
 from preread.imaging import open_image
 from preread.ledger.job import Level
-from preread.models.card import BackboneFacts
+from preread.models.card import BackboneFacts, InputKind, OutOfDistributionFacts
 from preread.models.catalogue import Catalogue
 from preread.models.head import Answer
 from preread.models.model import Model
+from preread.results import read_block
 from preread.runner.reading import Decoder, Reader
 from preread.runner.work import Work
-from tests.unit.runner.bench import SMALL, Bench, Networks, catalogue_of, ct
+from preread.sections import OutsideInput
+from tests.unit.runner.bench import LARGE, SMALL, Bench, Networks, catalogue_of, ct
 
 
 @pytest.fixture
@@ -26,7 +29,14 @@ def sharing() -> Catalogue:
         shared = BackboneFacts(
             File=f"backbones/{digit}.safetensors", SHA256=digit * 64, Precision="float32"
         )
-        card = model.card.model_copy(update={"Backbone": shared})
+        card = model.card.model_copy(
+            update={
+                "Backbone": shared,
+                "OutOfDistribution": OutOfDistributionFacts(
+                    Method="none", Threshold=1.0, HeldOutImages=1, HeldOutShare=1.0
+                ),
+            }
+        )
         return Model(model.name, card, model.folder)
 
     catalogue = catalogue_of(a=SMALL, b=SMALL, c=SMALL)
@@ -96,3 +106,86 @@ def test_an_image_outside_is_withheld_all_the_way(
         assert one["Probabilities"]["Bright"] == pytest.approx(expected, abs=1e-3)
     text = bench.archive.files[instance].decode("latin-1")
     assert text.count("{ OutOfDistribution : 2.00 of 1.00 }") == (2 if outside else 0)
+
+
+@pytest.fixture
+def pictures() -> Catalogue:
+    """Give heads a and c of one network for pictures, and h for Hounsfield units."""
+    made = [*catalogue_of(InputKind.PICTURES, a=SMALL, c=SMALL), *catalogue_of(h=LARGE)]
+    return Catalogue(made)
+
+
+def told(bench: Bench, instance: str) -> list[dict[str, Any]]:
+    [result] = bench.ledger.results(Level.INSTANCE, instance)
+    shown: list[dict[str, Any]] = result.to_json()["Results"]
+    return shown
+
+
+def test_an_image_is_withheld_from_models_of_another_kind(
+    bench: Bench, pictures: Catalogue
+) -> None:
+    bench.use(pictures)
+    instance = bench.arrive(ct(1, frames=2, level=20), ("a", "h", "c"))
+    alone = bench.arrive(ct(2, level=20), ("a", "c"))
+    bench.run()
+    reason = "made for pictures, not for Hounsfield units"
+    assert [one["Reason"] for one in told(bench, instance)] == [reason, "", reason]
+    assert [one["Withheld"] for one in told(bench, instance)] == [True, False, True]
+    assert {model for model, _ in bench.networks.batches} == {"h"}
+    lines = [one.Withheld for one in read_block(bench.archive.files[instance])]
+    assert lines == [reason, "", reason]
+    results = read_block(bench.archive.files[alone])
+    assert [(one.Withheld, one.classes) for one in results] == [(reason, ())] * 2
+    assert bench.job(instance).reason == ""
+    assert (bench.job(alone).state, bench.job(alone).reason) == ("done", f"no class: {reason}")
+
+
+def test_what_cannot_be_decoded_is_told_before_it_is_withheld(
+    bench: Bench, pictures: Catalogue
+) -> None:
+    bench.use(pictures)
+    instance = bench.arrive(ct(1, frames=2, missing=100), ("a",))
+    bench.run()
+    assert bench.job(instance).state == "failed"
+
+
+def test_an_image_is_marked_where_a_site_wants_it(bench: Bench, pictures: Catalogue) -> None:
+    bench.use(pictures)
+    bench.outside = OutsideInput.MARK
+    instance = bench.arrive(ct(1, level=20), ("a", "h", "c"))
+    bench.run()
+    warning = "not measured on this kind of image"
+    assert [one["Warning"] for one in told(bench, instance)] == [warning, "", warning]
+    results = read_block(bench.archive.files[instance])
+    assert [one.Warning for one in results] == [warning, "", warning]
+    assert [len(one.classes) for one in results] == [2, 2, 2]
+    assert list(told(bench, instance)[0]).index("Warning") < list(told(bench, instance)[0]).index(
+        "Probabilities"
+    )
+
+
+@pytest.mark.parametrize("asked", [("a", "b", "c"), ("c",)])
+def test_one_head_without_a_class_silences_the_others(
+    asked: tuple[str, ...], bench: Bench, sharing: Catalogue
+) -> None:
+    """Also where the head that finds the image unlike its training data was not asked for."""
+
+    class Doubting(Networks):
+        def predict_together(self, models, batch, /) -> dict[str, Answer]:  # type: ignore[no-untyped-def]
+            answers = super().predict_together(models, batch)
+            far = {"a": 2.0, "b": 0.5, "c": 0.5}
+            return {
+                model: answer._replace(novelty=np.full(len(batch), far[model]))
+                for model, answer in answers.items()
+            }
+
+    bench.use(sharing)
+    bench.networks = Doubting(sharing)
+    instance = bench.arrive(ct(1, level=20), asked)
+    bench.run()
+    expected = {
+        "a": "unlike its training data",
+        "b": "",
+        "c": "another head of its network gave no class",
+    }
+    assert [one["Reason"] for one in told(bench, instance)] == [expected[name] for name in asked]

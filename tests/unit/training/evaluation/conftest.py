@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 
 from preread.imaging import Preprocessing
 from preread.models.architectures import HEADS, build_backbone
-from preread.models.card import CARD, WEIGHTS, ArchitectureName, card_text
+from preread.models.card import CARD, WEIGHTS, ArchitectureName, InputKind, card_text
 from preread.models.card_facts import BackboneFacts, OutOfDistributionFacts
 from preread.models.novelty import Novelty
 from preread.models.weights import sha256_of, weights_bytes
@@ -159,6 +159,7 @@ def _model(
         sha256_of(data),
         Name=f"Net {name}",
         Classes=classes,
+        Input=InputKind.PICTURES,
         Preprocessing=PREPROCESSING,
         Backbone=backbone,
         Limits=("Knows drawn shapes.", f"Knows {name} alone."),
