@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from preread.demo.phantom import write_chest_series
+from preread.demo.pictures import write_pictures
 from preread.demo.reading import images, outcomes, status, wait_until_read
 from preread.demo.sender import send
 from preread.iodeep.files_prediction import regions_of_files
@@ -44,21 +45,24 @@ def _processes(container: Container) -> list[str]:
 def test_an_image_sent_from_outside_comes_back_with_its_prediction(
     container: Container, tmp_path: Path
 ) -> None:
-    write_chest_series(tmp_path, seed=7, slices=3)
-    assert send(container.node, tmp_path).stored == 3
+    write_pictures(write_chest_series(tmp_path, seed=7, slices=3))
+    assert send(container.node, tmp_path).stored == 6
     wait_until_read(container.orthanc)
     ended = outcomes(container.orthanc)
     assert {outcome.state for outcome in ended} == {"done"}
     studies = {outcome.StudyInstanceUID for outcome in ended}
     found = list(images(container.dicomweb, studies))
-    assert len(found) == 3
+    assert len(found) == 6
     names = status(container.orthanc)["Models"]
     models = [container.orthanc.get(f"/preread/models/{name}").json()["Name"] for name in names]
     for image in found:
         assert [result.Model for result in image.results] == models
         for result in image.results:
-            assert round(sum(percentage for _, percentage in result.classes), 2) == 100.0
+            whole = round(sum(percentage for _, percentage in result.classes), 2)
+            assert whole == (0 if result.Withheld else 100.0)
         assert "SYNTHETIC" not in image.PatientID
+    reason = "made for pictures, not for Hounsfield units"
+    assert sum({one.Withheld for one in image.results} == {reason} for image in found) == 3
 
 
 def test_nobody_is_let_in_without_a_password(container: Container) -> None:

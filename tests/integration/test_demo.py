@@ -29,9 +29,11 @@ def test_the_demonstration_ends_with_the_table(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert re.search(r"\n4[01] of 41 images carry predictions", done.stdout)
-    assert "CT series, 40 images read" in done.stdout
-    # Each of the shipped models has told of each image, if only that it is unlike what it knows.
+    assert "\n81 of 81 images carry what the models say" in done.stdout
+    # The CT and its pictures.
+    assert done.stdout.count("CT series, 40 images read") == 2
+    assert "none of 40 was given a class: made for pictures, not for Hounsfield" in done.stdout
+    # Each of the shipped models has told of each picture, if only that it is unlike what it knows.
     told = [
         line for line in done.stdout.splitlines() if re.search(r"mean of \d+ |none of 40 ", line)
     ]

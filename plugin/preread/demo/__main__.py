@@ -23,6 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from preread.demo.errors import DemoError
 from preread.demo.node import Node, node_from, running
 from preread.demo.phantom import write_chest_series
+from preread.demo.pictures import write_pictures
 from preread.demo.reading import images, outcomes, status, wait_until_read
 from preread.demo.sender import send
 from preread.demo.table import series_tables, unread_lines
@@ -116,11 +117,15 @@ def _started(node: Node) -> Iterator[subprocess.Popen[bytes]]:
 def _samples(folder: Path) -> Path:
     with _console.status("computing a chest CT"):
         made = write_chest_series(folder)
+        write_pictures(made)
     real = get_testdata_file("CT_small.dcm")
     if not isinstance(real, str):
         raise DemoError("pydicom's CT_small.dcm is missing: install pydicom again")
     shutil.copy(real, folder)
-    _console.print(f"made a synthetic chest CT of {len(made)} slices; pydicom's CT_small.dcm too")
+    _console.print(
+        f"made a synthetic chest CT of {len(made)} slices, and a picture of each (Secondary "
+        "Capture); pydicom's CT_small.dcm too"
+    )
     return folder
 
 
@@ -166,8 +171,9 @@ def _print_results(orthanc: httpx.Client, dicomweb: DICOMwebClient, before: int)
         if image.SOPInstanceUID in wanted and image.results
     ]
     _console.print(
-        f"\n{len(found)} of {len(wanted)} images carry predictions "
-        "(QIDO-RS found their studies, WADO-RS /metadata gave the private block):"
+        f"\n{len(found)} of {len(wanted)} images carry what the models say, be it the reason why "
+        "they give no class (QIDO-RS found their studies, WADO-RS /metadata gave the private "
+        "block):"
     )
     for table in series_tables(found):
         _console.print(table)

@@ -10,6 +10,7 @@ from statistics import fmean
 from rich.table import Table
 
 from preread.demo.reading import Image, Outcome
+from preread.models.prediction import UNLIKE
 from preread.results.reading import ModelResult
 
 _MOST_ROWS = 8
@@ -68,7 +69,9 @@ def _series_table(images: Sequence[Image]) -> Table:
             table.add_row(label, result.Model, result.Dataset, _said(result))
     table.add_section()
     for (model, dataset), counted, mean in _means(images):
-        told = _percentages(mean) if counted else f"none of {len(images)} was given a class"
+        told = _percentages(mean)
+        if not counted:
+            told = f"none of {len(images)} was given a class: {_reasons(images, model, dataset)}"
         table.add_row(f"mean of {counted}" if counted else "none", model, dataset, told)
     return table
 
@@ -82,7 +85,7 @@ def _means(
     for result in (result for image in images for result in image.results):
         model = result.Model, result.Dataset
         classes = by_model.setdefault(model, defaultdict(list))
-        if result.OutOfDistribution is not None:
+        if result.Withheld or result.OutOfDistribution is not None:
             continue
         counts[model] += 1
         for name, percentage in result.classes:
@@ -92,10 +95,24 @@ def _means(
         yield model, counts[model], sorted(means, key=lambda pair: -pair[1])
 
 
+def _reasons(images: Sequence[Image], model: str, dataset: str) -> str:
+    """Give why a model gave no image a class, each reason once."""
+    reasons = {
+        result.Withheld or UNLIKE
+        for image in images
+        for result in image.results
+        if (result.Model, result.Dataset) == (model, dataset)
+    }
+    return "; ".join(sorted(reasons))
+
+
 def _said(result: ModelResult) -> str:
     if result.OutOfDistribution is not None:
-        return f"unlike its training data: {result.OutOfDistribution:.2f} times the threshold"
-    return _percentages(result.classes)
+        return f"{UNLIKE}: {result.OutOfDistribution:.2f} times the threshold"
+    if result.Withheld:
+        return f"no class: {result.Withheld}"
+    said = _percentages(result.classes)
+    return f"{result.Warning}: {said}" if result.Warning else said
 
 
 def _percentages(classes: Iterable[tuple[str, float]]) -> str:

@@ -70,6 +70,19 @@ def test_an_image_outside_shows_no_class_and_is_not_in_the_mean() -> None:
     assert "mean of" not in _text(table)
 
 
+def test_a_reason_stands_in_place_of_classes_and_a_warning_before_them() -> None:
+    image = _image(3, 50.0)
+    reason = "made for pictures, not for Hounsfield units"
+    withheld = replace(image, results=(replace(image.results[0], classes=(), Withheld=reason),))
+    (table,) = series_tables([withheld])
+    text = _text(table)
+    assert f"no class: {reason}" in text
+    assert f"none of 1 was given a class: {reason}" in text
+    marked = replace(image, results=(replace(image.results[0], Warning="never measured"),))
+    (table,) = series_tables([marked])
+    assert "never measured: Malignant 50.00" in _text(table)
+
+
 def test_a_long_series_shows_some_images_the_first_and_the_last_among_them() -> None:
     images = [_image(number, 50.0) for number in range(1, 101)]
     shown = [image.InstanceNumber for image in chosen(images)]
