@@ -1,16 +1,18 @@
 """What of a patient may lie within pixel data without being a picture.
 
-Encapsulated JPEG carries application segments and comments; overlays of old devices lie in the
-bits of a pixel cell that the pixel does not use; behind the last frame, and where offset tables
-are to be, there may be anything. All of it goes without a picture being decoded.
+Encapsulated JPEG carries application segments and comments; in the bits of a pixel cell that the
+pixel does not use lie the overlays of old devices or anything else, as behind the last frame, and
+where offset tables are to be. All of it goes without a picture being decoded.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
+
+import numpy as np
 
 from preread.deidentify.behind_frames import without_rest
 from preread.deidentify.jpeg_segments import MORE_FRAMES, strip_segments
@@ -24,6 +26,7 @@ from preread.elements import (
     encode_element,
     encode_header,
 )
+from preread.elements.cells import Cell
 from preread.elements.encoding import DEFLATED
 
 _EXTENDED_OFFSET_TABLE: Final = 0x7FE00001
@@ -38,6 +41,7 @@ _COLUMNS: Final = 0x00280011
 _BITS_ALLOCATED: Final = 0x00280100
 _BITS_STORED: Final = 0x00280101
 _HIGH_BIT: Final = 0x00280102
+_PIXEL_REPRESENTATION: Final = 0x00280103
 _OVERLAY_BIT_POSITION: Final = 0x60000102
 _OVERLAY_DATA: Final = 0x60003000
 _FLOAT: Final = {0x7FE00008: (b"OF", 4), 0x7FE00009: (b"OD", 8)}
@@ -49,7 +53,6 @@ _NATIVE: Final = frozenset((IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN, _PAPYRUS))
 """The transfer syntaxes of the standard, retired ones too, whose pixels have a defined length."""
 _VRS: Final = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"UN", b""))
 _NUMBERS: Final = frozenset((b"DS", b"IS", b"SL", b"SS", b"UL", b"US"))
-_CHUNK: Final = 2**20  # bytes that are masked at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,23 +174,22 @@ def _longs(raw: bytes) -> list[int] | None:
 
 
 def _native(header: Header, element: Element) -> Stored:
-    """Cut what lies behind the last frame, and clear what overlays left in the pixel cells."""
+    """Cut what lies behind the last frame, and clear the bits that are no pixel's."""
     written = _without_tables(header) | _float_pixels(header)
     if element.vr not in _VRS:
         return Stored(written=written)  # it does not stay
     length = element.value_end - element.value
     size = _native_size(header, length)
-    mask = _mask(header, element)
-    if size == length and mask is None:
-        return Stored(written=written)
     view = memoryview(header.data)
-    end = element.value + size
+    value = view[element.value : element.value + size]
+    cleared = _cleared(header, element, value)
+    if size == length and cleared is None:
+        return Stored(written=written)
     beginning: bytes | memoryview = view[element.start : element.value]
     if size != length:
         beginning = encode_header(element.tag, element.vr, size, header.encoding)
-    if mask is None:
-        return Stored((beginning, view[element.value : end]), written)
-    return Stored((beginning, *_cleared(view, element.value, end, mask)), written)
+    pieces = (value,) if cleared is None else cleared
+    return Stored((beginning, *pieces), written)
 
 
 def _native_size(header: Header, length: int) -> int:
@@ -256,32 +258,42 @@ def number_of(header: Header, tag: int) -> int | None:
     return int(struct.unpack_from(header.encoding.order + "H", raw)[0]) if len(raw) > 1 else None
 
 
-def _mask(header: Header, element: Element) -> bytes | None:
-    """Return the bits of a pixel's own if overlays say that they lie in others (PS3.3 C.9.2)."""
-    positions = _embedded(header)
-    if not positions:
+def _cleared(header: Header, element: Element, value: memoryview) -> list[bytes] | None:
+    """Return native pixel data without the bits that are no pixel's; None if there are none."""
+    cell = _cell(header, element)
+    if cell is None:
         return None
+    is_little = element.vr == b"OB" or header.encoding.little
+    kind = np.dtype(f"{'<' if is_little else '>'}u{cell.allocated // 8}")
+    whole = len(value) // kind.itemsize * kind.itemsize
+    cells = np.frombuffer(value[:whole], kind)
+    if not cell.has_more(cells):
+        return None
+    return [*cell.cleared(cells), bytes(len(value) - whole)]
+
+
+def _cell(header: Header, element: Element) -> Cell | None:
+    """Return how the bits of a pixel cell are shared out, None if all are the pixel's.
+
+    Also None where BitsAllocated, BitsStored and HighBit do not fit each other: such pixels cannot
+    be read. With an overlay among the bits (PS3.3 C.9.2) it raises MalformedFile.
+    """
     bits = number_of(header, _BITS_ALLOCATED) or 0
     stored = number_of(header, _BITS_STORED) or bits
     high = number_of(header, _HIGH_BIT)
     high = stored - 1 if high is None else high
-    own = range(high - stored + 1, high + 1)
-    if bits not in (8, 16, 32) or all(position in own for position in positions):
+    if bits not in (8, 16, 32, 64):
         return None
-    if stored >= bits or high >= bits or high - stored < -1:
-        raise MalformedFile(element.start, _OVERLAY_BIT_POSITION, "overlay bits within a pixel's")
-    cell = ((1 << stored) - 1) << (high - stored + 1)
-    is_little = element.vr == b"OB" or header.encoding.little
-    return cell.to_bytes(bits // 8, "little" if is_little else "big")
-
-
-def _cleared(view: memoryview, begin: int, end: int, mask: bytes) -> Iterable[bytes]:
-    whole = mask * (_CHUNK // len(mask))
-    for start in range(begin, end, _CHUNK):
-        piece = view[start : min(start + _CHUNK, end)]
-        size = len(piece)
-        number = int.from_bytes(piece, "little") & int.from_bytes(whole[:size], "little")
-        yield number.to_bytes(size, "little")
+    if stored >= bits or high >= bits or high < stored - 1:
+        own = range(high - stored + 1, high + 1)
+        if any(position not in own for position in _embedded(header)):
+            raise MalformedFile(
+                element.start, _OVERLAY_BIT_POSITION, "overlay bits within a pixel's"
+            )
+        if stored >= bits or high >= bits:
+            return None
+    signed = number_of(header, _PIXEL_REPRESENTATION) == 1
+    return Cell(bits, stored, max(high, stored - 1), signed)
 
 
 def _embedded(header: Header) -> list[int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from itertools import islice
 from typing import Any
@@ -20,6 +20,7 @@ from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.decoders.base import Decoder, get_decoder
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
+from preread.elements.cells import Cell
 from preread.imaging.codestream import checked
 from preread.imaging.errors import UnreadableImage
 from preread.imaging.layout import Layout
@@ -49,10 +50,13 @@ class Decoded:
         (H, W), or (H, W, 3) with the colours interleaved.
     photometric
         What they are now: a decoder may have made RGB of YBR.
+    had_more
+        Whether the cells held anything in bits that are not the pixels' own; it is not in `values`.
     """
 
     values: NDArray[Any]
     photometric: str
+    had_more: bool = False
 
 
 class Frames:
@@ -163,11 +167,10 @@ class Frames:
 
     def _decoded(self, index: int, frame: bytes) -> Decoded:
         options = self.layout.options() | {"pixel_vr": self._source.pixel_vr}
-        # A high bit above the stored ones: PS3.5 8.1.1 of old; pydicom takes it to be below.
-        shifted = self.layout.HighBit >= self.layout.BitsStored
-        if shifted:
-            options |= {"correct_unused_bits": False}
-        if self.layout.BitsAllocated > 8:
+        cell = self.layout.cell
+        # Not all decoders clear the bits that are not the pixel's, nor move a high bit down.
+        options |= {"correct_unused_bits": False}
+        if self.layout.BitsAllocated > 8 or cell is not None:
             # pydicom's conversion of YBR is one of 8 bits, whatever the pixels have.
             options |= {"raw": True}
         if not self._source.is_encapsulated and self.layout.BitsAllocated == 1:
@@ -182,9 +185,7 @@ class Frames:
             else:
                 frame = checked(frame, self._decoder.UID, self.layout, index)
                 decoded = self._by_any_plugin(encapsulate([frame], has_bot=False), options, index)
-        if shifted and decoded.values.dtype.kind in "iu":
-            _shift(decoded.values, self.layout)
-        return decoded
+        return decoded if cell is None else _without_more(decoded, cell)
 
     def _single_bits(self, index: int) -> Decoded:
         in_words = not self._source.little and self._source.pixel_vr != "OB"
@@ -302,7 +303,12 @@ def _inflated(frame: bytes, layout: Layout, index: int) -> bytes:
     return pixels + b"\0" * (len(pixels) % 2)
 
 
-def _shift(values: NDArray[Any], layout: Layout) -> None:
-    """Move the stored bits to the bottom, in place; a signed type keeps the sign."""
-    np.left_shift(values, layout.BitsAllocated - 1 - layout.HighBit, out=values)
-    np.right_shift(values, layout.BitsAllocated - layout.BitsStored, out=values)
+def _without_more(decoded: Decoded, cell: Cell) -> Decoded:
+    """Move the pixels' own bits to the bottom, in place; a signed type keeps the sign."""
+    values = decoded.values
+    if values.dtype.kind not in "iu":
+        return decoded
+    had_more = cell.has_more(values.view(values.dtype.str.replace("i", "u")))
+    np.left_shift(values, cell.allocated - 1 - cell.high, out=values)
+    np.right_shift(values, cell.allocated - cell.stored, out=values)
+    return replace(decoded, had_more=had_more)

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
+from preread.elements.cells import Cell
 from preread.imaging.attributes import named, text_of, value_of, whole_of
 from preread.imaging.errors import UnreadableImage
 
@@ -75,6 +76,14 @@ class Layout:
     def working_bytes(self) -> int:
         """Bytes of one frame as `Frame` keeps it, at most 4 for each sample."""
         return self.Rows * self.Columns * self.SamplesPerPixel * 4
+
+    @property
+    def cell(self) -> Cell | None:
+        """How the bits of a cell are shared out; None where all of them are the pixel's."""
+        if self.keyword != "PixelData" or self.BitsStored == self.BitsAllocated:
+            return None
+        signed = self.PixelRepresentation == 1
+        return Cell(self.BitsAllocated, self.BitsStored, self.HighBit, signed)
 
     def with_full_chroma(self) -> Layout:
         """Give the same layout for YBR that is not subsampled."""

@@ -114,7 +114,6 @@ def palette_table(dataset: Dataset, *, signed: bool, little: bool) -> LookupTabl
     """
     channels: list[NDArray[np.uint16]] = []
     first = 0
-    depth = 8
     for colour in ("Red", "Green", "Blue"):
         descriptor = _descriptor(
             dataset, f"{colour}PaletteColorLookupTableDescriptor", signed=signed, little=little
@@ -126,11 +125,12 @@ def palette_table(dataset: Dataset, *, signed: bool, little: bool) -> LookupTabl
         else:
             entries = _expanded(dataset, segmented, descriptor, little=little)
         if not channels:
-            first, depth = descriptor.first, descriptor.bits
+            first = descriptor.first
         channels.append(entries)
     if len({len(entries) for entries in channels}) != 1:
         raise UnreadableImage("the palette's red, green and blue tables differ in length")
-    wide = depth > 8 and max(int(entries.max()) for entries in channels) > 255
+    # Some descriptors say 8 bits of entries that have 16; entries above 255 decide.
+    wide = max(int(entries.max()) for entries in channels) > 255
     kind = np.uint16 if wide else np.uint8
     return LookupTable(first, np.stack(channels, axis=1).astype(kind), 16 if wide else 8)
 

@@ -132,8 +132,9 @@ class PixelCleaner:
 
         Where nothing is found, the pixel data keeps its bytes. Where something is, only what is
         blanked changes: uncompressed pixel data in place, others decoded and encoded without loss;
-        see `preread.deidentify.pixels.encoding`. A lossy picture stays a picture that once was:
-        LossyImageCompression (0028,2110) is kept, or set where it was missing.
+        see `preread.deidentify.pixels.encoding`. Bits of a cell that are not the pixel's own
+        (PS3.5 section 8.1.1) count as something, and are cleared. A lossy picture stays a picture
+        that once was: LossyImageCompression (0028,2110) is kept, or set where it was missing.
 
         Parameters
         ----------
@@ -183,7 +184,7 @@ class PixelCleaner:
                 float(covered(each, layout.Rows, layout.Columns).mean()) for each in found
             )
             boxes += sum(map(len, found))
-            if look & Look.FACE or any(found):
+            if look & Look.FACE or any(found) or picture.had_more:
                 _rewrite(dataset, picture, found, deface=Look.FACE in look)
         _log.info("pixels looked at", look=look.name, frames=frames, boxes=boxes)
         return Cleaned(
@@ -235,6 +236,7 @@ def _rewrite(
             if deface:
                 pixels.put(index, decoded.values)
             pixels.blank(index, found[index], picture.black(decoded))
+        pixels.clear()
         dataset[source.keyword].value = pixels.tobytes()
         return
     for syntax in syntaxes_for(picture.syntax):

@@ -88,6 +88,16 @@ class NativePixels:
         cells = (values.astype(np.int64) << shift) & ((1 << layout.BitsAllocated) - 1)
         self._frame(index)[..., 0] = cells
 
+    def clear(self) -> None:
+        """Clear the bits of all cells that are not their pixels' own."""
+        cell = self._layout.cell
+        if cell is None:
+            return
+        whole = len(self._bytes) // self._type.itemsize * self._type.itemsize
+        cells = self._bytes[:whole].view(self._type)
+        cleared = b"".join(cell.cleared(cells))
+        self._bytes[:whole] = np.frombuffer(cleared, np.uint8)
+
     def _swap(self) -> None:
         if self._in_words:
             even = self._bytes[: len(self._bytes) // 2 * 2]

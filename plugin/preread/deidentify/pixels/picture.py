@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ class Picture:
     ----------
     source, layout
         The file taken apart, and its checked Image Pixel module.
+    had_more
+        Whether the cells of a frame that was shown held more than its pixels.
 
     Raises
     ------
@@ -48,6 +51,7 @@ class Picture:
             raise UnreadableImage(f"its frames take {size} bytes, more than {max_bytes}")
         self._frames = Frames(self.source, self.layout)
         self.layout = self._frames.layout
+        self.had_more = False
         self._palette = None
         if self.layout.PhotometricInterpretation == PALETTE:
             self._palette = palette_table(
@@ -65,7 +69,7 @@ class Picture:
         """Give the stored values of each frame, which may be written to."""
         for decoded in self._frames:
             values = decoded.values
-            yield decoded if values.flags.writeable else Decoded(values.copy(), decoded.photometric)
+            yield decoded if values.flags.writeable else replace(decoded, values=values.copy())
 
     def shown(self, index: int) -> NDArray[Any]:
         """Give a frame as it looks: (H, W) rising with brightness, or (H, W, 3) RGB.
@@ -76,6 +80,7 @@ class Picture:
             From 0.
         """
         decoded = self._frames.frame(index)
+        self.had_more = self.had_more or decoded.had_more
         if self._palette is not None:
             return palette_frame(index, decoded.values, self._palette).pixels
         if self.layout.PhotometricInterpretation in COLOUR:
