@@ -18,7 +18,7 @@ from preread.imaging.display import Span, Table, Voi, VoiFunction, Window
 from preread.imaging.errors import UnreadableImage
 from preread.imaging.frame import Frame, Units
 from preread.imaging.layout import Layout
-from preread.imaging.meaning import functional_group, transformation, units_of_frame
+from preread.imaging.meaning import functional_group, transformation, units_by
 from preread.imaging.source import Source
 from preread.imaging.tables import lookup_table
 
@@ -73,7 +73,7 @@ def _in_modality_units(
     index: int, stored: NDArray[Any], source: Source, layout: Layout
 ) -> tuple[NDArray[np.float32], Units]:
     item = transformation(source.dataset, index)
-    units = units_of_frame(source, layout, index)
+    units = units_by(source, layout, item)
     tables = items_of(item, "ModalityLUTSequence")
     if tables:
         table = lookup_table(

@@ -13,8 +13,9 @@ from __future__ import annotations
 from typing import Final
 
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
-from preread.imaging.attributes import items_of, number_of, text_of
+from preread.imaging.attributes import items_of, number_of, text_of, value_of
 from preread.imaging.frame import Units
 from preread.imaging.layout import COLOUR, GREY, PALETTE, Layout
 from preread.imaging.source import Source
@@ -22,17 +23,25 @@ from preread.imaging.source import Source
 _SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
 _BITS_OF_A_PICTURE: Final = 8
 _TRANSFORMATION: Final = "PixelValueTransformationSequence"
+_PER_FRAME: Final = "PerFrameFunctionalGroupsSequence"
+_SHARED: Final = "SharedFunctionalGroupsSequence"
 
 
 def functional_group(dataset: Dataset, index: int, keyword: str) -> Dataset | None:
     """Find a functional group's item of a frame: its own, else the shared one."""
-    frames = items_of(dataset, "PerFrameFunctionalGroupsSequence")
-    shared = items_of(dataset, "SharedFunctionalGroupsSequence")
-    for groups in (*frames[index : index + 1], *shared[:1]):
-        items = items_of(groups, keyword)
+    for sequence, place in ((_PER_FRAME, index), (_SHARED, 0)):
+        groups = _item_at(dataset, sequence, place)
+        items = [] if groups is None else items_of(groups, keyword)
         if items:
             return items[0]
     return None
+
+
+def _item_at(dataset: Dataset, keyword: str, place: int) -> Dataset | None:
+    """Give one item of a sequence without going through the others: there may be thousands."""
+    items = value_of(dataset, keyword)
+    is_there = isinstance(items, Sequence) and place < len(items)
+    return items[place] if is_there else None
 
 
 def transformation(dataset: Dataset, index: int) -> Dataset:
@@ -60,7 +69,7 @@ def units_of_frame(source: Source, layout: Layout, index: int) -> Units:
     """
     if layout.PhotometricInterpretation in (*COLOUR, PALETTE):
         return Units.DISPLAY
-    return _grey(source, layout, transformation(source.dataset, index))
+    return units_by(source, layout, transformation(source.dataset, index))
 
 
 def units_of_image(source: Source, layout: Layout) -> Units:
@@ -74,14 +83,15 @@ def units_of_image(source: Source, layout: Layout) -> Units:
     first = units_of_frame(source, layout, 0)
     # Only frames with functional groups of their own can differ. Their list is asked for once:
     # there may be tens of thousands.
-    frames = items_of(source.dataset, "PerFrameFunctionalGroupsSequence")
+    frames = items_of(source.dataset, _PER_FRAME)
     own = (items_of(groups, _TRANSFORMATION) for groups in frames[: layout.NumberOfFrames])
     is_grey = layout.PhotometricInterpretation in GREY
-    differs = (items and _grey(source, layout, items[0]) is not first for items in own)
+    differs = (items and units_by(source, layout, items[0]) is not first for items in own)
     return Units.UNKNOWN if is_grey and any(differs) else first
 
 
-def _grey(source: Source, layout: Layout, item: Dataset) -> Units:
+def units_by(source: Source, layout: Layout, item: Dataset) -> Units:
+    """Say what grey values mean once they are transformed as an item says; see `transformation`."""
     tables = items_of(item, "ModalityLUTSequence")
     if tables:
         kind, is_transformed, is_rescaled = text_of(tables[0], "ModalityLUTType"), True, True

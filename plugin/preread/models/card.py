@@ -178,6 +178,9 @@ def parse_card(text: str | bytes, name: str) -> ModelCard:
         message = re.sub(r"\s+", " ", first["msg"]).removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
             message = "is not a key of a model's card"
+        elif (key, first["type"]) == ("Input", "missing"):
+            kinds = " or ".join(InputKind)
+            message = f"expected {kinds}, the kind of image that the model was measured on"
         raise InvalidModelError(
             f"{name}: {key}: {message}" if key else f"{name}: {message}"
         ) from None

@@ -49,6 +49,8 @@ def test_body_parts_become_codes(document: dict[str, Any]) -> None:
 def test_the_kind_of_image_is_stated(document: dict[str, Any]) -> None:
     document["Input"] = "hounsfield"
     assert parse_card(json.dumps(document), "net/card.json").Input is InputKind.HOUNSFIELD
+    del document["Input"]
+    assert "Input: expected pictures or hounsfield, the kind of image" in refused(document)
     document["Input"] = "x-rays"
     assert "net/card.json: Input: " in refused(document)
 
