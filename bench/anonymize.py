@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.slices import write_series
+from preread.arriving import ids_of
 from preread.deidentify import Deidentifier, Secret
 from preread.deidentify.audit import AuditLog
 from preread.deidentify.pseudonyms import Pseudonyms
@@ -98,7 +99,7 @@ def whole_hook(folder: Path) -> Callable[[bytes], object]:
 
     def hook(data: bytes) -> None:
         _, stored = receiver(data, orthanc.InstanceOrigin.DICOM_PROTOCOL)
-        journal.stored(receive.ids_of(read_header(stored)).instance)
+        journal.stored(ids_of(read_header(stored)).instance)
 
     return hook
 

@@ -14,9 +14,16 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from preread.deidentify.jpeg_tables import OddSegment, Tables
+from preread.elements import Budget, unlimited
 from preread.errors import PrereadError
 
 Frame = bytes | memoryview
+
+
+_MOST_SEGMENTS: Final = 1_000_000
+"""Of one frame: JPEG 2000 may have 65,535 tiles."""
+_OF_A_SEGMENT: Final = 6  # what it costs, in units of a budget
+_MOST_BOXES: Final = 1000
 
 
 class Edit(NamedTuple):
@@ -41,12 +48,18 @@ class Walk:
         How many segments or boxes went or became shorter.
     size
         The bytes of the header that state bits, rows, columns and components; empty for JPEG XL.
+    segments
+        How many segments and tile-parts there are.
+    budget
+        What the walk may cost.
     """
 
     edits: list[Edit] = field(default_factory=list)
     end: int = 0
     removed: int = 0
     size: bytes = b""
+    segments: int = 0
+    budget: Budget = field(default_factory=unlimited)
 
     def is_followed_by_its_like(self, rest: Frame) -> bool:
         """Tell whether another picture of this size begins in what lies behind this one.
@@ -58,9 +71,22 @@ class Walk:
         if not self.size or not beginning.startswith(BEGINNINGS):
             return False
         try:
-            return walk(rest[start:]).size == self.size
+            return walk(rest[start:], self.budget).size == self.size
         except BrokenFrame:
             return False  # not a whole one
+
+    def step(self, at: int) -> None:
+        """Count a segment.
+
+        Raises
+        ------
+        BrokenFrame
+            If there are more than any picture has.
+        """
+        self.segments += 1
+        self.budget.spend(_OF_A_SEGMENT)
+        if self.segments > _MOST_SEGMENTS:
+            raise BrokenFrame(at, "more segments than any picture has")
 
 
 class BrokenFrame(PrereadError):
@@ -107,26 +133,31 @@ _COLOUR_TRANSFORM: Final = 0xE8
 _ADOBE: Final = 0xEE
 
 
-def walk(frame: Frame) -> Walk:
+def walk(frame: Frame, budget: Budget | None = None) -> Walk:
     """Find what can be taken out of a frame.
 
     Parameters
     ----------
     frame
         One compressed picture, with or without padding behind it.
+    budget
+        What the walk may cost; None for no bound.
 
     Raises
     ------
     BrokenFrame
         If it is of no known kind, damaged or cut off.
+    preread.elements.OverBudget
+        If it takes longer than it may.
     """
+    found = Walk(budget=budget or unlimited())
     beginning = bytes(frame[:8])
     if beginning.startswith(_SOI):
-        return _walk_jpeg(frame)
+        return _walk_jpeg(frame, found)
     if beginning.startswith(_SOC_SIZ):
-        return _walk_jpeg2000(frame, 0)
+        return _walk_jpeg2000(frame, 0, found)
     if beginning == _JP2:
-        return _walk_jp2(frame)
+        return _walk_jp2(frame, found)
     if beginning == _JXL:
         return _walk_jxl(frame)
     if beginning.startswith(_JXL_NAKED):
@@ -134,13 +165,14 @@ def walk(frame: Frame) -> Walk:
     raise BrokenFrame(0, "expected the beginning of a JPEG, JPEG-LS, JPEG 2000 or JPEG XL picture")
 
 
-def _walk_jpeg(frame: Frame) -> Walk:
-    found, size, at = Walk(), len(frame), 2
+def _walk_jpeg(frame: Frame, found: Walk) -> Walk:
+    size, at = len(frame), 2
     next_marker, in_header, tables = _NEXT_JPEG, True, Tables()
     while True:
         fill = _FILL.match(frame, at)
         if fill is None or fill.end() == size:
             raise BrokenFrame(at, "expected a marker of JPEG")
+        found.step(at)
         marker_at = fill.end() - 1
         marker = frame[marker_at + 1]
         if marker == _EOI:
@@ -235,13 +267,14 @@ _DECODING_2000: Final = frozenset(
 )
 
 
-def _walk_jpeg2000(frame: Frame, start: int) -> Walk:
+def _walk_jpeg2000(frame: Frame, start: int, found: Walk) -> Walk:
     # From Xsiz to the bits of the first component (A.5.1).
-    found, size = Walk(size=bytes(frame[start + 8 : start + 43])), len(frame)
+    found.size, size = bytes(frame[start + 8 : start + 43]), len(frame)
     lengths: list[int] = []
     at, _ = _header(frame, start + 2, _SOT, found, lengths)
     shorter: list[int] = []
     while True:
+        found.step(at)
         if at + 12 > size or frame[at + 2 : at + 4] != b"\0\x0a":
             raise BrokenFrame(at, "expected the header of a tile-part")
         tile_part = int.from_bytes(frame[at + 6 : at + 10], "big")
@@ -272,6 +305,7 @@ def _header(
     """Walk over a main or tile-part header; return where it ends and what goes of it, in bytes."""
     gone, size = 0, len(frame)
     while True:
+        found.step(at)
         if at + 2 > size or frame[at] != 0xFF:
             raise BrokenFrame(at, "expected a marker of JPEG 2000")
         marker = frame[at + 1]
@@ -303,11 +337,14 @@ _END_OF_CODESTREAM: Final = re.compile(rb"\xff\xd9")
 def _tile_part_lengths(frame: Frame, lengths: list[int], shorter: list[int]) -> list[Edit]:
     """Put the TLM segments (A.7.1) right, which repeat the lengths of all tile-parts."""
     edits: list[Edit] = []
-    remaining = iter(shorter)
+    remaining, entries = iter(shorter), len(shorter)
     for at in sorted(lengths, key=lambda at: frame[at + 4]):
         form, end = frame[at + 5], at + 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
         index, width = form >> 4 & 3, 4 if form >> 6 & 1 else 2
         for entry in range(at + 6, end, index + width):
+            entries -= 1
+            if entries < 0:
+                raise BrokenFrame(at, "the table of tile-part lengths does not fit")
             value = int.from_bytes(frame[entry + index : entry + index + width], "big")
             less = next(remaining, 0)
             if value < less or entry + index + width > end:
@@ -320,7 +357,8 @@ def _tile_part_lengths(frame: Frame, lengths: list[int], shorter: list[int]) -> 
 
 def _boxes(frame: Frame) -> list[tuple[bytes, int, int, int]]:
     """List the boxes of a file: type, start, start of the content, end (15444-1 I.4)."""
-    boxes, at, size = [], 0, len(frame)
+    boxes: list[tuple[bytes, int, int, int]] = []
+    at, size = 0, len(frame)
     while at < size and not is_padding(frame[at:]):
         length, content = int.from_bytes(frame[at : at + 4], "big"), at + 8
         if length == 1:
@@ -330,12 +368,14 @@ def _boxes(frame: Frame) -> list[tuple[bytes, int, int, int]]:
         end = at + length
         if content > size or end < content or end > size:
             raise BrokenFrame(at, "a box is longer than its frame")
+        if len(boxes) == _MOST_BOXES:
+            raise BrokenFrame(at, "more boxes than any picture has")
         boxes.append((bytes(frame[at + 4 : at + 8]), at, content, end))
         at = end
     return boxes
 
 
-def _walk_jp2(frame: Frame) -> Walk:
+def _walk_jp2(frame: Frame, found: Walk) -> Walk:
     """Leave only the codestream, which is all that DICOM allows (PS3.5 A.4.4)."""
     boxes = _boxes(frame)
     contents = [content for name, _, content, _ in boxes if name == b"jp2c"]
@@ -347,7 +387,7 @@ def _walk_jp2(frame: Frame) -> Walk:
             raise BrokenFrame(
                 content, "a JP2 file with a palette; DICOM allows the codestream only"
             )
-    inside = _walk_jpeg2000(frame, contents[0])
+    inside = _walk_jpeg2000(frame, contents[0], found)
     return Walk(
         edits=[Edit(0, contents[0]), *inside.edits],
         end=inside.end,

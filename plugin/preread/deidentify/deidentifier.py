@@ -41,6 +41,7 @@ from preread.deidentify.secret import Secret
 from preread.deidentify.stray_pixels import check_pixels_stay
 from preread.deidentify.values import Keyed, Values, valid_uid
 from preread.elements import (
+    Budget,
     Encoding,
     Header,
     MalformedFile,
@@ -77,6 +78,8 @@ _NEEDED: Final = {
     _SOP_INSTANCE_UID: "SOPInstanceUID",
     _SOP_CLASS_UID: "SOPClassUID",
 }
+_PIECE: Final = 2**18
+_BYTES_OF_A_UNIT: Final = 16  # that are deflated in the time of one unit of a budget
 _MOST_LOST: Final = 100  # kinds of loss that are told; a file of many is told by its first ones
 _LOOKED_FOR: Final = {
     Option.CLEAN_PIXEL_DATA: Look.TEXT,
@@ -140,21 +143,25 @@ class Deidentifier:
         self._replacements: dict[Encoding, Replacements] = {}
         self._marks: dict[tuple[Encoding, frozenset[Option]], dict[int, bytes]] = {}
 
-    def deidentify(self, data: bytes | memoryview) -> Deidentified:
+    def deidentify(self, data: bytes | memoryview, budget: Budget | None = None) -> Deidentified:
         """Return a file without its identity; pixel data is passed on as it is.
 
         Parameters
         ----------
         data
             A file of any transfer syntax.
+        budget
+            What it may cost; None for no bound.
 
         Raises
         ------
         DeidentificationError
             If it is malformed, or lacks what tells objects apart: such a file must not be stored.
+        preread.elements.OverBudget
+            If it takes longer than it may.
         """
         try:
-            return self._deidentified(read_header(data))
+            return self._deidentified(read_header(data, budget))
         except MalformedFile as error:
             reason = f"at byte {error.offset}: {error.reason}"
             raise DeidentificationError(error.tag, reason) from None
@@ -195,7 +202,7 @@ class Deidentifier:
             body += pixels.element
         parts: list[Part] = [
             beginning(identity.sop_class, identity.instance, header.TransferSyntaxUID),
-            *(_deflated(body) if header.encoding.deflated else body),
+            *(_deflated(body, header.ends.budget) if header.encoding.deflated else body),
         ]
         return Deidentified(
             parts=tuple(parts),
@@ -316,7 +323,10 @@ class Deidentifier:
         private = PrivateBlocks(
             view, self._safe, self._profile.private_uids, self._profile.private_times
         )
-        return Rewriting(header.data, self._profile, replacements, Values(view, keyed), private)
+        values = Values(view, keyed, header.ends.budget)
+        return Rewriting(
+            header.data, self._profile, replacements, values, private, ends=header.ends
+        )
 
     def _seal_originals(
         self,
@@ -371,9 +381,14 @@ def _check(uids: Mapping[int, str], transfer_syntax: str) -> None:
         raise DeidentificationError(_SOP_CLASS_UID, "it repeats the SOPInstanceUID")
 
 
-def _deflated(parts: list[Part]) -> list[Part]:
+def _deflated(parts: list[Part], budget: Budget) -> list[Part]:
     engine = zlib.compressobj(wbits=-zlib.MAX_WBITS)
-    deflated: list[Part] = [engine.compress(part) for part in parts]
+    deflated: list[Part] = []
+    for part in parts:
+        for start in range(0, len(part), _PIECE):
+            piece = part[start : start + _PIECE]
+            budget.spend(len(piece) // _BYTES_OF_A_UNIT)
+            deflated.append(engine.compress(piece))
     deflated.append(engine.flush())
     if sum(map(len, deflated)) & 1:
         deflated.append(b"\0")  # PS3.5 A.5

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from itertools import islice
 from typing import Final
 
 from preread.deidentify.errors import EnvelopeError
@@ -29,6 +30,8 @@ ENCRYPTED_ATTRIBUTES_SEQUENCE: Final = 0x04000500
 ENCRYPTED_CONTENT_TRANSFER_SYNTAX_UID: Final = 0x04000510
 ENCRYPTED_CONTENT: Final = 0x04000520
 MODIFIED_ATTRIBUTES_SEQUENCE: Final = 0x04000550
+
+_MOST_ENVELOPES: Final = 100
 
 ALWAYS_SEALED: Final = frozenset(
     (
@@ -146,13 +149,13 @@ def envelopes(element: bytes, encoding: Encoding) -> list[bytes] | None:
         sequence = read_element(element, 0, len(element), encoding)
         within = items(element, sequence.value, sequence.value_end, encoding)
         found = [
-            _envelope(element, list(scan(element, start, end, encoding)))
-            for _, start, end in within
+            _envelope(element, list(islice(scan(element, start, end, encoding), 3)))
+            for _, start, end in islice(within, _MOST_ENVELOPES + 1)
         ]
     except MalformedFile:
         return None
     contents = [content for content in found if content]
-    return contents if len(contents) == len(found) else None
+    return contents if len(contents) == len(found) <= _MOST_ENVELOPES else None
 
 
 def _envelope(data: bytes, elements: list[Element]) -> bytes:

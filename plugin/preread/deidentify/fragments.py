@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from preread.elements import Element, Encoding, MalformedFile, encode_header, items
+from preread.elements import Element, Encoding, Ends, MalformedFile, encode_header, items
 
 Fragment = tuple[int, int, int]
 """Offsets of a fragment's tag, of its content and behind it."""
@@ -49,15 +49,26 @@ class Stripped:
     removed: int
 
 
-def fragments_of(data: bytes | memoryview, element: Element) -> list[Fragment]:
+def fragments_of(
+    data: bytes | memoryview, element: Element, ends: Ends | None = None
+) -> list[Fragment]:
     """Return the items of encapsulated pixel data, the Basic Offset Table first.
+
+    Parameters
+    ----------
+    data
+        The file (or the data set).
+    element
+        PixelData of undefined length in it.
+    ends
+        With what may be spent; None for no bound.
 
     Raises
     ------
     MalformedFile
         If there is anything but items, or one without a length.
     """
-    found = list(items(data, element.value, element.value_end, _EXPLICIT))
+    found = list(items(data, element.value, element.value_end, _EXPLICIT, ends=ends))
     position = element.value
     for start, _, end in found:
         if start != position:
@@ -87,7 +98,7 @@ def is_enclosed(view: memoryview, element: Element) -> bool:
 
 def pointed_at(table: memoryview, starts: Sequence[int]) -> list[int] | None:
     """Return which of `starts` a Basic Offset Table points at, None if it points elsewhere."""
-    if len(table) % 4:
+    if len(table) % 4 or len(table) > 4 * len(starts):
         return None
     index_of = {start: index for index, start in enumerate(starts)}
     pointed = [index_of.get(offset) for (offset,) in struct.iter_unpack("<I", table)]

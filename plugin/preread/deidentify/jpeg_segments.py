@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
@@ -36,7 +36,7 @@ from preread.deidentify.fragments import (
     pointed_at,
     tidied,
 )
-from preread.elements import Element, MalformedFile
+from preread.elements import Budget, Element, Ends, MalformedFile
 
 MORE_FRAMES: Final = "the pixel data hold more frames than NumberOfFrames (0028,0008) says"
 
@@ -44,6 +44,9 @@ _PIXEL_DATA: Final = 0x7FE00010
 _NUMBER_OF_FRAMES: Final = 0x00280008
 _LONGEST_FRAGMENT: Final = 0xFFFFFFFE
 _ITEM: Final = b"\xfe\xff\x00\xe0"
+# What they cost, in units of a budget.
+_OF_A_FRAGMENT: Final = 3
+_OF_A_FRAME: Final = 20
 
 _JPEG: Final = "1.2.840.10008.1.2.4."
 _VIDEO: Final = frozenset(_JPEG + str(number) for number in range(100, 109))
@@ -84,6 +87,7 @@ def strip_segments(
     extended_offsets: Sequence[int] | None = None,
     extended_lengths: Sequence[int] | None = None,
     number_of_frames: int = 1,
+    ends: Ends | None = None,
 ) -> Stripped | None:
     """Take out of encapsulated pixel data what pixels do not need.
 
@@ -105,6 +109,8 @@ def strip_segments(
         Values of ExtendedOffsetTable and ExtendedOffsetTableLengths, if the file has them.
     number_of_frames
         What NumberOfFrames says.
+    ends
+        With what may be spent; None for no bound.
 
     Returns
     -------
@@ -116,14 +122,19 @@ def strip_segments(
     preread.elements.MalformedFile
         If a frame cannot be walked over, so that nobody can say what is in it, or there are more
         frames than `number_of_frames`.
+    preread.elements.OverBudget
+        If it takes longer than it may.
     """
     view = memoryview(data)
-    found = fragments_of(data, element)
+    ends = Ends() if ends is None else ends
+    found = fragments_of(data, element, ends)
     if not _has_pictures(view, found, transfer_syntax):
         extended = None if extended_offsets is None else (extended_offsets, extended_lengths)
         return tidied(view, element, found, transfer_syntax, number_of_frames, extended)
     table, *fragments = found
-    frames = [_walked(view, group) for group in _grouped(view, fragments)]
+    budget = ends.budget
+    grouped = _grouped(view, budget.over(fragments, _OF_A_FRAGMENT))
+    frames = [_walked(view, group, budget) for group in grouped]
     _check_count(frames, number_of_frames, extended_offsets, element)
     starts = [frame.fragments[0][0] - table[2] for frame in frames]
     basic = pointed_at(view[table[1] : table[2]], starts)
@@ -155,7 +166,7 @@ def _are_lengths(lengths: Sequence[int] | None, frames: list[_Frame]) -> bool:
     )
 
 
-def _grouped(view: memoryview, fragments: list[Fragment]) -> list[list[Fragment]]:
+def _grouped(view: memoryview, fragments: Iterable[Fragment]) -> list[list[Fragment]]:
     """Give each frame its fragments: a frame begins where a fragment begins with a picture.
 
     Offset tables are not asked, because many are wrong. A marker for the beginning cannot stand
@@ -170,15 +181,16 @@ def _grouped(view: memoryview, fragments: list[Fragment]) -> list[list[Fragment]
     return groups
 
 
-def _walked(view: memoryview, fragments: list[Fragment]) -> _Frame:
+def _walked(view: memoryview, fragments: list[Fragment], budget: Budget) -> _Frame:
     _, start, end = fragments[0]
     frame: bytes | memoryview = view[start:end]
     if len(fragments) > 1:
         frame = b"".join(view[start:end] for _, start, end in fragments)
     try:
-        found = walk(frame)
+        found = walk(frame, budget)
     except BrokenFrame as error:
         raise MalformedFile(start + error.offset, _PIXEL_DATA, error.reason) from None
+    budget.spend(_OF_A_FRAME)
     rest = frame[found.end :]
     has_rest = not is_padding(rest)
     has_another = has_rest and found.is_followed_by_its_like(rest)

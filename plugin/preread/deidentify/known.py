@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from preread.elements import (
     DEEPEST,
+    MOST_ELEMENTS,
     Element,
     Encoding,
     Ends,
     Header,
     MalformedFile,
+    TooMuch,
     decode_text,
     dictionary_vr,
     items,
@@ -39,6 +42,10 @@ _NOT_IDENTIFIERS: Final = frozenset(
 )  # fmt: skip
 _CHARSET: Final = 0x00080005
 _PIXEL_DATA: Final = 0x7FE00010
+_LONGEST_NAME: Final = 2**16
+# What they cost, in units of a budget.
+_OF_A_TEXT: Final = 20
+_OF_AN_ITEM: Final = 10
 _MOST_NESTED: Final = 2000
 """Of different texts. No bound holds for the top level, where the patient is."""
 
@@ -73,12 +80,12 @@ def identifying_texts(header: Header, character_sets: Sequence[str]) -> Iterator
     """
     top = _Level(header.all_elements, header.encoding, character_sets, 0)
     seen: set[str] = set()
-    for text in _texts(header.data, top):
+    for text in header.ends.budget.over(_texts(header.data, top), _OF_A_TEXT):
         if text not in seen:
             seen.add(text)
             yield text
     most = len(seen) + _MOST_NESTED
-    for level in _nested(header.data, top):
+    for level in _nested(header.data, top, header.ends):
         for text in _texts(header.data, level):
             if text not in seen:
                 if len(seen) == most:
@@ -92,13 +99,14 @@ def _texts(data: bytes | memoryview, level: _Level) -> Iterator[str]:
     for element in level.elements:
         vr = _vr(element)
         if vr == b"PN" or (vr in _READABLE and _identifies(element.tag)):
+            if element.value_end - element.value > _LONGEST_NAME:
+                raise TooMuch(element.start, element.tag, "longer than any name or number")
             raw = bytes(data[element.value : element.value_end])
             yield decode_text(raw, level.terms, is_name=vr == b"PN").strip(" \0")
 
 
-def _nested(data: bytes | memoryview, top: _Level) -> Iterator[_Level]:
+def _nested(data: bytes | memoryview, top: _Level, ends: Ends) -> Iterator[_Level]:
     """Yield the items in all sequences, the less deep first."""
-    ends = Ends()
     waiting = deque([top])
     while waiting:
         level = waiting.popleft()
@@ -121,7 +129,9 @@ def _items(
         for _, start, end in items(
             data, sequence.value, sequence.value_end, encoding, depth=depth, ends=ends
         ):
-            inside = list(scan(data, start, end, encoding, depth=depth, ends=ends))
+            scanned = scan(data, start, end, encoding, depth=depth, ends=ends)
+            inside = list(islice(scanned, MOST_ELEMENTS))
+            ends.budget.spend(_OF_AN_ITEM + 4 * len(inside))
             yield _Level(inside, encoding, _terms(data, inside, level.terms), depth)
     except MalformedFile:
         return  # it will be removed as a whole

@@ -53,6 +53,7 @@ _NATIVE: Final = frozenset((IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN, _PAPYRUS))
 """The transfer syntaxes of the standard, retired ones too, whose pixels have a defined length."""
 _VRS: Final = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"UN", b""))
 _NUMBERS: Final = frozenset((b"DS", b"IS", b"SL", b"SS", b"UL", b"US"))
+_LONGEST_TABLE: Final = 2**23  # bytes of the offsets of a million frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,7 @@ def _stripped(header: Header, element: Element) -> Stored:
         extended_offsets=offsets,
         extended_lengths=lengths,
         number_of_frames=_frames(header),
+        ends=header.ends,
     )
     stripped = (
         without_rest(header.data, element, header.TransferSyntaxUID, _frame_length(header))
@@ -168,7 +170,7 @@ def _float_pixels(header: Header) -> dict[int, bytes]:
 
 def _longs(raw: bytes) -> list[int] | None:
     """Return the values of an Extended Offset Table, None if it is none."""
-    if not raw or len(raw) % 8:
+    if not raw or len(raw) % 8 or len(raw) > _LONGEST_TABLE:
         return None
     return list(struct.unpack(f"<{len(raw) // 8}Q", raw))
 

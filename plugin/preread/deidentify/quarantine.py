@@ -20,9 +20,12 @@ import structlog
 from preread.deidentify.held_file import DamagedError, HeldFileKey, QuarantineError
 from preread.deidentify.held_folder import HeldFolder, errors, opened
 
-__all__ = ["DamagedError", "Held", "Quarantine", "QuarantineError"]
+__all__ = ["WHOLE", "DamagedError", "Held", "Quarantine", "QuarantineError"]
 
 _log = structlog.get_logger(__name__)
+
+WHOLE: Final = "WHOLE"
+"""In place of a look: an original that takes the receive hook too long, for somebody with time."""
 
 _LONGEST_TEXT: Final = 1000
 
@@ -51,7 +54,7 @@ class Held:
         Why the last time.
     look
         What must be looked at in its pixels before it may be stored, such as ``TEXT|FACE``; its
-        header is de-identified then. Empty: it is an original, as it came.
+        header is de-identified then. Empty, or `WHOLE`: it is an original, as it came.
     arrival
         What was decided for it from the header that it came with, as its owner writes that down.
         Empty: nothing was.

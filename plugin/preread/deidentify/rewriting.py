@@ -7,7 +7,7 @@ something was replaced. They are joined once, so that pixel data is copied once.
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from operator import itemgetter, lt
 from typing import Final
@@ -27,6 +27,7 @@ from preread.elements import (
     Encoding,
     Ends,
     MalformedFile,
+    TooMuch,
     dictionary_vr,
     encode_element,
     encode_header,
@@ -39,19 +40,23 @@ Part = bytes | memoryview
 _PIXEL_DATA: Final = 0x7FE00010
 _UNDEFINED: Final = 0xFFFFFFFF
 _LONGEST_SHORT: Final = 0xFFFE
-_MOST_ITEMS = 300_000
-"""Items of a file beyond which it is refused: a large slide or volume has a hundred thousand."""
+_MOST_ITEMS = 4_000_000
+"""Items of a file beyond which it is refused: 65,535 frames, the most of an enhanced image, with
+sixty each. What they may cost is bounded by a budget."""
+_MANY_ELEMENTS: Final = 2000
+_MANY_ITEMS: Final = 500
+_LONGEST_KNOWN: Final = 1024
+_MOST_KNOWN: Final = 2000
 _ITEM: Final = (0xFFFE, 0xE000)
 _ITEM_END: Final = (0xFFFE, 0xE00D, 0)
 _SEQUENCE_END: Final = (0xFFFE, 0xE0DD, 0)
 _HOLDS_ITEMS: Final = frozenset((b"SQ", b"UN", b""))
 _NOTHING: Final = bytes(4)
+# What they cost, in units of a budget.
+_OF_AN_ELEMENT: Final = 16
+_OF_AN_ITEM: Final = 20
 _NEW: Final = -1
 _TAG = itemgetter(0)
-
-
-class TooMuch(MalformedFile):
-    """A file is nested deeper or has more items than any image; all of it is refused."""
 
 
 class Rewriting:
@@ -69,6 +74,8 @@ class Rewriting:
         What becomes of values that may stay.
     private
         Which private attributes stay.
+    ends
+        What is known of undefined lengths, and what may be spent.
 
     Attributes
     ----------
@@ -89,6 +96,7 @@ class Rewriting:
         replacements: Replacements,
         values: Values,
         private: PrivateBlocks,
+        ends: Ends | None = None,
     ) -> None:
         self._data = data
         self._view = memoryview(data)
@@ -96,8 +104,10 @@ class Rewriting:
         self._replacements = replacements
         self._values = values
         self._private = private
-        self._ends = Ends()
+        self._ends = Ends() if ends is None else ends
+        self._budget = self._ends.budget
         self._items_seen = 0
+        self._unchanged: set[tuple[object, ...]] = set()
         self._written: Mapping[int, bytes] = {}
         self._parts: list[Part] = []
         self.counts = [0] * len(Action)
@@ -150,7 +160,7 @@ class Rewriting:
         begin = end = length = 0  # of the stretch that stays
         removed, none_stays = 0, self._private.none_stays
         level = Level(elements)
-        for element in elements:
+        for element in self._counted(elements):
             tag, vr, start, value, value_end, stop = element
             action = actions.get(tag, remove)
             stays = False
@@ -193,6 +203,12 @@ class Rewriting:
         parts.append(view[begin:end])
         self.counts[remove] += removed
         return length + end - begin, changed or removed > 0
+
+    def _counted(self, elements: list[Element]) -> Iterable[Element]:
+        """Count what the elements of a very long level cost; those of others their item counts."""
+        if len(elements) > _MANY_ELEMENTS:
+            return self._budget.over(elements, _OF_AN_ELEMENT)
+        return elements
 
     def _element(
         self,
@@ -321,16 +337,47 @@ class Rewriting:
         outer = replacements.encoding
         if element.vr == b"UN":
             replacements = replacements.implicit
-        if depth >= DEEPEST:
-            raise TooMuch(element.start, element.tag, f"nested deeper than {DEEPEST} levels")
         try:
-            return self._items(element, outer, replacements, inner, depth + 1)
+            return self._items_once(element, outer, replacements, inner, depth)
         except TooMuch:
             raise
         except MalformedFile as error:
             if element.undefined:
                 raise  # where it ends nobody knows
             return self._gone(element, mark, error.reason)
+
+    def _items_once(
+        self,
+        element: Element,
+        outer: Encoding,
+        replacements: Replacements,
+        inner: Mapping[int, Action],
+        depth: int,
+    ) -> tuple[int, bool]:
+        """Rewrite the items of a sequence, unless the same sequence stayed as it was before."""
+        if depth >= DEEPEST:
+            raise TooMuch(element.start, element.tag, f"nested deeper than {DEEPEST} levels")
+        known = self._known(element, inner, outer, depth)
+        if known in self._unchanged:
+            return 0, False
+        written, differs = self._items(element, outer, replacements, inner, depth + 1)
+        if known and not differs and len(self._unchanged) < _MOST_KNOWN:
+            self._unchanged.add(known)
+        return written, differs
+
+    def _known(
+        self, element: Element, inner: Mapping[int, Action], outer: Encoding, depth: int
+    ) -> tuple[object, ...]:
+        """Return what two sequences have in common that come out the same; empty for most files.
+
+        Of the sequences of an enhanced image each frame has the same again: those that stay as
+        they were need not be walked over more than once.
+        """
+        if self._items_seen < _MANY_ITEMS or element.end - element.start > _LONGEST_KNOWN:
+            return ()
+        self._budget.spend(2)
+        whole = bytes(self._view[element.start : element.end])
+        return whole, id(inner), outer, depth
 
     def _gone(self, element: Element, mark: int, reason: str) -> tuple[int, bool]:
         """Remove what cannot be read: it costs the element, not the file."""
@@ -362,6 +409,7 @@ class Rewriting:
             self._items_seen += 1
             scanned = scan(data, inside, inside_end, encoding, depth=depth, ends=ends)
             level = list(islice(scanned, MOST_ELEMENTS))
+            self._budget.spend(_OF_AN_ITEM + 2 * len(level))
             if self._items_seen > _MOST_ITEMS or len(level) == MOST_ELEMENTS:
                 raise TooMuch(item_start, tag, "more items or elements than any image has")
             written, item_differs = self._level(level, replacements, inner, inner, depth)

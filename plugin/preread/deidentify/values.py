@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Final
@@ -18,7 +18,15 @@ from preread.deidentify.descriptors import TextCleaner
 from preread.deidentify.level import Level
 from preread.deidentify.profile import TEXT_VRS, Action
 from preread.deidentify.pseudonyms import Pseudonyms
-from preread.elements import Element, decode_text, dictionary_vr, encode_text
+from preread.elements import (
+    Budget,
+    Element,
+    TooMuch,
+    decode_text,
+    dictionary_vr,
+    encode_text,
+    unlimited,
+)
 
 # Names of things that all the world shares: transfer syntaxes, SOP classes, well-known instances
 # and frames of reference (PS3.6 Annex A). By the list, not by its root 1.2.840.10008: whoever
@@ -41,6 +49,15 @@ _TIMES: Final = {
         flags=re.ASCII,
     ),
 }
+_LONGEST_TREATED: Final = 2**16
+"""Bytes of times and titles beyond which nobody knows what they are."""
+_LONGEST_CLEANED: Final = 2**20
+"""Bytes of a text, or of a list of UIDs, beyond which it is none."""
+_SHORT: Final = 2**10
+_CLEANED: Final = frozenset((Action.CLEAN, Action.MEANING))
+# What they cost, in units of a budget.
+_OF_A_VALUE: Final = 16
+_OF_A_LETTER: Final = 8
 _ONE_TEXT: Final = frozenset((b"LT", b"ST", b"UT"))  # a backslash does not separate values here
 
 Terms = Sequence[str]
@@ -105,11 +122,14 @@ class Values:
         What the elements' offsets point into.
     keyed
         What they are treated with.
+    budget
+        What that may cost; None for no bound.
     """
 
-    def __init__(self, data: memoryview, keyed: Keyed) -> None:
+    def __init__(self, data: memoryview, keyed: Keyed, budget: Budget | None = None) -> None:
         self._data = data
         self._keyed = keyed
+        self._budget = budget or unlimited()
 
     def uids(self, element: Element, *, retain: bool = False) -> bytes:
         """Return the UIDs that stand for those of an element.
@@ -118,11 +138,22 @@ class Values:
         ----------
         retain
             Whether what is a UID stays.
+
+        Raises
+        ------
+        MalformedFile
+            If there are more than any attribute has.
         """
         if element.undefined:
             return b""
         uid = self._keyed.pseudonyms.uid
-        found = (value.strip(" \0") for value in self._raw(element).decode("latin-1").split("\\"))
+        raw = self._raw(element)
+        if len(raw) > _LONGEST_CLEANED:
+            raise TooMuch(element.start, element.tag, "more UIDs than any attribute has")
+        values: Iterable[str] = raw.decode("latin-1").split("\\")
+        if len(raw) > _SHORT:
+            values = self._budget.over(values, _OF_A_VALUE)
+        found = (value.strip(" \0") for value in values)
         return "\\".join(
             one if not one or one in WELL_KNOWN or (retain and valid_uid(one)) else uid(one)
             for one in found
@@ -150,7 +181,8 @@ class Values:
             return self._same(element, b"UI", self.uids(element, retain=True))
         expected = dictionary_vr(element.tag)[:2]
         is_private_time = not expected and vr in _TIMES
-        if element.undefined or (vr != expected and not is_private_time):
+        is_unknown = element.undefined or (vr != expected and not is_private_time)
+        if is_unknown or self._is_too_long(element, action):
             return False  # what it is nobody knows
         raw = self._raw(element)
         if action is Action.TIME or not raw.strip(b" \0"):
@@ -172,6 +204,14 @@ class Values:
         cleaner = self._keyed.cleaner or _harmless_words()
         values = [value.strip(" \0") for value in raw.decode("ascii").split("\\")]
         return all(cleaner.clean(value, frozenset()) == value for value in values)
+
+    def _is_too_long(self, element: Element, action: Action) -> bool:
+        """Tell whether there is more than such a value can have; count what it costs if not."""
+        length = element.value_end - element.value
+        if length <= _SHORT:
+            return False
+        self._budget.spend(length)
+        return length > (_LONGEST_CLEANED if action in _CLEANED else _LONGEST_TREATED)
 
     def _raw(self, element: Element) -> bytes:
         return bytes(self._data[element.value : element.value_end])
@@ -237,7 +277,11 @@ class Values:
         if not raw.isascii():  # what its character set does not have, which parts no values
             text = _NOT_DECODED.sub("\ufffd", text)
         values = [text] if vr in _ONE_TEXT else text.split("\\")
-        cleaned = [cleaner.clean(value, self._known) for value in values]
+        known, spend = self._known, self._budget.spend
+        cleaned = []
+        for value in values:
+            spend(_OF_A_VALUE + _OF_A_LETTER * len(value))
+            cleaned.append(cleaner.clean(value, known))
         if cleaned == values:
             return True
         if not any(cleaned):

@@ -24,7 +24,7 @@ from preread.elements.encoding import (
     inflated,
     read_file_meta,
 )
-from preread.elements.errors import MalformedFile, NestedTooDeep
+from preread.elements.errors import MalformedFile, NestedTooDeep, TooMuch
 from preread.elements.explicit import explicit_little_endian
 from preread.elements.header import Header, read_header
 from preread.elements.identifiers import ResourceIds, is_orthanc_id, orthanc_id, resource_ids
@@ -60,6 +60,7 @@ __all__ = [
     "NestedTooDeep",
     "OverBudget",
     "ResourceIds",
+    "TooMuch",
     "check_nesting",
     "decode_text",
     "dictionary_vr",

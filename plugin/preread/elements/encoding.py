@@ -21,6 +21,7 @@ BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
 
 _ALWAYS_INFLATED: Final = 2**28
 _MOST_GROWTH: Final = 64
+_MOST_OF_META: Final = 1000
 _PIECE: Final = 2**20
 _MOUTHFUL: Final = 2**16
 _UNITS_OF_A_PIECE: Final = 4_000
@@ -117,7 +118,11 @@ def read_file_meta(data: bytes | memoryview) -> FileMeta:
     has_preamble = bytes(data[128:132]) == b"DICM"
     position = 132 if has_preamble else 0
     found: dict[int, str] = {}
+    seen = 0
     while position + 8 <= len(data):
+        seen += 1
+        if seen > _MOST_OF_META:
+            raise MalformedFile(position, None, "the file meta has more elements than there are")
         group, element = struct.unpack_from("<HH", data, position)
         if group != 2:
             break

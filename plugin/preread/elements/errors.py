@@ -28,5 +28,9 @@ class MalformedFile(PrereadError):
         self.reason = reason
 
 
+class TooMuch(MalformedFile):
+    """There is more of something than any image has: all of the file is refused."""
+
+
 class NestedTooDeep(MalformedFile):
     """Sequences lie within each other so deep that a parser of the whole file may overflow."""

@@ -29,6 +29,9 @@ _SERIES: Final = 0x0020000E
 _PIXEL_DATA: Final = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 _BINARY: Final = {b"US": "H", b"SS": "h", b"UL": "I", b"SL": "i"}
 _MOST_REGIONS: Final = 16
+_PRIVATE: Final = 0x10000
+_LONGEST_TEXT: Final = 2**16
+"""Bytes beyond which a text or number is none: what is told from it may look at each of them."""
 
 
 class Header:
@@ -90,14 +93,28 @@ class Header:
         return b"" if element is None else bytes(self._data[element.start : element.end])
 
     def text(self, tag: int, /) -> str:
-        """Return a value as text without padding, empty if the element is absent."""
+        """Return a value as text without padding, empty if the element is absent.
+
+        Raises
+        ------
+        MalformedFile
+            If it is longer than any text of the standard that something is told from.
+        """
+        element = self._elements.get(tag)
+        if (
+            element is not None
+            and element.value_end - element.value > _LONGEST_TEXT
+            and not tag & _PRIVATE
+        ):
+            reason = f"more than {_LONGEST_TEXT} bytes; expected a short text"
+            raise MalformedFile(element.start, tag, reason)
         is_name = dictionary_vr(tag) == b"PN"
         return decode_text(self.raw(tag), self._character_sets, is_name=is_name).strip(" \0")
 
     def number(self, tag: int, /) -> int | None:
         """Return the first value as a whole number; None if it is absent or is none."""
         element = self._elements.get(tag)
-        if element is None:
+        if element is None or element.value_end - element.value > _LONGEST_TEXT:
             return None
         raw = self.raw(tag)
         code = _BINARY.get(element.vr or dictionary_vr(tag)[:2])  # "US or SS": as US

@@ -10,7 +10,7 @@ from preread.elements.dictionary import dictionary_vr
 from preread.elements.encoding import Encoding, read_file_meta
 from preread.elements.errors import MalformedFile, NestedTooDeep
 from preread.elements.header import Header, read_header
-from preread.elements.scan import DEEPEST, Element, Ends, items, scan
+from preread.elements.scan import DEEPEST, Element, items, scan
 
 _PIXEL_DATA: Final = 0x7FE00010
 _ITEM_LITTLE: Final = b"\xfe\xff\x00\xe0"
@@ -41,19 +41,51 @@ def check_nesting(header: Header, *, forgiving: bool = False) -> None:
     OverBudget
         If it takes longer than the header's budget lets it.
     """
-    level = [(each, header.encoding) for each in header.all_elements if _has_items(each)]
-    for depth in range(1, DEEPEST + 2):
-        if not level:
-            return
-        if depth > DEEPEST:
-            first = level[0][0]
-            raise NestedTooDeep(first.start, first.tag, f"nested deeper than {DEEPEST} levels")
-        level = [
-            found
-            for element, encoding in level
-            if depth + _most_items(header.data, element) > DEEPEST
-            for found in _inside(header.data, element, encoding, header.ends, forgiving)
-        ]
+    walk = _Walk(header, forgiving=forgiving)
+    level = [
+        (each, header.encoding)
+        for each in header.all_elements
+        if _has_items(each) and walk.may_be_too_deep(each.value, each.value_end, 1)
+    ]
+    for depth in range(1, DEEPEST + 1):
+        level = [found for place in level for found in walk.inside(*place, depth)]
+    if level:
+        first = level[0][0]
+        raise NestedTooDeep(first.start, first.tag, f"nested deeper than {DEEPEST} levels")
+
+
+class _Walk:
+    """Goes from one level of a file to the next, past what holds too few items to matter."""
+
+    def __init__(self, header: Header, *, forgiving: bool) -> None:
+        self._data = bytes(header.data)
+        self._ends = header.ends
+        self._forgiving = forgiving
+        self._is_little = header.encoding.little
+
+    def may_be_too_deep(self, start: int, end: int, depth: int) -> bool:
+        """Tell whether there are enough items in a range of the file, a sequence at a depth."""
+        count = self._data.count(_ITEM_LITTLE, start, end)
+        if not self._is_little:
+            count += self._data.count(_ITEM_BIG, start, end)
+        return depth + count > DEEPEST
+
+    def inside(self, element: Element, encoding: Encoding, depth: int) -> Iterator[_Place]:
+        """Give the sequences in the items of a sequence."""
+        inner = element.inner_encoding(encoding)
+        data, ends = self._data, self._ends
+        try:
+            for _, start, end in items(data, element.value, element.value_end, inner, ends=ends):
+                if not self.may_be_too_deep(start, end, depth + 1):
+                    continue
+                for each in ends.budget.over(scan(data, start, end, inner, ends=ends), 1):
+                    if _has_items(each):
+                        yield each, inner
+        except NestedTooDeep:
+            raise
+        except MalformedFile:
+            if not self._forgiving:
+                raise
 
 
 def is_shallow(data: bytes, budget: Budget | None = None) -> bool:
@@ -71,7 +103,8 @@ def is_shallow(data: bytes, budget: Budget | None = None) -> bool:
     except NestedTooDeep:
         return False
     except (MalformedFile, OverBudget):
-        return not _is_deflated(data) and _count(data, 0, len(data)) <= DEEPEST
+        most = data.count(_ITEM_LITTLE) + data.count(_ITEM_BIG)
+        return not _is_deflated(data) and most <= DEEPEST
     return True
 
 
@@ -82,43 +115,9 @@ def _is_deflated(data: bytes) -> bool:
         return False
 
 
-def _most_items(data: bytes | memoryview, element: Element) -> int:
-    """Return how many items can lie in an element: as often as their tag stands there."""
-    if isinstance(data, memoryview):
-        data = bytes(data[element.value : element.value_end])
-        return _count(data, 0, len(data))
-    return _count(data, element.value, element.value_end)
-
-
-def _count(data: bytes, start: int, end: int) -> int:
-    return data.count(_ITEM_LITTLE, start, end) + data.count(_ITEM_BIG, start, end)
-
-
 def _has_items(element: Element) -> bool:
     if element.tag == _PIXEL_DATA:
         return False
     if element.vr in (b"", b"UN"):
         return element.undefined or dictionary_vr(element.tag) == b"SQ"
     return element.vr == b"SQ" or element.undefined
-
-
-def _inside(
-    data: bytes | memoryview,
-    element: Element,
-    encoding: Encoding,
-    ends: Ends,
-    forgiving: bool,
-) -> Iterator[_Place]:
-    """Give the sequences in the items of a sequence."""
-    inner = element.inner_encoding(encoding)
-    try:
-        for _, start, end in items(data, element.value, element.value_end, inner, ends=ends):
-            inside = scan(data, start, end, inner, ends=ends)
-            for each in ends.budget.over(inside, 1):
-                if _has_items(each):
-                    yield each, inner
-    except NestedTooDeep:
-        raise
-    except MalformedFile:
-        if not forgiving:
-            raise

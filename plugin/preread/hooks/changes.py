@@ -8,13 +8,13 @@ from typing import Any
 
 import orthanc
 
+from preread.arriving import ids_of
 from preread.elements import read_header
 from preread.errors import PrereadError
 from preread.hooks import log
 from preread.hooks.deletions import Deletions
 from preread.hooks.inflight import Busy, InFlight
 from preread.hooks.passed import Passed
-from preread.hooks.receive import ids_of
 from preread.ledger.arrival import Arrival
 from preread.ledger.journal import Journal
 

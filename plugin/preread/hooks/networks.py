@@ -16,6 +16,7 @@ from typing import Any
 import orthanc
 
 from preread.deidentify.quarantine import Quarantine
+from preread.elements import Budget
 from preread.errors import PrereadError
 from preread.hooks import log
 from preread.iodeep.recognising import Recognised, recognise
@@ -92,9 +93,17 @@ class Gate:
         """Note that this thread begins with another object."""
         self._undecided.pop(threading.get_ident(), None)
 
-    def look(self, data: bytes, origin: orthanc.InstanceOrigin) -> Guest | None:
-        """Return what is known of an object if it is a network."""
-        found = recognise(data)
+    def look(
+        self, data: bytes, origin: orthanc.InstanceOrigin, budget: Budget | None = None
+    ) -> Guest | None:
+        """Return what is known of an object if it is a network.
+
+        Raises
+        ------
+        preread.elements.OverBudget
+            If that takes longer than it may.
+        """
+        found = recognise(data, budget)
         if found is None:
             return None
         by_dicom = origin == orthanc.InstanceOrigin.DICOM_PROTOCOL

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import orthanc
 
+from preread.arriving import arrival_of, ids_of
 from preread.deidentify import Deidentifier, Pseudonyms, Secret
 from preread.deidentify.quarantine import Quarantine
 from preread.deidentify.trail import trail_of
@@ -19,6 +20,7 @@ from preread.hooks.announcements import Announcements
 from preread.hooks.changes import Changes, DeleteFilter, StoredInstance
 from preread.hooks.commitment import Commitment
 from preread.hooks.context import Context
+from preread.hooks.cost import ordinary_budget
 from preread.hooks.deletions import Deletions
 from preread.hooks.dicomweb import DicomWeb
 from preread.hooks.escapes import Escapes, LocalOrthanc
@@ -28,7 +30,7 @@ from preread.hooks.key_check import KeyCheck
 from preread.hooks.networks import Gate, TitleFilter, UserFilter
 from preread.hooks.own_results import OwnResults
 from preread.hooks.passed import Passed
-from preread.hooks.receive import Memory, Receiver, arrival_of, ids_of, sender_of
+from preread.hooks.receive import Memory, Receiver, sender_of
 from preread.hooks.request_filter import RequestFilter
 from preread.hooks.routes import router
 from preread.hooks.safekeeping import Safekeeping
@@ -102,7 +104,7 @@ def _context(
         )
 
     def look_at(data: bytes, instance: str) -> Arrival:
-        header = read_header(data)
+        header = read_header(data, ordinary_budget())
         ids = ids_of(header)._replace(instance=instance)
         return arrival_of(ids, header, header, catalogue, settings.deidentify.mode)
 

@@ -8,26 +8,28 @@ from it. What cannot be made safe is replaced by bytes that are not DICOM: Ortha
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import orthanc
 
+from preread.arriving import arrival_of, ids_of
 from preread.deidentify import DeidentificationError, Deidentified, Deidentifier
 from preread.deidentify.marks import beginning
-from preread.deidentify.vrs import known_modality
 from preread.elements import (
-    Header,
+    Budget,
     NestedTooDeep,
+    OverBudget,
     ResourceIds,
     check_nesting,
+    is_shallow,
     read_header,
-    resource_ids,
 )
 from preread.errors import PrereadError
 from preread.hooks import log
 from preread.hooks.announcements import Announcements
 from preread.hooks.as_sent import check_answerable
+from preread.hooks.cost import ordinary_budget
 from preread.hooks.deletions import Deletions
 from preread.hooks.dicomweb import DicomWeb
 from preread.hooks.failures import Failures
@@ -62,62 +64,6 @@ def sender_of(origin: orthanc.InstanceOrigin) -> str:
     return _ORIGINS.get(origin, "an unknown sender")
 
 
-class Identified(Protocol):
-    """What tells objects apart: the original's header, or what de-identification made of it."""
-
-    @property
-    def PatientID(self) -> str: ...  # noqa: N802, D102 - the standard's own keywords
-    @property
-    def StudyInstanceUID(self) -> str: ...  # noqa: N802, D102
-    @property
-    def SeriesInstanceUID(self) -> str: ...  # noqa: N802, D102
-    @property
-    def SOPInstanceUID(self) -> str: ...  # noqa: N802, D102
-
-
-def ids_of(identified: Identified) -> ResourceIds:
-    """Return Orthanc's ids of an object and of its parents."""
-    return resource_ids(
-        identified.PatientID,
-        identified.StudyInstanceUID,
-        identified.SeriesInstanceUID,
-        identified.SOPInstanceUID,
-    )
-
-
-def arrival_of(
-    ids: ResourceIds, stored: Identified, header: Header, catalogue: Catalogue, mode: Mode
-) -> Arrival:
-    """Decide what has to be read of an object, from its original header.
-
-    Parameters
-    ----------
-    ids
-        Orthanc's ids of the object as it will be stored.
-    stored
-        Its identifiers as they will be stored.
-    header
-        The header as it came: StudyDescription is gone a moment later.
-    """
-    choice = catalogue.choose(header)
-    return Arrival(
-        instance=ids.instance,
-        series=ids.series,
-        study=ids.study,
-        patient=ids.patient,
-        SOPInstanceUID=stored.SOPInstanceUID,
-        SeriesInstanceUID=stored.SeriesInstanceUID,
-        StudyInstanceUID=stored.StudyInstanceUID,
-        SOPClassUID=header.SOPClassUID,
-        Modality=known_modality(header.Modality),
-        models=choice.models,
-        fingerprint=catalogue.fingerprint(choice.models),
-        reason=choice.reason,
-        body_parts=choice.body_parts,
-        work=bool(choice.models) or mode is Mode.COPY,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What the hooks share about stores of the last seconds."""
@@ -149,6 +95,9 @@ class Receiver:
         Tells what bears the UID of a result of ours.
     dicomweb
         What a refusal costs in a STOW-RS request.
+    budget
+        Makes what may be spent on one object. What takes longer is held as it came, and comes back
+        de-identified.
     """
 
     def __init__(
@@ -164,12 +113,15 @@ class Receiver:
         gate: Gate,
         own_results: OwnResults,
         dicomweb: DicomWeb,
+        budget: Callable[[], Budget] = ordinary_budget,
     ) -> None:
+        self._budget = budget
         self._mode = mode
         self._deidentifier = deidentifier
         self._catalogue = catalogue
         self._journal = journal
         self._memory = memory
+        self._failures = failures
         self._refusals = Refusals(failures, safekeeping, dicomweb)
         self._safekeeping = safekeeping
         self._gate = gate
@@ -180,22 +132,29 @@ class Receiver:
         began = time.perf_counter()
         try:
             self._gate.begins()
-            own = self._own_write(data, origin)
+            budget = self._budget()
+            own = self._own_write(data, origin, budget)
             if own is not None:
                 return own
             if self._mode is Mode.INCOMING:
-                return self._incoming(data, origin, began)
+                return self._incoming(data, origin, began, budget)
         except BaseException as error:  # noqa: BLE001 - what escapes would store the original
             if self._mode is Mode.INCOMING:
-                return self._refusals.verdict(error, data, origin, sender_of(origin), began)
+                return self._put_off(error, data, origin, began)
         return self._beside(data, origin, began)
 
-    def _own_write(self, data: bytes, origin: orthanc.InstanceOrigin) -> Verdict | None:
+    def _own_write(
+        self, data: bytes, origin: orthanc.InstanceOrigin, budget: Budget
+    ) -> Verdict | None:
         """Let an announced result pass, unless a newer arrival or a deletion overtook it."""
         announcements = self._memory.announcements
         if origin == orthanc.InstanceOrigin.DICOM_PROTOCOL or announcements.empty:
             return None
-        ids = ids_of(read_header(data))
+        arrived = announcements.match_arrival(data)
+        if arrived is not None:
+            self._write_down(Arrival.from_json(arrived.arrival), len(data))
+            return _KEEP
+        ids = ids_of(read_header(data, budget))
         announced = announcements.match(ids.instance, data)
         if announced is None:
             return None
@@ -216,13 +175,37 @@ class Receiver:
         self._memory.passed.note(ids.instance, len(data), own=True)
         return _KEEP
 
-    def _incoming(self, data: bytes, origin: orthanc.InstanceOrigin, began: float) -> Verdict:
+    def _write_down(self, arrival: Arrival, size: int) -> None:
+        """Note what is about to be stored, once no result for an earlier one is on its way."""
+        self._memory.inflight.wait_for(arrival.instance, _WAIT_FOR_OWN_WRITE)
+        self._journal.arrive(arrival)
+        self._memory.deletions.arrived(arrival.instance)
+        self._memory.passed.note(arrival.instance, size)
+
+    def _put_off(
+        self, error: BaseException, data: bytes, origin: orthanc.InstanceOrigin, began: float
+    ) -> Verdict:
+        """Hold what takes longer than others can wait; refuse what cannot be taken at all."""
+        try:
+            # By C-STORE Orthanc does not parse what it discards; else it overflows where that is
+            # nested deep.
+            by_dicom = origin == orthanc.InstanceOrigin.DICOM_PROTOCOL
+            if isinstance(error, OverBudget) and (by_dicom or is_shallow(data, self._budget())):
+                self._safekeeping.hold_whole(data, error, sender_of(origin))
+                return DISCARD
+        except BaseException as again:  # noqa: BLE001 - what escapes would store the original
+            error = again
+        return self._refusals.verdict(error, data, origin, sender_of(origin), began)
+
+    def _incoming(
+        self, data: bytes, origin: orthanc.InstanceOrigin, began: float, budget: Budget
+    ) -> Verdict:
         sender = _ORIGINS.get(origin, "an unknown sender")
-        guest = self._gate.look(data, origin)
+        guest = self._gate.look(data, origin, budget)
         if guest is not None and (guest.trusted or guest.asks_for_title):
             check_answerable(data, guest.found.header, origin)
             return self._admit(guest, data, sender)
-        done = self._deidentified(data, is_network=guest is not None)
+        done = self._deidentified(data, budget, is_network=guest is not None)
         check_nesting(done.header)
         self._own_results.check(done.header)
         check_answerable(data, done.header, origin)
@@ -240,16 +223,14 @@ class Receiver:
             self._safekeeping.hold(done, arrival, sender)
             self._safekeeping.note(data, done, sender, began)
             return DISCARD
-        self._memory.inflight.wait_for(ids.instance, _WAIT_FOR_OWN_WRITE)
+        made = done.data
+        self._write_down(arrival, len(made))
         self._safekeeping.note(data, done, sender, began)
-        self._journal.arrive(arrival)
-        self._memory.deletions.arrived(ids.instance)
-        self._memory.passed.note(ids.instance, len(done.data))
-        return orthanc.ReceivedInstanceAction.MODIFY, done.data
+        return orthanc.ReceivedInstanceAction.MODIFY, made
 
-    def _deidentified(self, data: bytes, *, is_network: bool) -> Deidentified:
+    def _deidentified(self, data: bytes, budget: Budget, *, is_network: bool) -> Deidentified:
         try:
-            return self._deidentifier.deidentify(data)
+            return self._deidentifier.deidentify(data, budget)
         except DeidentificationError as error:
             if not is_network:
                 raise
@@ -297,18 +278,21 @@ class Receiver:
         announced.
         """
         try:
-            header = read_header(data)
+            budget = self._budget()
+            header = read_header(data, budget)
             check_nesting(header, forgiving=True)
             self._own_results.check(header)
             ids = ids_of(header)
             arrival = arrival_of(ids, header, header, self._catalogue, self._mode)
-            guest = self._gate.look(data, origin)
+            guest = self._gate.look(data, origin, budget)
             if guest is not None:
                 arrival = self._judged(guest, arrival)
             self._journal.arrive(arrival)
             self._memory.deletions.arrived(ids.instance)
         except (NestedTooDeep, UnannouncedResultError) as error:
             return self._refusals.verdict(error, data, origin, sender_of(origin), began)
+        except OverBudget as error:
+            self._failures.add(f"{sender_of(origin)}, stored as it came and not read", error)
         except PrereadError as error:
             log.warning(f"an object from {_ORIGINS.get(origin, 'somewhere')}: {error}")
         except BaseException as error:  # noqa: BLE001 - the PACS must never suffer

@@ -9,6 +9,7 @@ import orthanc
 from preread.deidentify import DeidentificationError
 from preread.elements import MalformedFile, OverBudget, is_shallow
 from preread.hooks.as_sent import Unanswerable, is_answerable
+from preread.hooks.cost import ordinary_budget
 from preread.hooks.dicomweb import DicomWeb
 from preread.hooks.failures import Failures
 from preread.hooks.own_results import UnannouncedResultError
@@ -88,8 +89,9 @@ class Refusals:
         if origin == orthanc.InstanceOrigin.PLUGIN and not self._dicomweb.goes_on:
             # Refused, it would take with it all that follows it in its request.
             again = not isinstance(error, _HOPELESS)
-            return keeping.take(data, error, sender, again=again) if is_shallow(data) else ""
+            is_safe = is_shallow(data, ordinary_budget())
+            return keeping.take(data, error, sender, again=again) if is_safe else ""
         is_wanted = isinstance(error, _UNSAFE) and keeping.takes_unsafe
-        if not (is_wanted and is_answerable(data, origin) and is_shallow(data)):
+        if not (is_wanted and is_shallow(data, ordinary_budget()) and is_answerable(data, origin)):
             return ""
         return keeping.quarantine(data, error, sender)

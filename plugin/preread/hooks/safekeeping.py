@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from preread.deidentify import Deidentified
 from preread.deidentify.audit import AuditError
-from preread.deidentify.quarantine import Held, Quarantine, QuarantineError
+from preread.deidentify.quarantine import WHOLE, Held, Quarantine, QuarantineError
 from preread.deidentify.trail import Trail
+from preread.elements import OverBudget
 from preread.errors import PrereadError
 from preread.hooks import log
 from preread.ledger.arrival import Arrival
@@ -51,6 +52,16 @@ class Safekeeping:
         """
         look = held_for(done)
         self.held.put(done.data, reason=look, origin=sender, look=look, arrival=arrival.to_json())
+
+    def hold_whole(self, data: bytes, error: OverBudget, sender: str) -> None:
+        """Keep an object as it came until somebody with more time has de-identified it.
+
+        Raises
+        ------
+        QuarantineError
+            If it cannot be kept; then it must be refused.
+        """
+        self.held.put(data, reason=str(error), origin=sender, look=WHOLE)
 
     def retry(self, entry: Held) -> str:
         """Let what is quarantined be tried once more; return its id among what is held.

@@ -22,6 +22,7 @@ from preread.elements import (
     EXPLICIT,
     IMPLICIT,
     LONG_VRS,
+    Budget,
     Header,
     MalformedFile,
     check_nesting,
@@ -126,13 +127,15 @@ class Recognised:
         return _digest(self.header, self.places)
 
 
-def recognise(data: bytes | memoryview) -> Recognised | None:
+def recognise(data: bytes | memoryview, budget: Budget | None = None) -> Recognised | None:
     """Tell whether a file keeps a network; for what does not it takes a microsecond.
 
     Parameters
     ----------
     data
         The file.
+    budget
+        What it may cost; None for no bound.
 
     Returns
     -------
@@ -148,7 +151,7 @@ def recognise(data: bytes | memoryview) -> Recognised | None:
         is_raw_data = meta.has_preamble and meta.MediaStorageSOPClassUID == RAW_DATA_STORAGE
         if not is_raw_data or meta.encoding.deflated:
             return None
-        header = read_header(data)
+        header = read_header(data, budget)
         if header.has_pixel_data:
             return None
         places = find_places(header)

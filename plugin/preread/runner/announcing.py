@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from preread.ledger.arrival import Arrival
 
 
 class Announcer:
@@ -34,12 +38,31 @@ class Announcer:
         data
             The file.
         """
+        return self._signed(instance, source, generation, data, "")
+
+    def arrival(self, arrival: Arrival, data: bytes) -> dict[str, object]:
+        """Describe an object from outside that was de-identified here and will be stored.
+
+        Parameters
+        ----------
+        arrival
+            What was decided for it.
+        data
+            The file as it will be stored.
+        """
+        return self._signed(arrival.instance, arrival.instance, 0, data, arrival.to_json())
+
+    def _signed(
+        self, instance: str, source: str, generation: int, data: bytes, arrival: str
+    ) -> dict[str, object]:
         digest = hashlib.sha256(data).hexdigest()
-        signed = f"{instance}|{source}|{generation}|{digest}".encode("ascii")
+        text = f"{instance}|{source}|{generation}|{digest}"
+        signed = (f"{text}|{arrival}" if arrival else text).encode()
         return {
             "Instance": instance,
             "Source": source,
             "Generation": generation,
             "SHA256": digest,
             "Signature": hmac.new(self._key, signed, hashlib.sha256).hexdigest(),
+            **({"Arrival": arrival} if arrival else {}),
         }

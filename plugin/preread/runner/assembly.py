@@ -93,7 +93,7 @@ class Assembly:
         self._comparing = None
         self._checking = None
         if journal is not None:
-            self._holding = Holding.of(site, secret, pacs, self._meter)
+            self._holding = Holding.of(site, secret, pacs, self._meter, catalogue)
             if self._holding is not None:
                 self._holding.start()
             self._comparing = Comparing.of(site, secret, journal, self._ledger, pacs, self._meter)

@@ -16,6 +16,7 @@ from preread.deidentify import Secret
 from preread.errors import PrereadError
 from preread.ledger.journal import Journal
 from preread.ledger.opening import open_ledger
+from preread.models.catalogue import Catalogue
 from preread.runner.comparing import Comparing
 from preread.runner.forwarding import Forwarding
 from preread.runner.holding import Holding
@@ -66,7 +67,7 @@ def forward_only(site: Site, pacs: Pacs, asked: threading.Event) -> int:
             forwarding = Forwarding(journal, ledger, pacs, meter, lambda: None)
             forwarding.start()
             secret = Secret.load_or_create(site.key_file, journal.key_fingerprint)
-            holding = Holding.of(site, secret, pacs, meter)
+            holding = Holding.of(site, secret, pacs, meter, _catalogue(site))
             if holding is not None:
                 holding.start()
             comparing = Comparing.of(site, secret, journal, ledger, pacs, meter)
@@ -87,3 +88,8 @@ def forward_only(site: Site, pacs: Pacs, asked: threading.Event) -> int:
         _log.error("cannot forward", reason=str(error))
         raise
     return 0
+
+
+def _catalogue(site: Site) -> Catalogue:
+    """Read the cards of the models, to choose from for what is de-identified here."""
+    return Catalogue.load(site.models_folder, site.settings.models.run)

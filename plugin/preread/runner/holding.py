@@ -12,12 +12,16 @@ from typing import Protocol
 
 import structlog
 
-from preread.deidentify import DeidentificationError, Secret
-from preread.deidentify.pixels.complete import pixel_cleaner
+from preread.deidentify import DeidentificationError, Pseudonyms, Secret
+from preread.deidentify.pixels.complete import CompleteDeidentifier, pixel_cleaner
 from preread.deidentify.pixels.policy import Look
-from preread.deidentify.quarantine import Held, Quarantine, QuarantineError
+from preread.deidentify.quarantine import WHOLE, Held, Quarantine, QuarantineError
+from preread.deidentify.trail import trail_of
+from preread.elements import OverBudget
 from preread.ledger.arrival import Arrival, ArrivalError
 from preread.ledger.choices import HeldChoices
+from preread.models.catalogue import Catalogue
+from preread.runner.announcing import Announcer
 from preread.runner.back_off import BackOff
 from preread.runner.meter import Meter
 from preread.runner.pacs import (
@@ -29,6 +33,7 @@ from preread.runner.pacs import (
     Stored,
     StoreOutcome,
 )
+from preread.runner.whole import WholeObjects
 from preread.settings import Mode, Site
 
 _log = structlog.get_logger(__name__)
@@ -57,6 +62,14 @@ class Cleans(Protocol):
         ...
 
 
+class DeidentifiesWhole(Protocol):
+    """De-identifies an original; `preread.runner.whole.WholeObjects` does."""
+
+    def made(self, data: bytes, /) -> bytes:
+        """Return what is to be stored of an original, and tell the receive hook."""
+        ...
+
+
 class Holding:
     """Works through the folder of what is held, the oldest first, those that failed last.
 
@@ -77,10 +90,14 @@ class Holding:
         Takes note of trouble.
     clock
         Seconds, rising.
+    whole
+        De-identifies originals that take the receive hook too long; they wait without it.
     """
 
     @classmethod
-    def of(cls, site: Site, secret: Secret, pacs: Pacs, meter: Meter) -> Holding | None:
+    def of(
+        cls, site: Site, secret: Secret, pacs: Pacs, meter: Meter, catalogue: Catalogue
+    ) -> Holding | None:
         """Return what a site needs; None where the hook holds nothing."""
         if site.settings.deidentify.mode is not Mode.INCOMING:
             return None
@@ -93,6 +110,13 @@ class Holding:
             pacs,
             partial(pixel_cleaner, secret, site.deidentify_options),
             meter,
+            whole=WholeObjects(
+                CompleteDeidentifier(secret, site.deidentify_options, trail_of(site), "held"),
+                catalogue,
+                pacs,
+                Announcer(secret.derive("announcement")),
+                Pseudonyms(secret).is_result_uid,
+            ),
         )
 
     def __init__(
@@ -104,7 +128,9 @@ class Holding:
         cleaner: Callable[[], Cleans],
         meter: Meter,
         clock: Callable[[], float] = time.monotonic,
+        whole: DeidentifiesWhole | None = None,
     ) -> None:
+        self._whole = whole
         self._held = held
         self._quarantined = quarantined
         self._choices = choices
@@ -210,7 +236,7 @@ class Holding:
         except (PacsUnreachableError, PacsFailedError) as error:
             self._held.take_back(entry.id, str(error))
             raise
-        except (DeidentificationError, PacsError) as error:
+        except (DeidentificationError, OverBudget, PacsError) as error:
             self._give_up(entry, data, str(error))
             return None
         except Exception as error:  # noqa: BLE001 - one file must not end the thread for all
@@ -234,6 +260,8 @@ class Holding:
     def _made(self, entry: Held, data: bytes) -> bytes:
         if not entry.look:
             return data  # an original, for the hook to judge
+        if entry.look == WHOLE and self._whole is not None:
+            return self._whole.made(data)
         if self._cleaner is None:
             self._cleaner = self._make_cleaner()
         return self._cleaner.clean(data, look_of(entry.look)).data

@@ -17,6 +17,7 @@ from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import SecondaryCaptureImageStorage
 
+from preread.arriving import arrival_of, ids_of
 from preread.deidentify import (
     DeidentificationError,
     Deidentifier,
@@ -30,7 +31,7 @@ from preread.deidentify.pixels.policy import Look
 from preread.deidentify.pixels.seal import PixelSeal, sealed_values
 from preread.deidentify.quarantine import Quarantine, QuarantineError
 from preread.deidentify.trail import Trail
-from preread.elements import read_header, resource_ids
+from preread.elements import Budget, read_header, resource_ids
 from preread.hooks.announcements import Announcements
 from preread.hooks.deletions import Deletions
 from preread.hooks.inflight import InFlight
@@ -59,6 +60,7 @@ class Node:
         options: DeidentifyOptions | None = None,
         takes_unsafe: bool = False,
         trusted: IODeepSettings | None = None,
+        budget: Callable[[], Budget] | None = None,
     ) -> None:
         receive = importlib.import_module("preread.hooks.receive")
         changes = importlib.import_module("preread.hooks.changes")
@@ -96,12 +98,13 @@ class Node:
             gate=self.gate,
             own_results=own.OwnResults(Pseudonyms(Secret(b"s" * 32)).is_result_uid),
             dicomweb=self.dicomweb,
+            **({"budget": budget} if budget else {}),
         )
 
         def look_at(data: bytes, instance: str) -> Any:
             header = read_header(data)
-            ids = receive.ids_of(header)._replace(instance=instance)
-            return receive.arrival_of(ids, header, header, catalogue, mode)
+            ids = ids_of(header)._replace(instance=instance)
+            return arrival_of(ids, header, header, catalogue, mode)
 
         self.escaped: list[str] = []
         self.stored = changes.StoredInstance(

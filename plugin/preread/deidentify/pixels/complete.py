@@ -14,7 +14,7 @@ from preread.deidentify.options import DeidentifyOptions, Option
 from preread.deidentify.pixels.policy import Look
 from preread.deidentify.secret import Secret
 from preread.deidentify.trail import Trail
-from preread.elements import Header
+from preread.elements import Budget, Header
 
 if TYPE_CHECKING:
     from preread.deidentify.pixels.cleaning import PixelCleaner
@@ -67,8 +67,15 @@ class CompleteDeidentifier:
         self._make_cleaner = partial(pixel_cleaner, secret, options)
         self._cleaner: PixelCleaner | None = None
 
-    def deidentify(self, data: bytes | memoryview) -> Deidentified:
+    def deidentify(self, data: bytes | memoryview, budget: Budget | None = None) -> Deidentified:
         """Return a file without its identity, also in the pixels where options want that.
+
+        Parameters
+        ----------
+        data
+            A file of any transfer syntax.
+        budget
+            What all but the look at its pixels may cost; None for no bound.
 
         Raises
         ------
@@ -76,10 +83,12 @@ class CompleteDeidentifier:
             If it cannot be made safe.
         preread.deidentify.audit.AuditError
             If that cannot be written down.
+        preread.elements.OverBudget
+            If it takes longer than it may.
         """
         began = time.perf_counter()
         try:
-            done = self._done(data)
+            done = self._done(data, budget)
         except DeidentificationError as error:
             if self._trail is not None:
                 self._trail.refused(data, error, self._sender, began)
@@ -92,15 +101,15 @@ class CompleteDeidentifier:
         """Tell whether this key de-identified an object; see `Deidentifier.has_made`."""
         return self._deidentifier.has_made(header)
 
-    def _done(self, data: bytes | memoryview) -> Deidentified:
-        done = self._deidentifier.deidentify(data)
+    def _done(self, data: bytes | memoryview, budget: Budget | None) -> Deidentified:
+        done = self._deidentifier.deidentify(data, budget)
         if done.look is Look.NONE:
             return done
         if self._cleaner is None:
             self._cleaner = self._make_cleaner()
         cleaned = self._cleaner.clean(done.data, done.look)
         # Once more, as the receive hook does it: the file now says that its pixels are clean.
-        again = self._deidentifier.deidentify(cleaned.data)
+        again = self._deidentifier.deidentify(cleaned.data, budget)
         if again.look is not Look.NONE:
             raise DeidentificationError(None, "what was found in its pixels cannot be vouched for")
         return dataclasses.replace(again, header=done.header, counts=done.counts, lost=done.lost)
