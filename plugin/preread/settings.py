@@ -30,6 +30,14 @@ __all__ = [
 ]
 
 
+class DicomWebFacts(BaseModel):
+    """What Preread must know of the ``DicomWeb`` section."""
+
+    model_config = ConfigDict(populate_by_name=True, extra="ignore", frozen=True)
+
+    enable_metadata_cache: Annotated[bool, Field(alias="EnableMetadataCache")] = True
+
+
 class OrthancFacts(BaseModel):
     """What Preread must know of the rest of Orthanc's configuration."""
 
@@ -41,6 +49,7 @@ class OrthancFacts(BaseModel):
     overwrite_instances: Annotated[bool, Field(alias="OverwriteInstances")] = False
     storage_directory: Annotated[Path, Field(alias="StorageDirectory")] = Path("OrthancStorage")
     storage_compression: Annotated[bool, Field(alias="StorageCompression")] = False
+    dicom_web: Annotated[DicomWebFacts, Field(alias="DicomWeb")] = DicomWebFacts()
     ingest_transcoding: Annotated[str, Field(alias="IngestTranscoding")] = ""
     remote_access_allowed: Annotated[bool, Field(alias="RemoteAccessAllowed")] = False
     authentication_enabled: Annotated[bool | None, Field(alias="AuthenticationEnabled")] = None
@@ -282,9 +291,15 @@ def needed_of(configuration: dict[str, Any]) -> dict[str, Any]:
 
     >>> needed_of({"HttpPort": 8042, "RegisteredUsers": {"alice": "secret"}})
     {'HttpPort': 8042}
+    >>> needed_of({"DicomWeb": {"EnableMetadataCache": False, "Servers": {"a": "secret"}}})
+    {'DicomWeb': {'EnableMetadataCache': False}}
     """
     keys = needed_keys()
-    return {key: value for key, value in configuration.items() if key in keys}
+    found = {key: value for key, value in configuration.items() if key in keys}
+    if isinstance(web := found.get("DicomWeb"), dict):
+        wanted = {field.alias for field in DicomWebFacts.model_fields.values()}
+        found["DicomWeb"] = {key: value for key, value in web.items() if key in wanted}
+    return found
 
 
 def site_from_file(path: Path) -> Site:

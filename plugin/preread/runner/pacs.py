@@ -21,6 +21,7 @@ from tenacity import (
 )
 
 from preread.errors import PrereadError
+from preread.runner.metadata_cache import MetadataCache
 
 _PATIENCE = httpx.Timeout(60.0, connect=5.0)
 _KEPT_ALIVE = 0.8  # seconds; Orthanc closes a connection that was idle for one
@@ -157,6 +158,8 @@ class OrthancPacs:
         In place of the network.
     tries
         How often a call that may be repeated is tried.
+    caches_metadata
+        Whether DICOMweb may keep the metadata of series; see `MetadataCache`.
     """
 
     def __init__(
@@ -169,6 +172,7 @@ class OrthancPacs:
         verify: bool = True,
         transport: httpx.BaseTransport | None = None,
         tries: int = _TRIES,
+        caches_metadata: bool = False,
     ) -> None:
         # One line per request is no news, and would fill the log.
         logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -184,6 +188,7 @@ class OrthancPacs:
             # A proxy from the environment has no place between the runner and its Orthanc.
             trust_env=False,
         )
+        self._metadata = MetadataCache(self, enabled=caches_metadata)
         self._retrying = Retrying(
             retry=retry_if_exception_type((PacsUnreachableError, PacsFailedError)),
             stop=stop_after_attempt(tries),
@@ -205,6 +210,7 @@ class OrthancPacs:
 
     def close(self) -> None:
         """Close the connections."""
+        self._metadata.close()
         self._client.close()
 
     def answers(self) -> bool:
@@ -231,8 +237,19 @@ class OrthancPacs:
 
     def delete(self, instance: str) -> bool:
         """Delete an instance; False if it was not there."""
-        answer = self._repeatable("DELETE", f"/instances/{instance}", missing=True)
+        return self.delete_path(f"/instances/{instance}")
+
+    def delete_path(self, path: str) -> bool:
+        """Delete what lies at a path; False if there was nothing."""
+        answer = self._repeatable("DELETE", path, missing=True)
         return answer.status_code != httpx.codes.NOT_FOUND
+
+    def plugin_version(self, name: str) -> str | None:
+        """Return the version of one of Orthanc's plugins; None if it is not loaded."""
+        answer = self._repeatable("GET", f"/plugins/{name}", missing=True)
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return None
+        return str(self._body(answer).get("Version", ""))
 
     def store(self, data: bytes) -> StoreOutcome:
         """Store a DICOM file; Orthanc is asked once."""
@@ -267,13 +284,18 @@ class OrthancPacs:
         try:
             body = answer.json()
             instance, status = str(body.get("ID", "")), str(body.get("Status", ""))
+            series = str(body.get("ParentSeries", ""))
         except (ValueError, AttributeError):
             raise PacsRefusedError(
                 f"POST {path}: expected Orthanc's JSON; is the URL that of Orthanc?"
             ) from None
         if status == "AlreadyStored":
             return Kept(instance)
-        return Stored(instance) if instance else Superseded()
+        if not instance:
+            return Superseded()
+        # Before anybody is told: whoever asks over DICOMweb from now on gets what is stored.
+        self._metadata.forget(series)
+        return Stored(instance)
 
     def json(self, path: str, query: Mapping[str, str] | None = None) -> Any:
         """Return the JSON that a path answers to GET.

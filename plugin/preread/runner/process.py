@@ -165,6 +165,7 @@ def _pacs(site: Site, token: str = "") -> OrthancPacs:
         username=runner.username,
         password=runner.password,
         verify=site.url != site.local_url,
+        caches_metadata=site.orthanc.dicom_web.enable_metadata_cache,
     )
 
 
