@@ -300,6 +300,15 @@ class RestSettings(Section):
         "over REST. They pass no de-identification, so they are refused with 403 without it.",
     )
 
+    user_header: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9-]{0,64}$",
+        description="The header in which a proxy that authenticates people names the user, such as "
+        "`X-Forwarded-User`: that is who reviews. Set it only where every request comes through "
+        "the proxy, and the proxy replaces what clients send in this header. Empty: the user that "
+        "Orthanc has authenticated.",
+    )
+
     @field_validator("allowed_origins")
     @classmethod
     def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from preread.deidentify.trail import trail_of
 from preread.elements import read_header
 from preread.errors import SettingsError
 from preread.hooks import log
+from preread.hooks.accounts import Accounts
 from preread.hooks.announcements import Announcements
 from preread.hooks.changes import Changes, DeleteFilter, StoredInstance
 from preread.hooks.commitment import Commitment
@@ -213,5 +214,10 @@ def _hand_over(context: Context, key: KeyCheck) -> None:
         f"de-identification {settings.deidentify.mode.value}, predictions "
         f"{settings.predictions.placement.value}, {models}; research only, not a diagnosis"
     )
+    if Accounts.of_site(context.site).knows_nobody:
+        log.warning(
+            "nobody is authenticated: whoever reviews regions may give any name "
+            "(AuthenticationEnabled, Preread.Rest.UserHeader)"
+        )
     if settings.deidentify.mode is Mode.OFF:
         log.warning("de-identification is off: identities are stored as they come")

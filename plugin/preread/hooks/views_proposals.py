@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
+from preread.hooks import log
+from preread.hooks.accounts import Accounts
 from preread.hooks.context import Context
 from preread.hooks.rest import Answer, Request, RestError
 from preread.hooks.views_results import patience_of
@@ -29,7 +31,7 @@ _DECISIONS: Final = ("accept", "reject")
 _LONGEST_NAME: Final = 64  # characters of a PN
 _MOST_CARETS: Final = 4  # between its five components
 _LONGEST_COMMENT: Final = 500
-_MOST_POINTS: Final = 10_000
+_MOST_POINTS: Final = 100_000
 _FARTHEST: Final = 100_000  # pixels
 _UNKNOWN: Final = "there is no such proposal; GET /preread/proposals lists them"
 
@@ -56,6 +58,9 @@ def proposal(context: Context, request: Request) -> Answer:
 def review(context: Context, request: Request) -> Answer:
     """Answer ``POST /preread/proposals/{SOPInstanceUID}/review``.
 
+    Who reviews is the authenticated user; ``Reviewer`` is a name beside that, and may be missing
+    only where a user is authenticated.
+
     The body holds ``Version`` (of the proposal as it was seen), ``Reviewer``, ``Regions`` (a list
     of ``Region``, ``Decision``: accept or reject, and ``Polygon`` for a line that was edited), and
     may hold ``Others`` (the decision for all regions that are not listed), ``Comment``,
@@ -66,8 +71,9 @@ def review(context: Context, request: Request) -> Answer:
     Raises
     ------
     RestError
-        400 for a body that decides nothing clear; 403 from another site's page; 404 for a proposal
-        that is not known; 409 where somebody else was first, or the proposal is superseded.
+        400 for a body that decides nothing clear; 403 from another site's page, or where a proxy
+        names no user; 404 for a proposal that is not known; 409 where somebody else was first, or
+        the proposal is superseded.
     """
     body = request.json()
     unknown = set(body) - set(_KEYS)
@@ -78,17 +84,28 @@ def review(context: Context, request: Request) -> Answer:
     if type(version) is not int:
         raise RestError(400, "Version: expected that of the proposal as the reviewer saw it")
     reviewer = _text(body, "Reviewer", _LONGEST_NAME)
-    if not reviewer or "=" in reviewer or reviewer.count("^") > _MOST_CARETS:
+    account = Accounts.of_site(context.site).of(request.headers)
+    if not (reviewer or account) or "=" in reviewer or reviewer.count("^") > _MOST_CARETS:
         raise RestError(400, "Reviewer: expected a name, such as Doe^Jane, without =")
     comment = _text(body, "Comment", _LONGEST_COMMENT)
     found = _found(context, request)
     ledger = context.ledger()
     try:
         decided = ledger.proposals.decide(
-            found, version, _decisions(found, body, version), reviewer=reviewer, comment=comment
+            found,
+            version,
+            _decisions(found, body, version),
+            reviewer=reviewer,
+            account=account,
+            comment=comment,
         )
     except ProposalConflictError as error:
         raise RestError(409, str(error)) from None
+    if not account:
+        log.warning(
+            "a review was recorded, and nobody was authenticated; set AuthenticationEnabled, or "
+            "Preread.Rest.UserHeader where a proxy authenticates people"
+        )
     with context.waiting.patience(patience) as deadline:
         while decided.state.is_open and time.monotonic() < deadline:
             time.sleep(_POLL)  # releases the interpreter: Orthanc's other callbacks go on
@@ -167,7 +184,7 @@ def _polygon(number: int, line: object) -> Polygon:
     Raises
     ------
     RestError
-        400, if it is not one of 3 to 10000 points.
+        400, if it is not one of 3 to 100000 points.
     """
     if isinstance(line, list) and 3 <= len(line) <= _MOST_POINTS and all(map(_is_point, line)):
         return polygon_of(line)

@@ -33,9 +33,13 @@ def explanation_counts(context: Context) -> dict[str, int]:
 
 
 def proposal_counts(context: Context) -> dict[str, int]:
-    """Return how many proposals have each status, zeros included."""
-    found = context.ledger().proposals.counts()
-    return {status.value: number for status, number in found.items()}
+    """Return how many proposals have each status, zeros included, and how many are stale.
+
+    Stale is a decision whose image or object is not as it was.
+    """
+    ledger = context.ledger()
+    found = {status.value: number for status, number in ledger.proposals.counts().items()}
+    return found | {"stale": ledger.stored_objects.stale()}
 
 
 def network_counts(context: Context) -> dict[str, int]:

@@ -44,12 +44,16 @@ class ReviewState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ObjectIdentity:
-    """Where an object is stored: Orthanc's id of it, and its UIDs."""
+    """Where an object is stored: Orthanc's id of it, and its UIDs.
+
+    `sha256` is that of the file as it was stored, hexadecimal; empty where it is not known.
+    """
 
     instance: str
     SOPInstanceUID: str
     SeriesInstanceUID: str
     StudyInstanceUID: str
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +221,10 @@ class Review:
         The ledger's number of the proposal.
     version
         From 1: the how manieth review of the proposal.
+    reviewer
+        The name that was typed.
+    account
+        The user who was authenticated; empty if nobody was.
     outcome
         APPROVED or REJECTED, as the proposal's status.
     decisions
@@ -237,6 +245,7 @@ class Review:
     proposal: int
     version: int
     reviewer: str
+    account: str
     comment: str
     outcome: ProposalStatus
     decisions: tuple[RegionDecision, ...]
@@ -254,7 +263,9 @@ class Review:
         return {
             "Version": self.version,
             "Outcome": self.outcome.value,
-            "Reviewer": self.reviewer,
+            "Reviewer": self.account or self.reviewer,
+            "Authenticated": bool(self.account),
+            "TypedName": self.reviewer or None,
             "Comment": self.comment,
             "Date": self.created.isoformat(),
             "Decisions": [one.to_json() for one in self.decisions],
@@ -278,6 +289,9 @@ class Proposal:
         As the latest review decided.
     version
         How many reviews there are: a review names the one that its reviewer has seen.
+    stale
+        Why it, or the latest decision about it, tells of what is not there any more as it was;
+        empty if it does not.
     number_of_regions
         Also where `regions` were not asked for.
     reviews
@@ -300,6 +314,7 @@ class Proposal:
     network: Network
     status: ProposalStatus
     version: int
+    stale: str
     number_of_regions: int
     created: datetime
     updated: datetime
@@ -318,6 +333,7 @@ class Proposal:
             "Attached": self.attached or None,
             "Status": self.status.value,
             "Version": self.version,
+            "Stale": self.stale or None,
             "Regions": self.number_of_regions,
             "Network": {
                 "Name": self.network.name,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -19,14 +21,29 @@ from preread.ledger.proposal import (
 from preread.ledger.proposal_schema import ProposalImageRow, ProposalRow, ReviewRow
 from preread.ledger.schema import InstanceRow
 from preread.ledger.skipped import SkippedImage
+from preread.ledger.staleness import stale_of
 
 
-def shown(session: Session, row: ProposalRow, *, details: bool = False) -> Proposal:
-    """Return a proposal, with `details` also its images, regions and reviews."""
+def listed(session: Session, rows: Sequence[ProposalRow]) -> list[Proposal]:
+    """Return proposals without their images and regions."""
+    stale = stale_of(session, rows)
+    return [_shown(session, row, stale.get(row.id, ""), details=False) for row in rows]
+
+
+def shown(session: Session, row: ProposalRow) -> Proposal:
+    """Return a proposal with its images, regions and reviews."""
+    return _shown(session, row, stale_of(session, [row]).get(row.id, ""), details=True)
+
+
+def _shown(session: Session, row: ProposalRow, stale: str, *, details: bool) -> Proposal:
     return Proposal(
         id=row.id,
         place=ObjectIdentity(
-            row.instance, row.SOPInstanceUID, row.SeriesInstanceUID, row.StudyInstanceUID
+            row.instance,
+            row.SOPInstanceUID,
+            row.SeriesInstanceUID,
+            row.StudyInstanceUID,
+            row.sha256,
         ),
         attached=row.attached,
         series=row.source_series,
@@ -40,6 +57,7 @@ def shown(session: Session, row: ProposalRow, *, details: bool = False) -> Propo
         network=Network(row.network_name, row.network_uid, row.network_version, row.weights_sha256),
         status=ProposalStatus(row.status),
         version=row.version,
+        stale=stale,
         number_of_regions=row.number_of_regions,
         created=row.created,
         updated=row.updated,
@@ -80,12 +98,14 @@ def shown_review(row: ReviewRow, proposal: ProposalRow) -> Review:
             row.SOPInstanceUID,
             proposal.SeriesInstanceUID,
             proposal.StudyInstanceUID,
+            row.sha256,
         )
     return Review(
         id=row.id,
         proposal=row.proposal_id,
         version=row.version,
         reviewer=row.reviewer,
+        account=row.account,
         comment=row.comment,
         outcome=ProposalStatus(row.outcome),
         decisions=tuple(map(RegionDecision.from_json, row.decisions)),

@@ -23,6 +23,9 @@ def describe(row: ProposalRow, new: NewProposal) -> None:
     row.SeriesInstanceUID = new.place.SeriesInstanceUID
     row.StudyInstanceUID = new.place.StudyInstanceUID
     row.attached = "" if new.attached is None else new.attached.instance
+    row.sha256 = new.place.sha256
+    row.attached_sha256 = "" if new.attached is None else new.attached.sha256
+    row.checked, row.altered = None, ""
     row.source_series, row.source_study = new.series, new.study
     row.source_series_uid, row.source_study_uid = new.SeriesInstanceUID, new.StudyInstanceUID
     row.shown_series, row.shown_study = new.shown_series, new.shown_study
@@ -74,6 +77,7 @@ def review_of(
     row: ProposalRow,
     decisions: Sequence[RegionDecision],
     reviewer: str,
+    account: str,
     comment: str,
     now: datetime,
 ) -> ReviewRow:
@@ -83,11 +87,16 @@ def review_of(
         proposal_id=row.id,
         version=row.version,
         reviewer=reviewer,
+        account=account,
         comment=comment,
         outcome=row.status,
         decisions=[one.to_json() for one in decisions],
         instance="",
         SOPInstanceUID="",
         attached="",
+        sha256="",
+        attached_sha256="",
+        checked=None,
+        altered="",
         **waiting(now),
     )

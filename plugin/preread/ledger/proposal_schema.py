@@ -11,19 +11,29 @@ from sqlalchemy.orm import Mapped, mapped_column
 from preread.ledger.schema import NUMBER, PENDING, Base, Lendable
 
 
-class ProposalRow(Base):
+class Kept:
+    """What is known of an object that was stored, and of its like in the original study."""
+
+    instance: Mapped[str]
+    SOPInstanceUID: Mapped[str] = mapped_column("sop_instance_uid")
+    attached: Mapped[str]
+    # Of the files as they were stored; empty where that is not known.
+    sha256: Mapped[str] = mapped_column(server_default="")
+    attached_sha256: Mapped[str] = mapped_column(server_default="")
+    # When they were compared last, and what was wrong then.
+    checked: Mapped[datetime | None]
+    altered: Mapped[str] = mapped_column(server_default="")
+
+
+class ProposalRow(Kept, Base):
     """What a network proposes for a series."""
 
     __tablename__ = "proposal"
 
     id: Mapped[int] = mapped_column(NUMBER, primary_key=True)
     node: Mapped[str]
-    # The proposal's own object, and its like in the original study.
-    instance: Mapped[str]
-    SOPInstanceUID: Mapped[str] = mapped_column("sop_instance_uid")
     SeriesInstanceUID: Mapped[str] = mapped_column("series_instance_uid")
     StudyInstanceUID: Mapped[str] = mapped_column("study_instance_uid")
-    attached: Mapped[str]
     # The images as they arrived, and those beside which it lies.
     source_series: Mapped[str]
     source_study: Mapped[str]
@@ -72,21 +82,19 @@ class ProposalImageRow(Base):
     __table_args__ = (Index(None, "instance_id"),)
 
 
-class ReviewRow(Lendable, Base):
+class ReviewRow(Kept, Lendable, Base):
     """What somebody decided about a proposal, and the object that is made of it."""
 
     __tablename__ = "review"
 
     proposal_id: Mapped[int] = mapped_column(NUMBER, ForeignKey("proposal.id"))
     version: Mapped[int]
+    # The name that was typed, and the user who was authenticated; empty if nobody was.
     reviewer: Mapped[str]
+    account: Mapped[str] = mapped_column(server_default="")
     comment: Mapped[str]
     outcome: Mapped[str]
     decisions: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
-    # Its object; empty while there is none.
-    instance: Mapped[str]
-    SOPInstanceUID: Mapped[str] = mapped_column("sop_instance_uid")
-    attached: Mapped[str]
 
     __table_args__ = (
         # Of two reviews of one version one is refused, whatever else happens.

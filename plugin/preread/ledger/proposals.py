@@ -28,10 +28,11 @@ from preread.ledger.proposal import (
     RegionDecision,
     Review,
 )
-from preread.ledger.proposal_lookup import images_of, reviews_of, shown, shown_review
+from preread.ledger.proposal_lookup import images_of, listed, reviews_of, shown, shown_review
 from preread.ledger.proposal_rows import describe, replace_images, review_of
-from preread.ledger.proposal_schema import ProposalImageRow, ProposalRow
+from preread.ledger.proposal_schema import ProposalRow
 from preread.ledger.schema import InstanceRow
+from preread.ledger.staleness import image_changed
 
 _MOST_WITHDRAWN: Final = 100
 _LARGEST_PART: Final = 500
@@ -80,7 +81,7 @@ class Proposals:
                 select(ProposalRow).where(*self._named(new.place.SOPInstanceUID)).with_for_update()
             )
             if row is not None and row.version:
-                return shown(session, row, details=True)
+                return shown(session, row)
             self._supersede(session, new.series, new.network.uid, new.scope, now, but=new.place)
             if row is None:
                 row = ProposalRow(node=self._node, created=now)
@@ -90,7 +91,7 @@ class Proposals:
             session.flush()
             replace_images(session, row, new.images, numbers)
             session.flush()
-            return shown(session, row, details=True)
+            return shown(session, row)
 
     def listed(
         self,
@@ -128,7 +129,7 @@ class Proposals:
         if status is not None:
             query = query.where(row.status == status.value)
         with self._database.reading() as session:
-            return [shown(session, found) for found in session.scalars(query)]
+            return listed(session, session.scalars(query).all())
 
     def find(self, identifier: str) -> Proposal | None:
         """Return all of a proposal, by its SOPInstanceUID or Orthanc's id."""
@@ -138,13 +139,13 @@ class Proposals:
                 .where(*self._named(identifier))
                 .options(undefer(ProposalRow.regions), undefer(ProposalRow.skipped))
             )
-            return None if row is None else shown(session, row, details=True)
+            return None if row is None else shown(session, row)
 
     def of(self, number: int) -> Proposal | None:
         """Return all of a proposal, by the ledger's number."""
         with self._database.reading() as session:
             row = session.get(ProposalRow, number)
-            return None if row is None else shown(session, row, details=True)
+            return None if row is None else shown(session, row)
 
     def counts(self) -> dict[ProposalStatus, int]:
         """Return how many proposals have each status."""
@@ -160,6 +161,7 @@ class Proposals:
         decisions: Sequence[RegionDecision],
         *,
         reviewer: str,
+        account: str = "",
         comment: str = "",
     ) -> Review:
         """Record what somebody decided.
@@ -173,7 +175,9 @@ class Proposals:
         decisions
             One for each region.
         reviewer, comment
-            Who decides, and what is to be said.
+            The name that was typed, and what is to be said.
+        account
+            The user who was authenticated; empty if nobody was.
 
         Raises
         ------
@@ -197,7 +201,7 @@ class Proposals:
             outcome = ProposalStatus.APPROVED if accepted else ProposalStatus.REJECTED
             row.version += 1
             row.status, row.updated = outcome.value, now
-            review = review_of(row, decisions, reviewer, comment, now)
+            review = review_of(row, decisions, reviewer, account, comment, now)
             session.add(review)
             session.flush()
             return shown_review(review, row)
@@ -215,7 +219,7 @@ class Proposals:
                 .where(
                     ProposalRow.node == self._node,
                     ProposalRow.status == ProposalStatus.PROPOSED.value,
-                    self._is_stale(),
+                    image_changed(),
                 )
                 .order_by(ProposalRow.id)
                 .limit(_MOST_WITHDRAWN)
@@ -235,7 +239,7 @@ class Proposals:
                 .order_by(ProposalRow.id)
                 .limit(_MOST_WITHDRAWN)
             )
-            return [shown(session, row) for row in session.scalars(query)]
+            return listed(session, session.scalars(query).all())
 
     def is_superseded(self, SOPInstanceUID: str) -> bool:  # noqa: N803 - the attribute's own name
         """Tell whether a proposal of that UID was superseded, and is or will be withdrawn."""
@@ -274,20 +278,6 @@ class Proposals:
         wanted = identifier if identifier.isprintable() else ""
         column = ProposalRow.instance if is_orthanc_id(wanted) else ProposalRow.SOPInstanceUID
         return [ProposalRow.node == self._node, column == wanted]
-
-    def _is_stale(self) -> ColumnElement[bool]:
-        return (
-            select(ProposalImageRow.proposal_id)
-            .join(InstanceRow, InstanceRow.id == ProposalImageRow.instance_id)
-            .where(
-                ProposalImageRow.proposal_id == ProposalRow.id,
-                or_(
-                    InstanceRow.deleted.is_(True),
-                    InstanceRow.generation != ProposalImageRow.generation,
-                ),
-            )
-            .exists()
-        )
 
     def _current(self, session: Session, images: Sequence[ProposalImage]) -> dict[str, int] | None:
         """Lock the images' rows and return their numbers; None if one is not as it was."""
@@ -347,7 +337,7 @@ def _one_of(
 
 def _whose(session: Session, row: ProposalRow, seen: int) -> str:
     latest = reviews_of(session, row)[-1:]
-    who = f" by {latest[0].reviewer}" if latest else ""
+    who = f" by {latest[0].account or latest[0].reviewer}" if latest else ""
     return (
         f"the proposal was reviewed meanwhile{who}: it is at version {row.version}, not {seen}; "
         "read it again"

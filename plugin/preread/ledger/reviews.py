@@ -62,12 +62,15 @@ class Reviews(Lending[ReviewRow, Review, ReviewState]):
             row = self._lend_next(session, owner, lease_seconds, self._now(session))
             return None if row is None else self._shown(session, row)
 
-    def done(self, review: Review, place: ObjectIdentity, attached: str = "") -> bool:
+    def done(
+        self, review: Review, place: ObjectIdentity, attached: str = "", attached_sha256: str = ""
+    ) -> bool:
         """Write down where a review's object is stored; False if it is no longer held."""
 
         def write(row: ReviewRow) -> None:
             row.instance, row.SOPInstanceUID = place.instance, place.SOPInstanceUID
             row.attached = attached
+            row.sha256, row.attached_sha256 = place.sha256, attached_sha256
 
         return self._finish(review, ReviewState.DONE, write=write)
 

@@ -24,6 +24,7 @@ from preread.ledger.proposals import Proposals
 from preread.ledger.reviews import Reviews
 from preread.ledger.schema import PENDING, CursorRow, InstanceRow, JobRow
 from preread.ledger.series_work import SeriesWork
+from preread.ledger.stored_objects import StoredObjects
 
 if TYPE_CHECKING:
     from preread.ledger.explanation import Wanted
@@ -103,6 +104,11 @@ class SqlLedger:
     def proposals(self) -> Proposals:
         """What networks propose and people decide, in the same database."""
         return Proposals(self._database, self._node, self._clock)
+
+    @property
+    def stored_objects(self) -> StoredObjects:
+        """What is stored of them, and whether it is as it was, in the same database."""
+        return StoredObjects(self._database, self._node, self._clock)
 
     @property
     def reviews(self) -> Reviews:

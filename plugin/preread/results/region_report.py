@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from preread.results.structure_set.region import Described, Region
+    from preread.results.structure_set.region import Described, Region, ReviewedBy
 
 _CHARACTER_SET: Final = "ISO_IR 192"
 _LONG_STRING: Final = 64
@@ -84,7 +84,7 @@ def region_report(
     SeriesInstanceUID: str,  # noqa: N803 - the attribute's own name
     SOPInstanceUID: str,  # noqa: N803 - the attribute's own name
     number: int = 1,
-    reviewer: str = "",
+    reviewer: ReviewedBy | None = None,
     decisions: Sequence[Decision] = (),
     comment: str = "",
 ) -> Dataset:
@@ -105,7 +105,7 @@ def region_report(
     number
         InstanceNumber.
     reviewer
-        Who verifies it; empty for a proposal.
+        Who verifies it; None for a proposal.
     decisions
         Of a review: one for each region, in their order. A line that one has is shown instead of
         the network's.
@@ -132,7 +132,7 @@ def region_report(
         evidence = [_complete(source) for source in sources]
         report: Dataset = ComprehensiveSR(
             evidence=evidence,
-            content=_content(evidence, regions, network, decisions, comment),
+            content=_content(evidence, regions, network, decisions, _said(reviewer, comment)),
             series_instance_uid=SeriesInstanceUID,
             series_number=_SERIES_NUMBER,
             sop_instance_uid=SOPInstanceUID,
@@ -143,7 +143,7 @@ def region_report(
             series_description=f"Preread regions: {network.name}"[:_LONG_STRING],
             is_complete=bool(reviewer),
             is_verified=bool(reviewer),
-            verifying_observer_name=reviewer or None,
+            verifying_observer_name=reviewer.name if reviewer else None,
             verifying_organization=_ORGANISATION if reviewer else None,
         )
         # Of who reviews, and of the network, the image's own character set may know no letter.
@@ -180,7 +180,7 @@ def _content(
     regions: Sequence[Region],
     network: Described,
     decisions: Sequence[Decision],
-    comment: str,
+    said: Sequence[str],
 ) -> MeasurementReport:
     device = ObserverContext(
         observer_type=codes.DCM.Device,
@@ -217,8 +217,8 @@ def _content(
         procedure_reported=_PROCEDURE,
         imaging_measurements=groups,
     )
-    if comment:
-        report[0].ContentSequence.append(_comment(comment))
+    if said:
+        report[0].ContentSequence.append(_comments(said))
     return report
 
 
@@ -229,13 +229,20 @@ def _evaluations(decision: Decision) -> list[QualitativeEvaluation]:
     return told
 
 
-def _comment(words: str) -> ContainerContentItem:
+def _said(reviewer: ReviewedBy | None, comment: str) -> list[str]:
+    return [words for words in (comment, reviewer.words if reviewer else "") if words]
+
+
+def _comments(said: Sequence[str]) -> ContainerContentItem:
     """Make the template's evaluations of the whole, which the library has no class for."""
     evaluations = ContainerContentItem(
         name=_EVALUATIONS, relationship_type=RelationshipTypeValues.CONTAINS
     )
     evaluations.ContentSequence = ContentSequence(
-        [TextContentItem(codes.DCM.Comment, words, RelationshipTypeValues.CONTAINS)]
+        [
+            TextContentItem(codes.DCM.Comment, words, RelationshipTypeValues.CONTAINS)
+            for words in said
+        ]
     )
     return evaluations
 

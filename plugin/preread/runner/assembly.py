@@ -115,7 +115,8 @@ class Assembly:
         self._reviewing = Reviewing(
             self._ledger.reviews,
             self._ledger.proposals,
-            _reviewer(self._ledger, pacs, secret),
+            self._ledger.stored_objects,
+            _reviewer(site, self._ledger, pacs, secret),
             owner,
             self._meter,
         )
@@ -267,7 +268,7 @@ def proposer(site: Site, ledger: SqlLedger, pacs: Pacs, secret: Secret) -> Propo
     return Proposer(
         ledger.proposals,
         pacs,
-        Depositor(pacs, Announcer(secret.derive("announcement"))),
+        _depositor(site, pacs, secret),
         Pseudonyms(secret),
         # By the header alone: the copy itself, with clean pixels, is in Orthanc.
         copies=Deidentifier(secret, site.deidentify_options) if is_copied else None,
@@ -275,9 +276,14 @@ def proposer(site: Site, ledger: SqlLedger, pacs: Pacs, secret: Secret) -> Propo
     )
 
 
-def _reviewer(ledger: SqlLedger, pacs: Pacs, secret: Secret) -> Reviewer:
-    depositor = Depositor(pacs, Announcer(secret.derive("announcement")))
+def _reviewer(site: Site, ledger: SqlLedger, pacs: Pacs, secret: Secret) -> Reviewer:
+    depositor = _depositor(site, pacs, secret)
     return Reviewer(ledger.proposals, pacs, depositor, Pseudonyms(secret))
+
+
+def _depositor(site: Site, pacs: Pacs, secret: Secret) -> Depositor:
+    announcer = Announcer(secret.derive("announcement"))
+    return Depositor(pacs, announcer, keeps_bytes=not site.orthanc.ingest_transcoding)
 
 
 def _decoder(site: Site, catalogue: Catalogue) -> Decoder:

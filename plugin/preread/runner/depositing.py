@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from hashlib import sha256
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -24,11 +26,14 @@ class Depositor:
         Orthanc.
     announcer
         Signs what is stored next.
+    keeps_bytes
+        Whether Orthanc stores files as they are sent: it may be set to transcode them.
     """
 
-    def __init__(self, pacs: Pacs, announcer: Announcer) -> None:
+    def __init__(self, pacs: Pacs, announcer: Announcer, *, keeps_bytes: bool = True) -> None:
         self._pacs = pacs
         self._announcer = announcer
+        self._keeps_bytes = keeps_bytes
 
     def deposit(
         self, dataset: Dataset, source: str, generation: int
@@ -42,6 +47,11 @@ class Depositor:
         source, generation
             Orthanc's id of an image that it tells of, and the arrival that was looked at: of
             another one the object is discarded.
+
+        Returns
+        -------
+        ObjectIdentity or Superseded
+            With the SHA-256 of the file.
 
         Raises
         ------
@@ -62,7 +72,7 @@ class Depositor:
             raise PacsRefusedError(outcome.reason)
         if isinstance(outcome, Kept) or outcome.instance != place.instance:
             raise PacsRefusedError("Orthanc did not store the object as it was announced")
-        return place
+        return replace(place, sha256=sha256(data).hexdigest()) if self._keeps_bytes else place
 
     def withdraw(self, instance: str) -> None:
         """Delete an object of ours."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from io import BytesIO
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from pydicom.uid import RTStructureSetStorage
 from preread.errors import PrereadError
 from preread.ledger.proposal import ObjectIdentity, Proposal, ProposalImage, Review
 from preread.results.region_report import region_report
-from preread.results.structure_set import Decision, Described, Verdict, review
+from preread.results.structure_set import Decision, Described, ReviewedBy, Verdict, review
 from preread.runner.pacs import Pacs, Superseded
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from preread.ledger.proposals import Proposals
+    from preread.ledger.stored_objects import StoredObject
     from preread.runner.depositing import Depositor
     from preread.runner.writing import DerivesUids
 
@@ -33,10 +35,10 @@ class ReviewError(PrereadError):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Where a review's object is stored, and Orthanc's id of its like in the original study."""
+    """Where a review's object is stored, and its like in the original study, if there is one."""
 
     place: ObjectIdentity
-    attached: str
+    attached: ObjectIdentity | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +78,8 @@ class Reviewer:
         Raises
         ------
         ReviewError
-            If the proposal's object, or an image on which a line was edited, is not stored.
+            If the proposal's object is not stored, or is not what was stored, or an image on which
+            a line was edited is not stored.
         preread.errors.PrereadError
             If the object cannot be made.
         preread.runner.pacs.PacsError
@@ -86,23 +89,47 @@ class Reviewer:
         if proposal is None:
             raise ReviewError("the ledger does not know the proposal")
         edited = _edited(proposal, decided)
+        self._check(proposal)
         place = self._one(proposal, decided, proposal.place.instance, [i.shown for i in edited])
         if isinstance(place, Superseded):
             return place
-        attached = ""
+        attached = None
         if proposal.attached:
             originals = [image.instance for image in edited]
             beside = self._one(proposal, decided, proposal.attached, originals)
             if isinstance(beside, Superseded):
                 self._depositor.withdraw(place.instance)
                 return beside
-            attached = beside.instance
+            attached = beside
         return Told(place, attached)
 
     def withdraw(self, proposal: Proposal) -> None:
         """Delete the objects of a proposal that should not be there any more."""
         for instance in filter(None, (proposal.place.instance, proposal.attached)):
             self._depositor.withdraw(instance)
+
+    def compare(self, stored: StoredObject) -> str:
+        """Return why an object is not what was stored; empty if it is.
+
+        Raises
+        ------
+        preread.runner.pacs.PacsError
+            If Orthanc does not answer or fails.
+        """
+        for instance, expected in stored.hashes.items():
+            data = self._pacs.file(instance)
+            if data is None:
+                return "its object is not stored any more"
+            if sha256(data).hexdigest() != expected:
+                return "its object is not the one that was stored (its SHA-256 differs)"
+        return ""
+
+    def _check(self, proposal: Proposal) -> None:
+        """Refuse to build on an object that somebody has changed."""
+        expected = proposal.place.sha256
+        data = self._pacs.file(proposal.place.instance) if expected else None
+        if data is not None and sha256(data).hexdigest() != expected:
+            raise ReviewError("the proposal is not what was stored (its SHA-256 differs)")
 
     def _one(
         self, proposal: Proposal, decided: Review, of: str, images: Sequence[str]
@@ -114,7 +141,7 @@ class Reviewer:
         told = review(
             proposed,
             _decisions(decided),
-            decided.reviewer,
+            reviewer_of(decided),
             decided.created.astimezone(),
             decided.comment,
             SOPInstanceUID=self._uids.derived_uid(
@@ -160,7 +187,7 @@ class Reviewer:
                 str(proposed.SOPInstanceUID), f"review {decided.version}"
             ),
             number=decided.version + 1,
-            reviewer=decided.reviewer,
+            reviewer=reviewer_of(decided),
             decisions=[decisions[region.number] for region in proposal.regions],
             comment=decided.comment,
         )
@@ -172,6 +199,11 @@ class Reviewer:
         if data is None:
             raise ReviewError(missing)
         return pydicom.dcmread(BytesIO(data), stop_before_pixels=True, force=True)
+
+
+def reviewer_of(decided: Review) -> ReviewedBy:
+    """Return who decided, as an object says it."""
+    return ReviewedBy(decided.reviewer, decided.account)
 
 
 def _edited(proposal: Proposal, decided: Review) -> list[ProposalImage]:

@@ -209,6 +209,7 @@ function describe() {
   at("status").textContent = proposal
     ? `${proposal.Network.Name} ${proposal.Network.Version} · ${proposal.Status}`
     : "No proposal for this series";
+  at("stale").textContent = proposal?.Stale ? `Stale: ${proposal.Stale}` : "";
   listSkipped(at("skipped"), proposal?.Skipped ?? []);
   listReviews(at("history"), proposal?.Reviews ?? []);
   showRegions();

@@ -53,7 +53,7 @@ function entry(id, found, show) {
   for (const one of found.proposals) {
     const count = one.Regions === 1 ? "1 region" : `${one.Regions} regions`;
     const scope = one.Scope ? "one image, " : "";
-    const words = `${one.Network.Name}: ${scope}${count}, ${one.Status}`;
+    const words = `${one.Network.Name}: ${scope}${count}, ${one.Status}${one.Stale ? ", stale" : ""}`;
     part(words, "proposal", one.SOPInstanceUID).dataset.proposal = one.SOPInstanceUID;
   }
   for (const { ID, Images } of found.series) {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import importlib
 import json
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -23,6 +25,7 @@ from preread.ledger.proposal import (
 )
 from preread.ledger.sql import SqlLedger
 from preread.sections import Settings
+from preread.settings import OrthancFacts
 
 INSTANCE, SERIES = "-".join(["0a1b2c3d"] * 5), "-".join(["22222222"] * 5)
 STUDY, PLACE = "-".join(["11111111"] * 5), "-".join(["44444444"] * 5)
@@ -42,6 +45,7 @@ NEW = NewProposal(
     images=(ProposalImage(INSTANCE, 1, INSTANCE, "2.25.11", 1),),
     regions=tuple(ProposedRegion(number, 0, 0, LINE, 9.0, 0.5) for number in (1, 2, 3)),
 )
+FACTS = OrthancFacts()
 ONE = {"Region": 1, "Decision": "accept"}
 BODY: dict[str, Any] = {"Version": 0, "Reviewer": "Doe^Jane", "Regions": [ONE], "Others": "reject"}
 
@@ -49,14 +53,14 @@ BODY: dict[str, Any] = {"Version": 0, "Reviewer": "Doe^Jane", "Regions": [ONE], 
 class Api:
     """The routes on a real ledger with one proposal."""
 
-    def __init__(self, ledger: SqlLedger) -> None:
+    def __init__(self, ledger: SqlLedger, facts: OrthancFacts = FACTS) -> None:
         self.ledger = ledger
         self._seq = 0
         self.arrive()
         assert ledger.proposals.record(NEW) is not None
         context = SimpleNamespace(
             ledger=lambda: ledger,
-            site=SimpleNamespace(settings=Settings()),
+            site=SimpleNamespace(settings=Settings(), orthanc=facts),
             waiting=importlib.import_module("preread.hooks.waiting").Waiting(4),
         )
         self._router = importlib.import_module("preread.hooks.routes").router(context)
@@ -263,3 +267,43 @@ def test_another_sites_page_is_told_what_its_owner_can_do(api: Api) -> None:
     assert api.get(f"/{UID}")[1]["Version"] == 0
     own = {"Origin": "http://localhost:8042", "Host": "localhost:8042"}
     assert api.review(headers=own)[0] == 202
+
+
+ROE = {"Authorization": "Basic " + base64.b64encode(b"roe:secret").decode()}
+
+
+def test_who_reviews_is_the_authenticated_user_with_the_typed_name_beside(
+    orthanc: ModuleType, tmp_path: Path
+) -> None:
+    ledger = SqlLedger(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+    api = Api(ledger, OrthancFacts(AuthenticationEnabled=True))
+    status, told = api.review(headers=ROE)
+    assert (status, told["Reviewer"], told["TypedName"]) == (202, "roe", "Doe^Jane")
+    assert told["Authenticated"] is True
+    status, told = api.review(headers=ROE, Version=1, Reviewer=None)
+    assert (status, told["Reviewer"], told["TypedName"]) == (202, "roe", None)
+    assert not orthanc.called("LogWarning")
+    ledger.close()
+
+
+def test_where_nobody_is_authenticated_that_is_said_in_the_answer_and_the_log(
+    api: Api, orthanc: ModuleType
+) -> None:
+    status, told = api.review(headers=ROE)
+    assert (status, told["Reviewer"], told["Authenticated"]) == (202, "Doe^Jane", False)
+    [[words]] = orthanc.called("LogWarning")
+    assert "nobody was authenticated" in words
+    assert "Doe" not in words
+    assert api.review(headers=ROE, Version=1, Reviewer=None)[0] == 400
+
+
+def test_an_approval_whose_image_came_again_is_stale(api: Api) -> None:
+    api.review()
+    assert api.get(f"/{UID}")[1]["Stale"] is None
+    assert api.ledger.stored_objects.stale() == 0
+    api.arrive()
+    _, [listed] = api.get()
+    _, found = api.get(f"/{UID}")
+    for told in (listed, found):
+        assert (told["Status"], "image has arrived again" in told["Stale"]) == ("approved", True)
+    assert api.ledger.stored_objects.stale() == 1

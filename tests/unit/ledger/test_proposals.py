@@ -335,3 +335,52 @@ def test_another_node_sees_nothing(site: Site, open_ledger: Any) -> None:
     assert other.proposals.listed() == []
     assert other.proposals.find("2.25.81") is None
     assert other.reviews.reserve("me", 60) is None
+
+
+def test_an_object_that_is_not_what_was_stored_makes_a_decision_stale(
+    site: Site, clock: Any
+) -> None:
+    hashed = replace(site.new().place, sha256="a" * 64)
+    decided = site.decide(site.record(place=hashed), 0)
+    stored = site.ledger.stored_objects
+    assert stored.due(10, 60) == []  # the proposal is not what counts any more
+    lent = site.ledger.reviews.reserve("me", 60)
+    assert lent is not None
+    made = replace(MADE, sha256="b" * 64)
+    assert site.ledger.reviews.done(lent, made, orthanc_id("attached"), "c" * 64)
+    (one,) = stored.due(10, 60)
+    assert (one.is_review, one.id) == (True, decided.id)
+    assert one.hashes == {MADE.instance: "b" * 64, orthanc_id("attached"): "c" * 64}
+    stored.compared(one, "")
+    assert (stored.due(10, 60), site.seen().stale, stored.stale()) == ([], "", 0)
+    clock.advance(61)
+    assert stored.due(10, 60) == [one]
+    stored.compared(one, "gone")
+    (listed,) = site.ledger.proposals.listed()
+    assert (site.seen().stale, listed.stale, stored.stale()) == ("gone", "gone", 1)
+    # Who decides anew decides about what is there.
+    site.decide(site.seen(), 1)
+    assert (site.seen().stale, stored.stale()) == ("", 0)
+
+
+@pytest.mark.parametrize("what", ["late", "deleted"])
+def test_a_decision_about_images_that_are_not_as_they_were_is_stale(site: Site, what: str) -> None:
+    site.decide(site.record(), 0)
+    assert site.seen().stale == ""
+    if what == "late":
+        site.arrive(1)
+    else:
+        site.delete(0)
+    assert "arrived again or was deleted" in site.seen().stale
+    assert site.seen().status is APPROVED
+    assert site.seen().to_json()["Stale"] == site.seen().stale
+    assert site.ledger.stored_objects.stale() == 1
+
+
+def test_a_proposal_that_is_not_what_was_stored_is_stale(site: Site) -> None:
+    site.record(place=replace(site.new().place, sha256="a" * 64))
+    stored = site.ledger.stored_objects
+    (one,) = stored.due(10, 60)
+    assert not one.is_review
+    stored.compared(one, "gone")
+    assert (site.seen().stale, stored.stale()) == ("gone", 0)  # nobody has decided

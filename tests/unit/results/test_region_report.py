@@ -20,9 +20,16 @@ from pydicom.uid import SecondaryCaptureImageStorage
 from preread.iodeep.region import pixels_within
 from preread.iodeep.tracing import trace
 from preread.results.region_report import region_report
-from preread.results.structure_set import Decision, UnwritableStructureSetError, Verdict
+from preread.results.structure_set import (
+    Decision,
+    ReviewedBy,
+    UnwritableStructureSetError,
+    Verdict,
+)
 from tests.unit.results.structure_set.conftest import NETWORK, Found, sieve
 
+ROE = ReviewedBy("Roe^Jane")
+UNCHECKED = "Who reviewed was not authenticated."
 SQUARE = np.array([[10.0, 20.0], [30.0, 20.0], [30.0, 45.0], [10.0, 45.0]])
 REGIONS = [Found(0, SQUARE), Found(1, SQUARE / 2)]
 ACCEPTED = [Decision(1, Verdict.ACCEPT), Decision(2, Verdict.ACCEPT)]
@@ -91,12 +98,12 @@ def test_names_of_any_letters_are_kept(sources: list[Dataset], characters: str |
             REGIONS,
             network,
             **MADE,
-            reviewer="Łukasz^Żak",
+            reviewer=ReviewedBy("Łukasz^Żak"),
             decisions=ACCEPTED,
             comment="żółć",
         )
     )
-    assert comments(report) == ["żółć"]
+    assert comments(report) == ["żółć", UNCHECKED]
     assert report.SpecificCharacterSet == "ISO_IR 192"
     assert report.PatientName == ("Müller^Jörg" if characters else "Doe^John")
     (verified,) = report.VerifyingObserverSequence
@@ -125,7 +132,7 @@ def test_a_review_verifies_it_and_says_what_was_decided(sources: list[Dataset]) 
             REGIONS,
             NETWORK,
             number=2,
-            reviewer="Roe^Jane",
+            reviewer=ROE,
             decisions=EDITED,
             comment="The second was too small.",
             **MADE,
@@ -141,16 +148,16 @@ def test_a_review_verifies_it_and_says_what_was_decided(sources: list[Dataset]) 
         [("REVIEW", "REJECTED")],
         [("REVIEW", "ACCEPTED"), ("LINE", "EDITED")],
     ]
-    assert comments(report) == ["The second was too small."]
+    assert comments(report) == ["The second was too small.", UNCHECKED]
 
 
 def test_a_line_that_was_edited_is_shown_instead_of_the_networks(sources: list[Dataset]) -> None:
-    made = region_report(sources, REGIONS, NETWORK, reviewer="Roe^Jane", decisions=EDITED, **MADE)
+    made = region_report(sources, REGIONS, NETWORK, reviewer=ROE, decisions=EDITED, **MADE)
     report = reread(made)
     first, second = lines(report)
     np.testing.assert_allclose(first[:-1] - 0.5, REGIONS[0].polygon)
     np.testing.assert_allclose(second[:-1] - 0.5, SQUARE + 3)
-    assert "C0034375" not in report.to_json()
+    assert comments(report) == [UNCHECKED]
 
 
 def test_dciodvfy_finds_no_error(sources: list[Dataset], tmp_path: Path) -> None:
@@ -159,8 +166,12 @@ def test_dciodvfy_finds_no_error(sources: list[Dataset], tmp_path: Path) -> None
         pytest.skip("dciodvfy (Debian: dicom3tools) is not installed")
     changes: list[dict[str, Any]] = [
         {},
-        {"reviewer": "Roe^Jane", "decisions": ACCEPTED},
-        {"reviewer": "Roe^Jane", "decisions": EDITED, "comment": "Größe\nstimmt nicht."},
+        {"reviewer": ROE, "decisions": ACCEPTED},
+        {
+            "reviewer": ROE,
+            "decisions": EDITED,
+            "comment": "Größe\nstimmt nicht.",
+        },
     ]
     for more in changes:
         path = tmp_path / "report.dcm"
@@ -179,7 +190,11 @@ def test_dciodvfy_finds_no_error(sources: list[Dataset], tmp_path: Path) -> None
         ([], {}, "1 to"),
         ([Found(2, SQUARE)], {}, "no such frame"),
         ([Found(0, SQUARE[:2])], {}, "3 to"),
-        (REGIONS, {"reviewer": "Roe", "decisions": ACCEPTED[:1]}, "a decision for each"),
+        (
+            REGIONS,
+            {"reviewer": ROE, "decisions": ACCEPTED[:1]},
+            "a decision for each",
+        ),
         (REGIONS[:1], {"decisions": [Decision(1, Verdict.ACCEPT, SQUARE[:2])]}, "3 to"),
     ],
 )

@@ -26,6 +26,7 @@ from preread.results.structure_set import (
     UnwritableStructureSetError,
     regions_of,
 )
+from preread.runner import reviewing
 from preread.runner.announcing import Announcer
 from preread.runner.depositing import Depositor
 from preread.runner.pacs import PacsFailedError, PacsUnreachableError, Superseded
@@ -84,6 +85,7 @@ class Room:
         self.reviewing = Reviewing(
             bench.ledger.reviews,
             bench.ledger.proposals,
+            bench.ledger.stored_objects,
             Reviewer(bench.ledger.proposals, bench.archive, depositor, Pseudonyms(SECRET)),
             "runner",
             bench.meter,
@@ -378,3 +380,77 @@ def test_the_thread_goes_on_after_an_error(room: Room) -> None:
         assert room.reviewing.settled
     finally:
         assert room.reviewing.stop(10)
+
+
+def changed(data: bytes) -> bytes:
+    dataset = pydicom.dcmread(BytesIO(data))
+    dataset.StructureSetLabel = "ANOTHER"
+    file = BytesIO()
+    dataset.save_as(file, enforce_file_format=True)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("what", ["another object", "deleted"])
+@pytest.mark.parametrize("attach", [False, True])
+def test_an_approved_object_that_is_not_what_was_stored_is_marked(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, what: str, attach: bool
+) -> None:
+    room = Room(bench, copies=attach, attach=attach)
+    proposal = room.propose()
+    decided = room.decide(proposal)
+    assert room.reviewing.step()
+    told = room.review(decided)
+    assert told.place is not None
+    name = told.attached if attach else told.place.instance
+    room.reviewing.compare()
+    assert room.bench.ledger.stored_objects.stale() == 0
+    monkeypatch.setattr(reviewing, "_COMPARE_AFTER", -1.0)
+    if what == "deleted":
+        del bench.archive.files[name]
+    else:
+        bench.archive.files[name] = changed(bench.archive.files[name])
+    room.reviewing.withdraw()
+    found = bench.ledger.proposals.find(proposal.place.SOPInstanceUID)
+    assert found is not None
+    assert found.status is ProposalStatus.APPROVED
+    assert ("not stored any more" if what == "deleted" else "SHA-256") in found.stale
+
+
+def test_a_proposal_that_somebody_has_changed_cannot_be_approved(room: Room) -> None:
+    proposal = room.propose()
+    decided = room.decide(proposal)
+    place = proposal.place.instance
+    room.bench.archive.files[place] = changed(room.bench.archive.files[place])
+    assert room.reviewing.step()
+    told = room.review(decided)
+    assert (told.state, "SHA-256" in told.reason) == (ReviewState.FAILED, True)
+    assert len(room.sets()) == 1
+
+
+@pytest.mark.parametrize("has_place", [True, False], ids=["structure set", "report"])
+def test_the_object_says_whether_who_reviewed_was_authenticated(
+    bench: Bench, has_place: bool
+) -> None:
+    room = Room(bench)
+    if not has_place:
+        room.files = [ct(1), ct(2)]
+        bench.archive.files.update(zip(room.instances, room.files, strict=True))
+    proposal = room.proposer.propose(room.sources(), REGIONS, NETWORK)
+    assert isinstance(proposal, Proposal)
+    proposals = bench.ledger.proposals
+    proposals.decide(proposal, 0, ACCEPTED, reviewer="Doe^Jane", account="roe", comment="so")
+    proposals.decide(proposal, 1, ACCEPTED, reviewer="Doe^Jane", comment="so")
+    while room.reviewing.step():
+        pass
+    found = bench.ledger.proposals.find(proposal.place.SOPInstanceUID)
+    assert found is not None
+    names, words = [], []
+    for one in found.reviews:
+        assert one.place is not None, one.reason
+        dataset = room.read(one.place.instance)
+        verified = dataset if has_place else dataset.VerifyingObserverSequence[0]
+        names.append(str(verified.ReviewerName if has_place else verified.VerifyingObserverName))
+        words.append(dataset.to_json())
+    assert names == ["roe", "Doe^Jane"]
+    assert "authenticated user roe, who gave the name Doe^Jane" in words[0]
+    assert "was not authenticated" in words[1]

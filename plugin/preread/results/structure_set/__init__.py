@@ -12,6 +12,7 @@ from preread.results.structure_set.region import (
     Decision,
     Described,
     Region,
+    ReviewedBy,
     Verdict,
     check_polygon,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "ImagePlane",
     "NoImagePlaneError",
     "Region",
+    "ReviewedBy",
     "UnwritableStructureSetError",
     "Verdict",
     "check_polygon",

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MOST_REGIONS: Final = 10_000
 _MOST_POINTS: Final = 100_000
+_LONGEST_NAME: Final = 64  # characters of a PN
+_NOT_IN_NAMES: Final = str.maketrans("\\^=", "   ")
 
 
 class Region(Protocol):
@@ -61,6 +63,35 @@ class Described:
     uid: str
     version: str
     weights_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedBy:
+    """Who reviews.
+
+    Attributes
+    ----------
+    typed
+        The name that somebody typed, a PN.
+    account
+        The user who was authenticated; empty if nobody was.
+    """
+
+    typed: str
+    account: str = ""
+
+    @property
+    def name(self) -> str:
+        """As a PN: the user, if one was authenticated, else the name that was typed."""
+        return self.account.translate(_NOT_IN_NAMES)[:_LONGEST_NAME] or self.typed
+
+    @property
+    def words(self) -> str:
+        """Tell it, and whether anybody was authenticated."""
+        if not self.account:
+            return "Who reviewed was not authenticated."
+        typed = f", who gave the name {self.typed}" if self.typed else ""
+        return f"Reviewed by the authenticated user {self.name}{typed}."
 
 
 class Verdict(StrEnum):

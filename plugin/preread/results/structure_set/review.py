@@ -11,7 +11,7 @@ from pydicom.uid import UID, RTStructureSetStorage
 from preread.results.structure_set.errors import UnwritableStructureSetError
 from preread.results.structure_set.plane import ImagePlane
 from preread.results.structure_set.proposal import dated
-from preread.results.structure_set.region import Decision, Verdict, check_polygon
+from preread.results.structure_set.region import Decision, ReviewedBy, Verdict, check_polygon
 from preread.results.structure_set.sequences import closed_contours, image_reference, numbered
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _SEQUENCES: Final = (
 def review(
     proposal: Dataset,
     decisions: Sequence[Decision],
-    reviewer: str,
+    reviewer: ReviewedBy,
     moment: datetime,
     comment: str = "",
     *,
@@ -51,7 +51,7 @@ def review(
     decisions
         One for each region.
     reviewer
-        ReviewerName.
+        Who; StructureSetDescription says whether anybody was authenticated.
     moment
         When, in the clock in which it is to be told.
     comment
@@ -82,14 +82,14 @@ def review(
     reviewed.InstanceNumber = number + 1
     dated(reviewed, moment)
     reviewed.StructureSetLabel = "AI REVIEWED"
-    reviewed.StructureSetDescription = _description(proposal, decisions, comment)
+    reviewed.StructureSetDescription = _description(proposal, decisions, reviewer, comment)
     reviewed.PredecessorStructureSetSequence = [
         image_reference(RTStructureSetStorage, proposal.SOPInstanceUID)
     ]
     reviewed.ApprovalStatus = "APPROVED" if accepted else "REJECTED"
     reviewed.ReviewDate = f"{moment:%Y%m%d}"
     reviewed.ReviewTime = f"{moment:%H%M%S}"
-    reviewed.ReviewerName = reviewer
+    reviewed.ReviewerName = reviewer.name
     if accepted:
         for keyword, key in _SEQUENCES:
             kept = [item for item in reviewed[keyword].value if int(item[key].value) in accepted]
@@ -136,7 +136,9 @@ def _mark_edited(reviewed: Dataset, decided: Mapping[int, Decision]) -> None:
             roi.ROIDescription = f"Edited in review. {roi.ROIDescription}"[:_SHORT_TEXT]
 
 
-def _description(proposal: Dataset, decisions: Sequence[Decision], comment: str) -> str:
+def _description(
+    proposal: Dataset, decisions: Sequence[Decision], reviewer: ReviewedBy, comment: str
+) -> str:
     edited = [one for one in decisions if one.polygon is not None]
     groups = (
         ("accepted", [one for one in decisions if one.verdict is Verdict.ACCEPT]),
@@ -146,8 +148,8 @@ def _description(proposal: Dataset, decisions: Sequence[Decision], comment: str)
     told = "; ".join(
         f"{name}: {', '.join(str(one.region) for one in group)}" for name, group in groups if group
     )
-    parts = [str(proposal.StructureSetDescription), f"Reviewed, regions {told}."]
+    parts = [str(proposal.StructureSetDescription), reviewer.words, f"Reviewed, regions {told}."]
     # What was said goes before the list, which may be long, and which the ledger has too.
     if comment:
-        parts.insert(1, f"Comment: {comment}")
+        parts.insert(2, f"Comment: {comment}")
     return " ".join(parts)[:_SHORT_TEXT]

@@ -24,6 +24,7 @@ from preread.results.structure_set import (
     DrawnRegion,
     ImagePlane,
     NoImagePlaneError,
+    ReviewedBy,
     UnwritableStructureSetError,
     Verdict,
     propose,
@@ -33,6 +34,7 @@ from preread.results.structure_set import (
 from tests.unit.results.structure_set.conftest import NETWORK, Found, Series, sieve
 
 ACCEPT, REJECT = Verdict.ACCEPT, Verdict.REJECT
+DOE = ReviewedBy("Doe^Jane")
 WHEN = datetime(2026, 11, 22, 8, 5, 1, tzinfo=UTC)
 SQUARE = np.array([[10.0, 20.0], [30.0, 20.0], [30.0, 45.0], [10.0, 45.0]])
 
@@ -140,7 +142,7 @@ def test_dciodvfy_finds_no_error(series: Series, made: dict[str, Any], tmp_path:
     mixed = [Decision(n, verdict) for n, verdict in enumerate(verdicts, start=1)]
     none = [Decision(one.region, REJECT) for one in mixed]
     for decisions in (mixed, none):
-        reviewed = review(proposal, decisions, "Doe^Jane", WHEN, "so", SOPInstanceUID="2.25.82")
+        reviewed = review(proposal, decisions, DOE, WHEN, "so", SOPInstanceUID="2.25.82")
         assert errors_of(reviewed, tmp_path / "reviewed.dcm") == []
     assert errors_of(proposal, tmp_path / "proposal.dcm") == []
 
@@ -154,7 +156,7 @@ def test_a_review_leaves_the_accepted_and_says_who_and_when(
     decisions = [Decision(3, ACCEPT, edited), Decision(1, ACCEPT), Decision(2, REJECT)]
     dataset = reread(
         review(
-            *(proposal, decisions, "Doe^Jane", WHEN, "The second is a vessel."),
+            *(proposal, decisions, DOE, WHEN, "The second is a vessel."),
             SOPInstanceUID="2.25.82",
             number=2,
             sources=series.sources,
@@ -183,7 +185,7 @@ def test_what_is_rejected_as_a_whole_keeps_what_was_proposed(
 ) -> None:
     proposal = propose(series.sources, series.regions[:2], NETWORK, **made)
     decisions = [Decision(1, REJECT), Decision(2, REJECT)]
-    dataset = reread(review(proposal, decisions, "Doe^Jane", WHEN, SOPInstanceUID="2.25.82"))
+    dataset = reread(review(proposal, decisions, DOE, WHEN, SOPInstanceUID="2.25.82"))
     assert dataset.ApprovalStatus == "REJECTED"
     assert len(regions_of(dataset, series.sources)) == 2
 
@@ -203,7 +205,7 @@ def test_reviews_that_cannot_be(
 ) -> None:
     proposal = propose(series.sources, series.regions[:2], NETWORK, **made)
     with pytest.raises(UnwritableStructureSetError, match=words):
-        review(proposal, decisions, "Doe^Jane", WHEN, SOPInstanceUID="2.25.82")
+        review(proposal, decisions, DOE, WHEN, SOPInstanceUID="2.25.82")
 
 
 def test_the_frames_of_an_enhanced_image(series: Series, made: dict[str, Any]) -> None:
@@ -330,7 +332,7 @@ def test_an_edited_line_too_long_for_its_element_is_cut_too(
     decisions = [Decision(1, ACCEPT, circle)]
     dataset = reread(
         review(
-            *(proposal, decisions, "Doe^Jane", WHEN),
+            *(proposal, decisions, DOE, WHEN),
             SOPInstanceUID="2.25.82",
             sources=series.sources,
         )
