@@ -42,9 +42,13 @@ def check_nesting(header: Header, *, forgiving: bool = False) -> None:
         If it takes longer than the header's budget lets it.
     """
     walk = _Walk(header, forgiving=forgiving)
+    elements = header.all_elements
+    end = elements[-1].start if elements[-1].tag == _PIXEL_DATA else elements[-1].end
+    if not walk.may_be_too_deep(elements[0].start, end, 0):
+        return  # as with nearly every file
     level = [
         (each, header.encoding)
-        for each in header.all_elements
+        for each in elements
         if _has_items(each) and walk.may_be_too_deep(each.value, each.value_end, 1)
     ]
     for depth in range(1, DEEPEST + 1):
