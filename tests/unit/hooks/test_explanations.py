@@ -6,6 +6,7 @@ import datetime as dt
 import importlib
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -211,6 +212,28 @@ def test_a_model_that_gave_no_class_is_asked_for_one_by_name(unread: Api) -> Non
     status, told = unread.post(Models=["net"])
     assert (status, "unlike its training data" in told["Details"]) == (400, True)
     assert shown(unread.post(Class="Malignant", Timeout=0)[1]) == [("net", "Malignant", 0)]
+
+
+def test_what_a_model_was_not_made_for_is_not_explained(unread: Api) -> None:
+    reason = "made for pictures, not for Hounsfield units"
+    unread.read(replace(said(NET), withheld=reason), said(OTHER, (0.4, 0.6)))
+    assert shown(unread.post(Timeout=0)[1]) == [("other", "Dark", 0)]
+    assert unread.post(Class="Malignant", Models=["net"])[0] == 400
+
+
+def test_where_no_model_was_made_for_it_the_reason_is_the_answer(unread: Api) -> None:
+    reason = "made for pictures, not for Hounsfield units"
+    unread.read(*(replace(said(one), withheld=reason) for one in (NET,)))
+    status, told = unread.post(Class="Malignant")
+    assert (status, reason in told["Details"]) == (409, True)
+
+
+def test_a_class_that_was_not_given_has_no_probability(unread: Api) -> None:
+    unread.read(said(NET, unlike=2.0), said(OTHER, (0.4, 0.6)))
+    (made,) = unread.post(Class="Malignant", Timeout=0)[1]["Explanations"]
+    assert (made["Withheld"], made["Probability"]) == ("unlike its training data", None)
+    (listed,) = unread.call("GET", f"/preread/instances/{INSTANCE}")[1]["Explanations"]
+    assert (listed["Withheld"], listed["Probability"]) == ("unlike its training data", None)
 
 
 def test_the_likeliest_frame_is_meant_unless_one_is_named(unread: Api) -> None:

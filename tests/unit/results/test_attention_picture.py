@@ -64,6 +64,13 @@ def test_without_a_class_no_probability_is_written(written: list[str]) -> None:
     assert "%" not in words
 
 
+def test_a_warning_stands_before_the_class(written: list[str]) -> None:
+    draw(flat(0.5), whole(flat(1)), replace(LEGEND, warning="not measured on this kind of image"))
+    (caution,) = (text for text in written if "not measured on this kind" in text)
+    (label,) = (text for text in written if "87.31 %" in text)
+    assert written.index(caution) < written.index(label)
+
+
 def test_long_names_are_broken_and_nothing_is_lost(written: list[str]) -> None:
     long = replace(LEGEND, model="M" * 40, dataset="data " * 20 + "D" * 40, label="L" * 40)
     picture = draw(flat(0.5), whole(flat(0.5)), long)

@@ -1,5 +1,6 @@
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from io import BytesIO
@@ -316,6 +317,16 @@ def test_names_fit_the_character_set(
     for source in (result, read(result), read(result).to_json_dict()):
         assert [(each.Model, each.Dataset) for each in read_block(source)] == [(name, "a/b")]
     assert read(result).ContributingEquipmentSequence[0].ManufacturerModelName == name
+
+
+def test_equipment_of_a_model_that_gave_no_class_says_why(ensemble: Predictions) -> None:
+    reason = "made for pictures, not for Hounsfield units"
+    withheld, marked = replace(ensemble[0], withheld=reason), replace(ensemble[1], warning="odd")
+    items = read(with_predictions(written(small()), [withheld, marked]))
+    first, second = (one.ContributionDescription for one in items.ContributingEquipmentSequence)
+    assert first.startswith(f"No class given to the image ({reason})")
+    assert "computed by" not in first
+    assert second.startswith("Classification of the image (odd) by a neural network")
 
 
 def test_equipment_of_others_stays(ensemble: Predictions) -> None:
