@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -21,10 +22,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from preread.demo.errors import DemoError
-from preread.demo.node import Node, node_from, running
+from preread.demo.node import Node, keep_log, node_from, running
 from preread.demo.phantom import write_chest_series
 from preread.demo.pictures import write_pictures
 from preread.demo.reading import images, outcomes, status, wait_until_read
+from preread.demo.restarts import Restarts, ended
 from preread.demo.sender import send
 from preread.demo.table import series_tables, unread_lines
 from preread.errors import PrereadError
@@ -84,9 +86,23 @@ def serve(
     dicom_port: DicomPort = None,
     storage: Storage = None,
 ) -> None:
-    """Start a node and keep it until Ctrl-C."""
+    """Start a node and keep it until Ctrl-C; start it again when it crashes."""
     node = node_from(configuration, http_port=http_port, dicom_port=dicom_port, storage=storage)
-    code = None
+    restarts = Restarts()
+    with suppress(KeyboardInterrupt):
+        while (code := _serve_once(node)) != 0:
+            pause = restarts.pause_after(code)
+            kept = keep_log(_log_of(node))
+            _console.print(f"Orthanc {ended(code)}; it starts again in {pause:.0f} s (see {kept})")
+            _pause(pause)
+        raise DemoError(f"Orthanc was told to end, see {_log_of(node)}")
+    _console.print("Orthanc is stopped.")
+
+
+_pause = time.sleep
+
+
+def _serve_once(node: Node) -> int:
     with _started(node) as process:
         _console.print(
             f"Orthanc Explorer  {node.explorer_url}\nDICOMweb          {node.dicomweb_url}/\n"
@@ -94,11 +110,7 @@ def serve(
             f"C-STORE           {node.aet} at localhost port {node.dicom_port}\n"
             "Ctrl-C stops it."
         )
-        with suppress(KeyboardInterrupt):
-            code = process.wait()
-    if code is not None:
-        raise DemoError(f"Orthanc ended by itself (exit code {code}), see {_log_of(node)}")
-    _console.print("Orthanc is stopped.")
+        return process.wait()
 
 
 def _log_of(node: Node) -> Path:

@@ -211,6 +211,14 @@ def _writing(path: Path) -> Iterator[None]:
         ) from None
 
 
+def keep_log(log: Path) -> Path:
+    """Put the log of an Orthanc that crashed aside, and return where it is."""
+    kept = log.with_suffix(".crashed.log")
+    with _writing(kept):
+        log.replace(kept)
+    return kept
+
+
 def stop(process: subprocess.Popen[bytes]) -> None:
     """End Orthanc, and with it the runner that it started."""
     process.terminate()

@@ -10,6 +10,7 @@ from pathlib import Path
 import json5
 import pytest
 
+from preread.demo import __main__ as demo
 from preread.demo import node as node_module
 from preread.demo.errors import DemoError
 from preread.demo.node import Node, check_ports, node_from, program, running
@@ -152,6 +153,46 @@ def test_a_node_that_does_not_start_tells_the_reason_of_its_log(
         running(node_from(configuration), tmp_path / "log"),
     ):
         pass
+
+
+CRASHES = """#!{python}
+import http.server, json, os, pathlib, signal, sys, threading
+there = pathlib.Path(sys.argv[1]).with_name("starts")
+there.write_text(there.read_text() + "." if there.exists() else ".")
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+port = json.load(open(sys.argv[1]))["HttpPort"]
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        ends = signal.SIGKILL if len(there.read_text()) < {starts} else signal.SIGTERM
+        threading.Timer(0.3, os.kill, (os.getpid(), ends)).start()
+    def log_message(self, *arguments):
+        pass
+http.server.HTTPServer(("127.0.0.1", port), Handler).serve_forever()
+"""
+
+
+@pytest.mark.parametrize(("ends", "starts"), [("was told to end", 3), ("6th time", 6)])
+def test_an_orthanc_that_crashes_is_started_again_but_not_for_ever(
+    configuration: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: str, starts: int
+) -> None:
+    configuration.write_text(json.dumps(json5.loads(configuration.read_text())))
+    last = 3 if starts == 3 else 99
+    text = CRASHES.replace("{starts}", str(last))
+    _put_in_place_of_orthanc(monkeypatch, tmp_path, text)
+    pauses: list[float] = []
+    monkeypatch.setattr(demo, "_pause", pauses.append)
+    with pytest.raises(DemoError, match=ends):
+        demo.serve(configuration)
+    assert len((tmp_path / "starts").read_text()) == starts
+    assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0][: starts - 1]
+    assert list((tmp_path / "var").glob("orthanc-*.crashed.log"))
+
+
+def test_the_container_comes_back_too() -> None:
+    compose = (Path(__file__).parents[3] / "plugin" / "docker" / "compose.yaml").read_text()
+    assert "restart: unless-stopped" in compose
 
 
 def test_a_log_that_cannot_be_written_is_told(
