@@ -49,6 +49,7 @@ from preread.elements import (
     encode_item,
     read_header,
 )
+from preread.lost_values import lost_tags, marks_of
 
 _SPECIFIC_CHARACTER_SET: Final = 0x00080005
 _SOP_CLASS_UID: Final = 0x00080016
@@ -196,6 +197,10 @@ class Deidentifier:
             elements = elements[:-1]
         body = rewriting.data_set(elements, self._top(identity, written), written)
         check_pixels_stay(header, rewriting.changed, {tag for tag, _ in rewriting.lost})
+        if lost := _lost_marks(header, rewriting):
+            methods = (*methods, *lost)
+            place = rewriting.places[DEIDENTIFICATION_METHOD]
+            body[place] = method(header.encoding, self._edition, methods)
         if self._recipients is not None and not identity.was_ours:
             self._seal_originals(self._recipients, header, rewriting, body, methods)
         if pixels.element is not None:
@@ -364,6 +369,16 @@ _CLEANING: Final = frozenset(
         Option.RETAIN_PATIENT_CHARACTERISTICS,  # cleans Allergies and Patient State
     )
 )
+
+
+def _lost_marks(header: Header, rewriting: Rewriting) -> tuple[str, ...]:
+    """Return what to say of attributes that were lost, now or when it was de-identified before."""
+    before: tuple[int, ...] = ()
+    if DEIDENTIFICATION_METHOD in header:
+        before = lost_tags(header.text(DEIDENTIFICATION_METHOD).split("\\"))
+    if not before and not rewriting.lost:
+        return ()
+    return marks_of((*before, *(tag for tag, _ in rewriting.lost)))
 
 
 def _check(uids: Mapping[int, str], transfer_syntax: str) -> None:

@@ -32,8 +32,11 @@ from preread.elements import (
     encode_element,
     encode_header,
     items,
+    most_values,
     scan,
 )
+from preread.elements.decimals import LONGEST as _LONGEST
+from preread.elements.decimals import decimal_text
 
 Part = bytes | memoryview
 
@@ -228,15 +231,15 @@ class Rewriting:
         """
         if action is Action.REMOVE and element.tag & 0x10000:
             action = self._private.action(element, level)
+        replaced: Part | None = None
         if action is Action.KEEP:
-            action = self._settled(element)
+            action, replaced = self._settled(element, replacements.encoding)
         if action in SEQUENCES:
             written, differs = self._sequence(element, action, replacements, inner, depth)
             return written if differs else None
-        replaced: Part | None = None
         if action in VALUES:
             action, replaced = self._valued(element, action, level, replacements)
-        if action is Action.KEEP:
+        if action is Action.KEEP and replaced is None:
             return None
         if replaced is None:
             replaced = self._replaced(element, action, replacements)
@@ -246,25 +249,47 @@ class Rewriting:
         self.counts[action] += 1
         return len(replaced)
 
-    def _settled(self, element: Element) -> Action:
+    def _settled(self, element: Element, encoding: Encoding) -> tuple[Action, Part | None]:
         """Decide about what stays by its tag, but holds items or a name by its VR.
 
         Encapsulated pixel data has items of another kind; a value whose writer did not know its VR
-        has none. All else is not what the standard means by the attribute.
+        has none. All else is not what the standard means by the attribute, but for numbers that
+        are beyond doubt: they are written as they are to be.
         """
+        fault = self._fault(element)
+        is_whole_by_mistake = element.vr == b"IS" and dictionary_vr(element.tag) == b"DS"
+        if fault is None and not is_whole_by_mistake:
+            return Action.KEEP, None
+        number = self._number(element, encoding)
+        if number is not None or fault is None:
+            return Action.KEEP, number
+        self._lose(element.tag, fault)
+        return Action.REMOVE, None
+
+    def _fault(self, element: Element) -> str | None:
+        """Return why what stays by its tag may not stay as it is."""
         if element.vr and element.vr not in VRS:
-            self._lose(element.tag, "its VR is not one of the standard")
-            return Action.REMOVE
+            return "its VR is not one of the standard"
         if element.undefined:
             is_value = element.tag == _PIXEL_DATA and element.vr not in _HOLDS_ITEMS
-            return Action.KEEP if is_value else Action.REMOVE
+            return None if is_value else "it holds items though it is no sequence"
         if not fits(element.vr, element.tag):
-            self._lose(element.tag, "its VR is not that of the attribute")
-            return Action.REMOVE
+            return "its VR is not that of the attribute"
         if not self._is_held(element):
-            self._lose(element.tag, "its value is none of its VR")
-            return Action.REMOVE
-        return Action.KEEP
+            return "its value is none of its VR"
+        return None
+
+    def _number(self, element: Element, encoding: Encoding) -> bytes | None:
+        """Return an attribute of VR DS or IS anew, if its numbers are beyond doubt."""
+        vr = dictionary_vr(element.tag)
+        if vr not in (b"DS", b"IS") or element.undefined:
+            return None
+        raw = bytes(self._view[element.value : min(element.value_end, element.value + _LONGEST)])
+        if len(raw) != element.value_end - element.value:
+            return None
+        most, whole = most_values(element.tag), vr == b"IS"
+        text = decimal_text(raw, element.vr, encoding.order, most=most, whole=whole)
+        return None if text is None else encode_element(element.tag, vr, text, encoding)
 
     def _is_held(self, element: Element) -> bool:
         """Tell whether what stays is what the attribute may have, or at least harmless words."""

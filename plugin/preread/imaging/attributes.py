@@ -11,9 +11,12 @@ from math import isfinite
 from typing import Any
 
 from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
+from preread.elements import dictionary_vr, most_values
+from preread.elements.decimals import decimal_text
 from preread.imaging.errors import UnreadableImage
 
 
@@ -57,12 +60,55 @@ def first_of(dataset: Dataset, keyword: str) -> Any:
 def number_of(dataset: Dataset, keyword: str) -> float | None:
     """Give an attribute's first value as a finite number, None where it is absent or empty.
 
+    A decimal comma is read as what it is, as long as it can be nothing else; see
+    `preread.elements.decimals`.
+
     Raises
     ------
     UnreadableImage
         If it is no number.
     """
-    value = first_of(dataset, keyword)
+    texts = _decimals(dataset, keyword)
+    return _finite(keyword, first_of(dataset, keyword) if texts is None else texts[0])
+
+
+def numbers_of(dataset: Dataset, keyword: str) -> list[float] | None:
+    """Give all of an attribute's values as finite numbers, None where it is absent or empty.
+
+    Raises
+    ------
+    UnreadableImage
+        If one of them is no number.
+    """
+    values: Any = _decimals(dataset, keyword)
+    if values is None:
+        values = value_of(dataset, keyword)
+    if values is None:
+        return None
+    each = values if isinstance(values, MultiValue | list | tuple) else [values]
+    numbers = [_finite(keyword, value) for value in each]
+    return [number for number in numbers if number is not None]
+
+
+def _decimals(dataset: Dataset, keyword: str) -> list[bytes] | None:
+    """Give numbers that are written as text, from the bytes that pydicom has not converted yet."""
+    tag = tag_for_keyword(keyword) or 0
+    vr = dictionary_vr(tag)
+    if vr not in (b"DS", b"IS") or tag not in dataset:
+        return None
+    raw = dataset.get_item(tag)
+    if not isinstance(raw, RawDataElement) or not isinstance(raw.value, bytes):
+        return None
+    text = decimal_text(
+        raw.value,
+        (raw.VR or "").encode("latin-1"),
+        "<" if raw.is_little_endian else ">",
+        most=most_values(tag),
+    )
+    return None if text is None else text.split(b"\\")
+
+
+def _finite(keyword: str, value: Any) -> float | None:
     if value is None:
         return None
     try:
@@ -94,15 +140,34 @@ def whole_of(dataset: Dataset, keyword: str) -> int | None:
 
 
 def text_of(dataset: Dataset, keyword: str) -> str:
-    """Give an attribute's first value as upper-case text, "" where it is absent or no text."""
+    """Give an attribute's first value as upper-case text, "" where it is absent.
+
+    Raises
+    ------
+    UnreadableImage
+        If it is no text.
+    """
     value = first_of(dataset, keyword)
-    return value.strip(" \0").upper() if isinstance(value, str) else ""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise UnreadableImage(f"{named(keyword)} holds no text")
+    return value.strip(" \0").upper()
 
 
 def items_of(dataset: Dataset, keyword: str) -> Sequence[Dataset]:
-    """Give a sequence's items, none where it is absent or not a sequence."""
+    """Give a sequence's items, none where it is absent.
+
+    Raises
+    ------
+    UnreadableImage
+        If it is no sequence.
+    """
     value = value_of(dataset, keyword)
     try:
-        return [item for item in value or () if isinstance(item, Dataset)]
+        items = list(value or ())
     except TypeError:
-        return []
+        items = [value]
+    if not all(isinstance(item, Dataset) for item in items):
+        raise UnreadableImage(f"{named(keyword)} is no sequence of items")
+    return items

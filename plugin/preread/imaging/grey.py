@@ -110,12 +110,16 @@ def _padding(stored: NDArray[Any], dataset: Dataset, layout: Layout) -> NDArray[
     name = _PADDING[layout.keyword]
     value = first_of(dataset, f"{name}Value")
     limit = first_of(dataset, f"{name}RangeLimit")
+    if value is None:
+        return None
     try:
         low = _as_stored(value, layout)
         high = low if limit is None else _as_stored(limit, layout)
     except (TypeError, ValueError, OverflowError):
-        # Absent, or no number: an attribute that is only there to help is not worth an image.
-        return None
+        raise UnreadableImage(
+            f"{named(f'{name}Value')} or {name}RangeLimit holds no number, so that padding cannot "
+            "be told from the image"
+        ) from None
     low, high = min(low, high), max(low, high)
     mask: NDArray[np.bool_] = stored == low if low == high else (stored >= low) & (stored <= high)
     return mask if mask.any() else None
@@ -141,10 +145,7 @@ def _voi(index: int, values: NDArray[np.float32], source: Source) -> Voi | None:
         table = lookup_table(tables[0], signed=bool(values.min() < 0), little=source.little)
         entries = table.entries.astype(np.float32) / np.float32((1 << table.bits) - 1)
         return Table(table.first, entries)
-    try:
-        center, width = number_of(item, "WindowCenter"), number_of(item, "WindowWidth")
-    except UnreadableImage:
-        return None
+    center, width = number_of(item, "WindowCenter"), number_of(item, "WindowWidth")
     if center is None or width is None:
         return None
     return _window(center, width, text_of(item, "VOILUTFunction"))

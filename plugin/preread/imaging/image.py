@@ -11,6 +11,11 @@ from preread.imaging.colour import colour_frame, palette_frame
 from preread.imaging.decode import Decoded, Frames
 from preread.imaging.errors import UnreadableImage
 from preread.imaging.frame import Frame, Units
+from preread.imaging.geometry import (
+    check_geometry,
+    check_geometry_of_frame,
+    check_nothing_lost,
+)
 from preread.imaging.grey import grey_frame
 from preread.imaging.layout import COLOUR, PALETTE, Layout, layout_of
 from preread.imaging.meaning import units_of_image
@@ -89,6 +94,7 @@ class Image:
 
     def _frame(self, index: int, decoded: Decoded) -> Frame:
         try:
+            check_geometry_of_frame(self._source.dataset, index)
             if self._palette is not None:
                 return palette_frame(index, decoded.values, self._palette)
             if self.layout.PhotometricInterpretation in COLOUR:
@@ -116,6 +122,8 @@ def open_image(data: bytes, *, max_bytes: int) -> Image:
     """
     source = read_source(data, max_bytes=max_bytes)
     _refuse_other_objects(source)
+    check_nothing_lost(source.dataset)
+    check_geometry(source.dataset)
     layout = layout_of(source.dataset, source.keyword)
     size = max(layout.claimed_bytes, layout.working_bytes)
     if size > max_bytes:

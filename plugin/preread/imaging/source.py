@@ -21,6 +21,7 @@ from pydicom.uid import (
 
 from preread.imaging.attributes import value_of
 from preread.imaging.errors import UnreadableImage
+from preread.lost_values import GEOMETRY, PIXEL_ATTRIBUTES
 
 _PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 _ITEM = b"\xfe\xff\x00\xe0"
@@ -33,45 +34,9 @@ _MOST_ITEMS = 1_000_000
 _WANTED = [
     tag_for_keyword(keyword)
     for keyword in (
-        "SOPClassUID",
-        "Modality",
-        "PresentationIntentType",
-        "SamplesPerPixel",
-        "PhotometricInterpretation",
-        "PlanarConfiguration",
-        "NumberOfFrames",
-        "Rows",
-        "Columns",
-        "BitsAllocated",
-        "BitsStored",
-        "HighBit",
-        "PixelRepresentation",
-        "PixelPaddingValue",
-        "PixelPaddingRangeLimit",
-        "FloatPixelPaddingValue",
-        "FloatPixelPaddingRangeLimit",
-        "DoubleFloatPixelPaddingValue",
-        "DoubleFloatPixelPaddingRangeLimit",
-        "WindowCenter",
-        "WindowWidth",
-        "VOILUTFunction",
-        "VOILUTSequence",
-        "RescaleIntercept",
-        "RescaleSlope",
-        "RescaleType",
-        "ModalityLUTSequence",
-        "PresentationLUTShape",
-        "RedPaletteColorLookupTableDescriptor",
-        "GreenPaletteColorLookupTableDescriptor",
-        "BluePaletteColorLookupTableDescriptor",
-        "RedPaletteColorLookupTableData",
-        "GreenPaletteColorLookupTableData",
-        "BluePaletteColorLookupTableData",
-        "SegmentedRedPaletteColorLookupTableData",
-        "SegmentedGreenPaletteColorLookupTableData",
-        "SegmentedBluePaletteColorLookupTableData",
-        "SharedFunctionalGroupsSequence",
-        "PerFrameFunctionalGroupsSequence",
+        *PIXEL_ATTRIBUTES,
+        *GEOMETRY,
+        "DeidentificationMethod",
         "ExtendedOffsetTable",
         "ExtendedOffsetTableLengths",
     )

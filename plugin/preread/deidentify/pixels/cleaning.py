@@ -35,6 +35,7 @@ from preread.deidentify.pixels.searching import Detector, text_in_frames
 from preread.elements import MalformedFile, read_header
 from preread.imaging import UnreadableImage
 from preread.imaging.decode import Decoded
+from preread.imaging.geometry import check_nothing_lost
 
 _log = structlog.get_logger(__name__)
 
@@ -266,6 +267,7 @@ def _defaced(dataset: FileDataset, picture: Picture, *, deface: bool) -> Iterabl
         return picture.stored()
     if picture.layout.SamplesPerPixel > 1 or picture.layout.BitsAllocated not in (8, 16, 32):
         raise DeidentificationError(_PIXEL_DATA, "a face cannot be removed from such pixels")
+    check_nothing_lost(dataset)  # a face is found by values and places
     from preread.deidentify.pixels.deface import deface_frames  # noqa: PLC0415 - it is large
 
     photometric = picture.layout.PhotometricInterpretation

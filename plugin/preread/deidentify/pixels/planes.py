@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from preread.deidentify.errors import DeidentificationError
+from preread.imaging.attributes import number_of
 
 _PARALLEL: Final = float(np.cos(np.radians(30)))
 _IMAGE_POSITION: Final = 0x00200032
@@ -71,6 +72,8 @@ def plane_of(dataset: Dataset, index: int) -> Plane:
     ------
     preread.deidentify.DeidentificationError
         If orientation, position or spacing is missing or cannot be.
+    preread.imaging.UnreadableImage
+        If what leads to modality values is no number.
     """
     orientation = _numbers(dataset, index, "PlaneOrientationSequence", _IMAGE_ORIENTATION, 6)
     position = _numbers(dataset, index, "PlanePositionSequence", _IMAGE_POSITION, 3)
@@ -82,8 +85,8 @@ def plane_of(dataset: Dataset, index: int) -> Plane:
     if spacing.min() < 0.05 or spacing.max() > 20:
         raise DeidentificationError(_PIXEL_SPACING, "expected 0.05 to 20 mm")
     values = _group(dataset, index, "PixelValueTransformationSequence") or dataset
-    slope = float(values.get("RescaleSlope", dataset.get("RescaleSlope", 1)) or 1)
-    intercept = float(values.get("RescaleIntercept", dataset.get("RescaleIntercept", 0)) or 0)
+    slope = _number(values, dataset, "RescaleSlope") or 1
+    intercept = _number(values, dataset, "RescaleIntercept") or 0
     return Plane(across, down, position, (spacing[0], spacing[1]), slope, intercept)
 
 
@@ -107,6 +110,11 @@ def _numbers(
             if np.isfinite(numbers).all():
                 return numbers
     raise DeidentificationError(tag, f"defacing needs {size} numbers here, or in functional groups")
+
+
+def _number(group: Dataset, dataset: Dataset, keyword: str) -> float | None:
+    number = number_of(group, keyword)
+    return number_of(dataset, keyword) if number is None else number
 
 
 def depth_axis(plane: Plane) -> int | None:
