@@ -64,6 +64,10 @@ def sender_of(origin: orthanc.InstanceOrigin) -> str:
     return _ORIGINS.get(origin, "an unknown sender")
 
 
+class IdentifiedResult(PrereadError):
+    """A result of ours for an image that was stored before Preread came, or in another mode."""
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What the hooks share about stores of the last seconds."""
@@ -154,10 +158,16 @@ class Receiver:
         if arrived is not None:
             self._write_down(Arrival.from_json(arrived.arrival), len(data))
             return _KEEP
-        ids = ids_of(read_header(data, budget))
+        header = read_header(data, budget)
+        ids = ids_of(header)
         announced = announcements.match(ids.instance, data)
         if announced is None:
             return None
+        if self._mode is Mode.INCOMING and not self._deidentifier.has_made(header):
+            raise IdentifiedResult(
+                "a result for what this node did not de-identify would bear its identity; send "
+                "the image again"
+            )
         # Noted before it is judged: a DELETE that comes in between then waits for the store.
         self._memory.inflight.begin_own(ids.instance, frozenset(ids))
         current = self._journal.current(announced.source)

@@ -377,4 +377,6 @@ def _told(answer: httpx.Response) -> str:
     except ValueError:
         words = ""
     quoted = f" ({words[:_LARGEST_MESSAGE]})" if words else ""
-    return f"Orthanc answers HTTP {answer.status_code}{quoted}"
+    # What the receive hook refuses is no DICOM file to Orthanc; the hook's reason stands there.
+    where = "; GET /preread/failures may tell why" if "invalid DICOM file" in words else ""
+    return f"Orthanc answers HTTP {answer.status_code}{quoted}{where}"

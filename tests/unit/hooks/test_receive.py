@@ -222,6 +222,25 @@ def test_our_own_result_passes_once_and_starts_no_work(
     assert len(node.journal.events_after(0)) == 1
 
 
+def test_a_result_that_bears_an_identity_is_refused(
+    make: Callable[[Mode], Node], ct: bytes
+) -> None:
+    """A picture or regions of an image from before this node de-identified what came."""
+    before = make(Mode.OFF)
+    before.arrive(ct)
+    before.store(ct)
+    current = before.journal.current(instance_of(ct))
+    assert current is not None
+    kept = before.orthanc.ReceivedInstanceAction.KEEP_AS_IS
+    assert before.write(ct, current.generation)[0] == kept
+    node = make(Mode.INCOMING)
+    action, given = node.write(ct, current.generation)
+    assert action == node.orthanc.ReceivedInstanceAction.MODIFY
+    assert given is not None
+    assert b"DICM" not in given
+    assert "did not de-identify" in node.journal.refusals()[0].reason
+
+
 def test_a_result_for_older_pixels_is_discarded(make: Callable[[Mode], Node], ct: bytes) -> None:
     node = make(Mode.INCOMING)
     _, data = node.arrive(ct)
