@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration.images import real_ct
 from tests.integration.pacs import ROOT, Pacs, eventually
 from tests.integration.stow import (
     arrangements,
@@ -69,11 +70,18 @@ def test_a_part_that_fails_for_no_fault_of_its_own_is_stored_later(make_pacs: Ma
             "PREREAD_TEST_PREFIX": sys.prefix,
         }
     )
-    stow(pacs, [part(), part()])
+    parts = [part(), part()]
+    stow(pacs, parts)
     assert entries(pacs, "waiting") == 2
+    assert pacs.http.get(f"/preread/instances/{parts[0].uid}").status_code == 404
     assert pacs.instances() == []
     pacs.stop()
     whole = make_pacs({"Deidentify": {"Mode": "incoming"}, "Models": {"Run": []}})
     whole.start()
     eventually(lambda: len(whole.instances()) == 2, 120, "both are stored")
     assert entries(whole, "waiting") == 0
+    # Their sender knows them by other UIDs than those that they are stored under.
+    ids = [whole.get(f"/preread/instances/{each.uid}")["ID"] for each in parts]
+    assert sorted(ids) == sorted(whole.instances())
+    study = str(real_ct().StudyInstanceUID)
+    assert [whole.get(f"/preread/studies/{study}")["ID"]] == whole.get("/studies")

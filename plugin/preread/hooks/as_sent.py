@@ -12,8 +12,9 @@ from typing import Final
 
 import orthanc
 
-from preread.elements import Header, MalformedFile, read_header
+from preread.elements import Header, MalformedFile, OverBudget, read_header
 from preread.errors import PrereadError
+from preread.hooks.cost import ordinary_budget
 
 _LONGEST = 256  # bytes of a value beyond which Orthanc reads none
 _LARGEST = 64 << 20  # bytes of a file that is parsed to find out
@@ -75,8 +76,8 @@ def is_answerable(data: bytes, origin: orthanc.InstanceOrigin) -> bool:
     if not _is_read_for_the_answer(origin):
         return True
     try:
-        check_answerable(data, read_header(data), origin)
-    except (MalformedFile, Unanswerable):
+        check_answerable(data, read_header(data, ordinary_budget()), origin)
+    except (MalformedFile, OverBudget, Unanswerable):
         return False
     return True
 

@@ -9,7 +9,7 @@ from typing import Any
 import orthanc
 
 from preread.arriving import ids_of
-from preread.elements import read_header
+from preread.elements import MalformedFile, read_header
 from preread.errors import PrereadError
 from preread.hooks import log
 from preread.hooks.deletions import Deletions
@@ -38,6 +38,8 @@ class StoredInstance:
         What the receive hook let pass; None where originals are stored as they come.
     escaped
         Called with Orthanc's id and the origin of what it did not let pass. It is never read.
+    unread
+        Called with Orthanc's id, the origin and the fault of an original that we cannot read.
     """
 
     def __init__(
@@ -47,12 +49,14 @@ class StoredInstance:
         look_at: Callable[[bytes, str], Arrival],
         passed: Passed | None = None,
         escaped: Callable[[str, orthanc.InstanceOrigin], None] = lambda *_: None,
+        unread: Callable[[str, orthanc.InstanceOrigin, PrereadError], None] = lambda *_: None,
     ) -> None:
         self._journal = journal
         self._inflight = inflight
         self._look_at = look_at
         self._passed = passed
         self._escaped = escaped
+        self._unread = unread
 
     def __call__(self, dicom: orthanc.DicomInstance, instance: str) -> None:
         """Make the work of a foreign arrival pending.
@@ -66,7 +70,12 @@ class StoredInstance:
             if self._inflight.end(instance):
                 return
             if self._journal.current(instance) is None:
-                self._journal.arrive(self._look_at(dicom.GetInstanceData(), instance))
+                try:
+                    arrival = self._look_at(dicom.GetInstanceData(), instance)
+                except MalformedFile as error:
+                    self._unread(instance, dicom.GetInstanceOrigin(), error)
+                    return
+                self._journal.arrive(arrival)
             self._journal.stored(instance)
         except BaseException as error:  # noqa: BLE001 - nothing may escape into Orthanc
             words = str(error) if isinstance(error, PrereadError) else type(error).__name__

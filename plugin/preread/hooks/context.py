@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from preread.deidentify import Pseudonyms
 from preread.hooks.escapes import Escapes
 from preread.hooks.failures import Failures
 from preread.hooks.receive import Memory
@@ -41,6 +42,8 @@ class Context:
         None where an administrator starts the runner.
     look_at
         Decides what has to be read of a file that is stored under an Orthanc id.
+    pseudonyms
+        Give the UID that an object is stored under.
     waiting
         The places of calls that wait.
     conversions
@@ -57,6 +60,7 @@ class Context:
     escapes: Escapes | None
     supervisor: Supervisor | None
     look_at: Callable[[bytes, str], Arrival]
+    pseudonyms: Pseudonyms
     waiting: Waiting
     conversions: Pool
     _ledger: SqlLedger | None = None

@@ -38,10 +38,19 @@ class Failures:
         self._latest: deque[Failure] = deque(maxlen=_KEPT)
         self.count = 0
 
-    def add(self, origin: str, error: BaseException, *, quarantined: bool = False) -> None:
+    def add(self, origin: str, error: BaseException, done: str = "refused") -> None:
         """Record a failure; this never raises.
 
         The text of errors that are not ours is left out: it may hold a value of the data set.
+
+        Parameters
+        ----------
+        origin
+            How the object came.
+        error
+            What was wrong.
+        done
+            What was done with the object, for the log.
         """
         reason = (
             str(error)
@@ -49,12 +58,19 @@ class Failures:
             else f"unexpected {type(error).__name__}; see the log, and report it"
         )
         self._keep(origin, reason)
-        done = "quarantined" if quarantined else "refused"
         log.error(f"{done} an object from {origin}: {reason}")
         try:
             self._journal.refuse(origin, reason)
         except PrereadError as again:
             log.error(f"the refusal could not be written down either: {again}")
+
+    def unread(self, origin: str, instance: str, error: PrereadError) -> None:
+        """Record that an object is stored as it came, and nothing else; this never raises."""
+        self.add(
+            origin,
+            PrereadError(f"{instance} is stored as it came, but is not read, nor copied: {error}"),
+            "stored",
+        )
 
     def escaped(self, origin: str, reason: str) -> None:
         """Record that an object had been stored past de-identification; this never raises."""

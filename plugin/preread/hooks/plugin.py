@@ -133,6 +133,7 @@ def _context(
         escapes=escapes,
         supervisor=supervisor,
         look_at=look_at,
+        pseudonyms=Pseudonyms(secret),
         waiting=Waiting(places),
         conversions=Pool(at_once=_CONVERSIONS, places=places, seconds=_TURN_SECONDS),
     )
@@ -153,7 +154,15 @@ def _safekeeping(site: Site, secret: Secret) -> Safekeeping:
 def _stored(context: Context) -> StoredInstance:
     journal, memory, escapes = context.journal, context.memory, context.escapes
     if escapes is None:
-        return StoredInstance(journal, memory.inflight, context.look_at)
+        failures = context.failures
+        return StoredInstance(
+            journal,
+            memory.inflight,
+            context.look_at,
+            unread=lambda instance, origin, error: failures.unread(
+                sender_of(origin), instance, error
+            ),
+        )
     return StoredInstance(
         journal,
         memory.inflight,
@@ -190,7 +199,7 @@ def _hand_over(context: Context, key: KeyCheck) -> None:
         failures=context.failures,
         safekeeping=context.safekeeping,
         gate=gate,
-        own_results=OwnResults(Pseudonyms(key.secret).is_result_uid),
+        own_results=OwnResults(context.pseudonyms.is_result_uid),
         dicomweb=dicomweb,
     )
     orthanc.RegisterReceivedInstanceCallback(key.guarded(receiver))
@@ -206,7 +215,7 @@ def _hand_over(context: Context, key: KeyCheck) -> None:
         )
     )
     if settings.deidentify.mode is Mode.INCOMING:
-        Commitment(Pseudonyms(key.secret)).register()
+        Commitment(context.pseudonyms).register()
     orthanc.RegisterRestCallback("/preread(/.*)?", router(context))
     orthanc.ExtendOrthancExplorer(explorer_button())
     models = ", ".join(context.catalogue.names) or "no model"

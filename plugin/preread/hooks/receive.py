@@ -213,6 +213,7 @@ class Receiver:
         sender = _ORIGINS.get(origin, "an unknown sender")
         guest = self._gate.look(data, origin, budget)
         if guest is not None and (guest.trusted or guest.asks_for_title):
+            check_nesting(guest.found.header)
             check_answerable(data, guest.found.header, origin)
             return self._admit(guest, data, sender)
         done = self._deidentified(data, budget, is_network=guest is not None)

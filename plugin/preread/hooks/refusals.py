@@ -70,25 +70,32 @@ class Refusals:
         """
         kept = ""
         try:
-            kept = self._kept(error, data, origin, sender)
-            self._failures.add(sender, error, quarantined=bool(kept))
+            again = not isinstance(error, _HOPELESS)
+            kept = self._kept(error, data, origin, sender, again=again)
+            done = "will try again" if again else "quarantined"
+            self._failures.add(sender, error, done if kept else "refused")
             self._safekeeping.note_refusal(data, error, sender, began, kept)
         except BaseException:  # noqa: BLE001 - not even telling of it may store the original
             return DISCARD if kept else REFUSE
         return DISCARD if kept else REFUSE
 
     def _kept(
-        self, error: BaseException, data: bytes, origin: orthanc.InstanceOrigin, sender: str
+        self,
+        error: BaseException,
+        data: bytes,
+        origin: orthanc.InstanceOrigin,
+        sender: str,
+        *,
+        again: bool,
     ) -> str:
         """Keep an object where that is right; return the entry's id, empty if it is refused.
 
         Orthanc parses what it discards, and overflows where it is nested deep: of such an object
-        nothing but a refusal is safe.
+        nothing but a refusal is safe, and nobody asks Orthanc to parse it.
         """
         keeping = self._safekeeping
         if origin == orthanc.InstanceOrigin.PLUGIN and not self._dicomweb.goes_on:
             # Refused, it would take with it all that follows it in its request.
-            again = not isinstance(error, _HOPELESS)
             is_safe = is_shallow(data, ordinary_budget())
             return keeping.take(data, error, sender, again=again) if is_safe else ""
         is_wanted = isinstance(error, _UNSAFE) and keeping.takes_unsafe

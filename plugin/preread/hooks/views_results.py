@@ -11,15 +11,18 @@ import orthanc
 
 from preread.elements import is_orthanc_id
 from preread.hooks.context import Context
+from preread.hooks.finding import results_of, stored_as
 from preread.hooks.rest import Answer, Request, RestError
 from preread.hooks.views_status import NOTICE
-from preread.ledger.job import InstanceResult, JobState, Level
-from preread.ledger.sql import SqlLedger
+from preread.ledger.job import JobState
 from preread.models.whose import withheld_by
 from preread.settings import Mode
 
-_LEVELS = {"instances": Level.INSTANCE, "series": Level.SERIES, "studies": Level.STUDY}
 _POLL = 0.1
+_UNKNOWN = (
+    "nothing is known of it. What is kept outside Orthanc is listed by GET /preread/quarantine; "
+    "what Orthanc stores is read by POST .../analyze with Orthanc's own identifier"
+)
 _FORWARDED = 5.0  # seconds until the ledger has what has arrived, if a runner runs
 _LARGEST_STUDY = 20_000
 
@@ -67,28 +70,34 @@ def retry(context: Context, request: Request) -> Answer:
     return Answer(found.to_json() if found is not None else {})
 
 
-def _found(ledger: SqlLedger, request: Request) -> tuple[InstanceResult, ...]:
-    level, identifier = request.groups[0], request.groups[1]
-    return tuple(ledger.results(_LEVELS[level], identifier))
-
-
 def results(context: Context, request: Request) -> Answer:
-    """Answer ``GET /preread/{instances|series|studies}/{id}``; id is Orthanc's or DICOM's.
+    """Answer ``GET /preread/{instances|series|studies}/{id}``.
+
+    The id is Orthanc's, or a DICOM UID: the one that is stored, or the one that its sender knows.
+    What has only just arrived is answered with its ID and the Status ``arriving``.
 
     Raises
     ------
     RestError
-        404, if the ledger does not know it.
+        404, if nothing is known of it.
     """
-    found = _found(context.ledger(), request)
+    level, identifier = request.groups[0], request.groups[1]
+    found = results_of(context, level, identifier)
     if not found:
-        raise RestError(404, "nothing is known of it; POST .../analyze reads what is stored")
-    if request.groups[0] == "instances":
-        made = context.ledger().explanations.of(found[0].record.instance)
+        stored = stored_as(context, level, identifier)
+        if not stored:
+            raise RestError(404, _UNKNOWN)
+        below = "Results" if level == "instances" else "Instances"
+        return Answer({"Notice": NOTICE, "ID": stored, "Status": "arriving", below: []})
+    first = found[0].record
+    if level == "instances":
+        made = context.ledger().explanations.of(first.instance)
         withheld = withheld_by(context.catalogue, found[0].predictions)
         shown = {"Explanations": [one.to_json(withheld.get(one.wanted.model, "")) for one in made]}
         return Answer({"Notice": NOTICE} | found[0].to_json() | shown)
-    return Answer({"Notice": NOTICE, "Instances": [result.to_json() for result in found]})
+    parent = first.series if level == "series" else first.study
+    listed = [result.to_json() for result in found]
+    return Answer({"Notice": NOTICE, "ID": parent, "Instances": listed})
 
 
 def analyze(context: Context, request: Request) -> Answer:
@@ -108,15 +117,16 @@ def analyze(context: Context, request: Request) -> Answer:
     body = request.json()
     names = _models_of(context, body)
     began, patience = time.monotonic(), patience_of(context, body)
-    ledger = context.ledger()
-    instances = [result.record.instance for result in _found(ledger, request)]
+    ledger, level, identifier = context.ledger(), request.groups[0], request.groups[1]
+    instances = [each.record.instance for each in results_of(context, level, identifier)]
     if not instances:
-        _adopt(context, request)
+        _adopt(context, level, stored_as(context, level, identifier) or identifier)
         # Whoever does not wait for the reading waits for this: else there were no jobs to name.
         with context.waiting.patience(max(patience, _FORWARDED)) as deadline:
             while not instances and time.monotonic() < deadline:
                 time.sleep(_POLL)
-                instances = [result.record.instance for result in _found(ledger, request)]
+                known = results_of(context, level, identifier)
+                instances = [each.record.instance for each in known]
     if not instances:
         if names is not None:
             raise RestError(503, "it has only just arrived; ask again", {"Retry-After": "5"})
@@ -163,7 +173,7 @@ def patience_of(context: Context, body: dict[str, Any]) -> float:
     return min(float(timeout), longest)
 
 
-def _adopt(context: Context, request: Request) -> None:
+def _adopt(context: Context, level: str, identifier: str) -> None:
     """Make known what was stored before Preread was there, as if it had just arrived.
 
     What the journal knows has arrived, and is on its way to the ledger: nothing is done with it.
@@ -174,9 +184,8 @@ def _adopt(context: Context, request: Request) -> None:
         404, if Orthanc does not store it; 409, on a node that de-identifies what arrives: what
         it stored without Preread still has its identity, and a result would be written into it.
     """
-    level, identifier = request.groups[0], request.groups[1]
     if not is_orthanc_id(identifier):
-        raise RestError(404, "Preread does not know it; give Orthanc's own identifier")
+        raise RestError(404, _UNKNOWN)
     try:
         listed = [identifier]
         if level != "instances":

@@ -120,7 +120,7 @@ def model(context: Context, request: Request) -> Answer:
 
 
 def failures(context: Context, request: Request) -> Answer:
-    """Answer ``GET /preread/failures?limit=``: what was refused, newest first."""
+    """Answer ``GET /preread/failures?limit=``: what was not taken, or not read, newest first."""
     limit = request.number("limit", 100, smallest=1, largest=1000)
     try:
         kept = [(f.time, f.origin, f.reason) for f in context.journal.refusals(limit)]

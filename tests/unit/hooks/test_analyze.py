@@ -6,12 +6,14 @@ import importlib
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
+from preread.deidentify import Pseudonyms, Secret
 from preread.ledger.arrival import Arrival
 from preread.ledger.journal import Journal
 from preread.ledger.sql import SqlLedger
@@ -20,6 +22,7 @@ from preread.models.model import Model
 from preread.sections import Settings
 from tests.unit.hooks.test_explanations import NET
 
+PSEUDONYMS = Pseudonyms(Secret(b"s" * 32))
 SERIES, STUDY = "-".join(["22222222"] * 5), "-".join(["11111111"] * 5)
 
 
@@ -61,6 +64,7 @@ class Api:
             journal=journal,
             look_at=self._look_at,
             site=SimpleNamespace(settings=settings),
+            pseudonyms=PSEUDONYMS,
             waiting=importlib.import_module("preread.hooks.waiting").Waiting(4),
         )
         self._router = importlib.import_module("preread.hooks.routes").router(self.context)
@@ -171,3 +175,32 @@ def test_jobs_are_passed_over_and_what_a_path_does_not_know_is_refused(api: Api)
         status, error = api.call("GET", path, **{query: "1"})
         assert (status, f"?{query} is no parameter" in error["Details"]) == (400, True), path
     assert api.call("GET", "jobs", offset="-1")[0] == 400
+
+
+def test_a_sender_finds_what_it_sent_by_the_uids_that_it_knows(api: Api) -> None:
+    sent = {"instances": "1.2.3.1", "series": "1.2.3.2", "studies": "1.2.3.3"}
+    stored = {level: PSEUDONYMS.uid(uid) for level, uid in sent.items()}
+    for level, uid in sent.items():
+        assert api.call("GET", f"{level}/{uid}")[0] == 404
+    # Orthanc has it, and the ledger not yet.
+    api.orthanc.answers |= {"LookupInstance": orthanc_id(1)}
+    api.orthanc.answers |= {"LookupSeries": SERIES, "LookupStudy": STUDY}
+    expected = {"instances": orthanc_id(1), "series": SERIES, "studies": STUDY}
+    for level, uid in sent.items():
+        status, told = api.call("GET", f"{level}/{uid}")
+        assert (status, told["ID"], told["Status"]) == (200, expected[level], "arriving")
+    assert api.orthanc.called("LookupStudy")[-1] == (stored["studies"],)
+    api.journal.arrive(
+        replace(
+            arrival(1),
+            SOPInstanceUID=stored["instances"],
+            SeriesInstanceUID=stored["series"],
+            StudyInstanceUID=stored["studies"],
+        )
+    )
+    api.journal.stored(orthanc_id(1))
+    assert api.analyze(f"instances/{sent['instances']}")[0] == 202
+    api.forward()
+    for level, uid in sent.items():
+        assert api.call("GET", f"{level}/{uid}") == api.call("GET", f"{level}/{stored[level]}")
+        assert api.call("GET", f"{level}/{uid}")[1]["ID"] == expected[level]

@@ -113,6 +113,7 @@ class Node:
             look_at,
             self.memory.passed if mode is Mode.INCOMING else None,
             lambda instance, _: self.escaped.append(instance),
+            lambda instance, _, error: self.failures.unread("REST", instance, error),
         )
 
     def arrive(self, data: bytes) -> tuple[Any, bytes | None]:

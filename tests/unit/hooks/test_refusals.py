@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -203,3 +204,19 @@ def test_a_version_that_cannot_be_had_is_taken_for_an_old_one(
     dicomweb = DicomWeb()
     dicomweb.ask()
     assert not dicomweb.goes_on
+
+
+def test_an_original_that_is_stored_and_cannot_be_read_is_told(
+    orthanc: Any, tmp_path: Path
+) -> None:
+    node = Node(orthanc, tmp_path, Mode.COPY)
+    unreadable = whole()[:132] + struct.pack("<HHI", 2, 0x10, 4) + b"1.2\0" + whole()[132:]
+    action, _ = node.receive(unreadable, orthanc.InstanceOrigin.REST_API)
+    assert action == orthanc.ReceivedInstanceAction.KEEP_AS_IS
+    dicom = orthanc.DicomInstance()
+    dicom.answers = {"GetInstanceData": unreadable}
+    node.stored(dicom, "0a1b2c3d-0a1b2c3d-0a1b2c3d-0a1b2c3d-0a1b2c3d")
+    (failure,) = node.failures.latest()
+    assert "0a1b2c3d" in failure.reason
+    assert "stored as it came" in failure.reason
+    assert len(node.journal.refusals()) == 1
