@@ -267,7 +267,7 @@ class RunnerSettings(Section):
         1024, ge=1, le=65536, description="Decoded size above which an image is left unread."
     )
     silence_seconds: float = Field(
-        120.0,
+        60.0,
         ge=5,
         le=86400,
         description="Seconds without a sign of life after which Orthanc ends the runner that it "

@@ -6,10 +6,15 @@ Success. OnStored then sees an instance that nobody let pass, or one of another 
 
 from __future__ import annotations
 
+import mmap
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from preread.errors import PrereadError
+
+_LARGE = 4 << 20  # bytes; below, the question would cost as much as the answer is worth
+_MARGIN = 1 << 20
 _INSTANCES = 10_000
 _STORES = 8  # of one instance that are remembered: more of them never reached the disk
 
@@ -28,6 +33,36 @@ class Passage:
 
     size: int
     own: bool
+
+
+class NoRoom(PrereadError):
+    """Orthanc would have no memory for the de-identified file; the sender may try again."""
+
+
+def check_room(size: int) -> None:
+    """See that a copy of a large file can be made: with no memory for it the original is stored.
+
+    Somebody else may take the memory in the next moment, so this does not stand for `Passed`.
+
+    Parameters
+    ----------
+    size
+        Of the file that Orthanc is about to copy, bytes.
+
+    Raises
+    ------
+    NoRoom
+        If it cannot.
+    """
+    if size < _LARGE:
+        return
+    try:
+        # Nothing is written into it, so that it costs nothing but the question.
+        mmap.mmap(-1, size + _MARGIN).close()
+    except (OSError, MemoryError):
+        raise NoRoom(
+            f"there is no memory for another {size >> 20} MiB; give Orthanc more, and send it again"
+        ) from None
 
 
 class Passed:

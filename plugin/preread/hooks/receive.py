@@ -36,7 +36,7 @@ from preread.hooks.failures import Failures
 from preread.hooks.inflight import InFlight
 from preread.hooks.networks import Gate, Guest, Undecided, as_stranger, as_trusted
 from preread.hooks.own_results import OwnResults, UnannouncedResultError
-from preread.hooks.passed import Passed
+from preread.hooks.passed import Passed, check_room
 from preread.hooks.refusals import DISCARD, Refusals, Verdict
 from preread.hooks.safekeeping import Safekeeping
 from preread.iodeep.iod import RAW_DATA_STORAGE
@@ -235,6 +235,7 @@ class Receiver:
             self._safekeeping.note(data, done, sender, began)
             return DISCARD
         made = done.data
+        check_room(len(made))
         self._write_down(arrival, len(made))
         self._safekeeping.note(data, done, sender, began)
         return orthanc.ReceivedInstanceAction.MODIFY, made

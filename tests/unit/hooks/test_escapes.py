@@ -95,6 +95,19 @@ def test_our_own_result_is_none_however_late_it_is_stored(node: Node, ct: bytes)
     assert len(node.journal.events_after(0)) == 1
 
 
+def test_a_large_file_is_refused_where_there_is_no_memory_for_its_copy(
+    node: Node, ct: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = importlib.import_module("preread.hooks.passed")
+    monkeypatch.setattr(passed, "_LARGE", 0)
+    assert node.arrive(ct)[1] is not None
+    monkeypatch.setattr(passed, "_MARGIN", 1 << 60)
+    _, answer = node.arrive(ct)
+    assert answer is not None
+    assert answer.startswith(b"Preread refused")
+    assert "no memory" in node.journal.refusals()[0].reason
+
+
 @pytest.mark.parametrize("mode", [Mode.COPY, Mode.OFF])
 def test_where_originals_are_stored_nothing_escapes(
     orthanc: ModuleType, tmp_path: Path, ct: bytes, mode: Mode
