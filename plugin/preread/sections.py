@@ -69,7 +69,9 @@ class QuarantineSettings(Section):
     enabled: bool = Field(
         False,
         description="`false` refuses them, so that the sender keeps them; `true` answers success "
-        "and keeps them encrypted in `Folder`, out of Orthanc's sight.",
+        "and keeps them encrypted in `Folder`, out of Orthanc's sight. Refused parts of STOW-RS "
+        "are always kept there with a DICOMweb plugin before 1.20, which would leave out what "
+        "follows them.",
     )
     days: float | None = Field(
         30.0,
