@@ -11,10 +11,14 @@ from typing import Final
 
 from preread.deidentify.codestreams import BrokenFrame
 from preread.deidentify.fragments import Stripped, cut, fragments_of, patched
-from preread.deidentify.jpeg_segments import is_video
+from preread.deidentify.jpeg_segments import ends_by_itself, is_video
 from preread.deidentify.mp4 import blanked, is_mp4
-from preread.elements import Element, MalformedFile
+from preread.elements import Element, Header, MalformedFile
 
+_PIXELS: Final = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+_SIZE: Final = (0x00280002, 0x00280010, 0x00280011)  # SamplesPerPixel, Rows, Columns
+_BITS_ALLOCATED: Final = 0x00280100
+_WHOLE_BITS: Final = (1, 8, 16, 32, 64)
 UNCOMPRESSED: Final = "1.2.840.10008.1.2.1.98"
 
 
@@ -50,6 +54,31 @@ def without_rest(
         view = memoryview(data)
         return cut(view, element, fragments_of(data, element), frame_length)
     return _video(data, element) if is_video(transfer_syntax) else None
+
+
+def only_decoding_tells(header: Header) -> bool:
+    """Tell whether nobody knows where the pixels of a file end before they are decoded.
+
+    So it is with RLE, deflated frames, JPEG XL, video and private transfer syntaxes; with pixel
+    data of which the header does not say how large a frame is; and with pixel data of two kinds, of
+    which one alone is shown.
+    """
+    kinds = [tag for tag in _PIXELS if tag in header]
+    if not kinds or not header.pixel_data_length:
+        return False
+    if len(kinds) > 1:
+        return True
+    element, syntax = header.all_elements[-1], header.TransferSyntaxUID
+    if element.tag == kinds[0] and element.undefined:
+        if syntax == UNCOMPRESSED:
+            return not _is_sized(header)
+        return not ends_by_itself(syntax)
+    return not _is_sized(header)
+
+
+def _is_sized(header: Header) -> bool:
+    sizes = [header.number(tag) or 0 for tag in _SIZE]
+    return min(sizes) > 0 and header.number(_BITS_ALLOCATED) in _WHOLE_BITS
 
 
 def _video(data: bytes | memoryview, element: Element) -> Stripped | None:

@@ -110,7 +110,7 @@ _SOI: Final = b"\xff\xd8"
 _SOC_SIZ: Final = b"\xff\x4f\xff\x51"
 _JP2: Final = b"\0\0\0\x0cjP  "
 _JXL: Final = b"\0\0\0\x0cJXL "
-_JXL_NAKED: Final = b"\xff\x0a"
+NAKED_JPEG_XL: Final = b"\xff\x0a"
 BEGINNINGS: Final = (_SOI, _SOC_SIZ, _JP2, _JXL)
 """What a frame begins with that can be walked over."""
 
@@ -160,7 +160,7 @@ def walk(frame: Frame, budget: Budget | None = None) -> Walk:
         return _walk_jp2(frame, found)
     if beginning == _JXL:
         return _walk_jxl(frame)
-    if beginning.startswith(_JXL_NAKED):
+    if beginning.startswith(NAKED_JPEG_XL):
         return Walk(end=len(frame))
     raise BrokenFrame(0, "expected the beginning of a JPEG, JPEG-LS, JPEG 2000 or JPEG XL picture")
 

@@ -21,6 +21,7 @@ from typing import Final
 
 from preread.deidentify.codestreams import (
     BEGINNINGS,
+    NAKED_JPEG_XL,
     BrokenFrame,
     Edit,
     Walk,
@@ -54,6 +55,7 @@ _OF_PICTURES: Final = frozenset(
     _JPEG + str(number)
     for number in (*range(50, 67), 70, 80, 81, 90, 91, 92, 93, 110, 111, 112, 201, 202, 203)
 )
+_JPEG_XL: Final = frozenset(_JPEG + str(number) for number in (110, 111, 112))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,15 @@ def is_video(transfer_syntax: str) -> bool:
     (True, False)
     """
     return transfer_syntax in _VIDEO or transfer_syntax.removesuffix(".1") in _VIDEO
+
+
+def ends_by_itself(transfer_syntax: str) -> bool:
+    """Tell whether the end of a frame is found without decoding it; that of JPEG XL is not.
+
+    >>> ends_by_itself("1.2.840.10008.1.2.4.50"), ends_by_itself("1.2.840.10008.1.2.4.110")
+    (True, False)
+    """
+    return transfer_syntax in _OF_PICTURES - _JPEG_XL
 
 
 def strip_segments(
@@ -135,6 +146,7 @@ def strip_segments(
     budget = ends.budget
     grouped = _grouped(view, budget.over(fragments, _OF_A_FRAGMENT))
     frames = [_walked(view, group, budget) for group in grouped]
+    _check_naked(view, frames, transfer_syntax)
     _check_count(frames, number_of_frames, extended_offsets, element)
     starts = [frame.fragments[0][0] - table[2] for frame in frames]
     basic = pointed_at(view[table[1] : table[2]], starts)
@@ -195,6 +207,14 @@ def _walked(view: memoryview, fragments: list[Fragment], budget: Budget) -> _Fra
     has_rest = not is_padding(rest)
     has_another = has_rest and found.is_followed_by_its_like(rest)
     return _Frame(fragments, found, has_rest=has_rest, has_another=has_another)
+
+
+def _check_naked(view: memoryview, frames: list[_Frame], transfer_syntax: str) -> None:
+    """Refuse a codestream of JPEG XL, which may end anywhere, where there should be another one."""
+    for frame in frames:
+        item, start, _ = frame.fragments[0]
+        if transfer_syntax not in _JPEG_XL and bytes(view[start : start + 2]) == NAKED_JPEG_XL:
+            raise MalformedFile(item, _PIXEL_DATA, "a frame of JPEG XL in another transfer syntax")
 
 
 def _check_count(

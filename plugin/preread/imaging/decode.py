@@ -119,6 +119,10 @@ class Frames:
         """
         return self._decoded(index, next(self._encoded(index)))
 
+    def encoded(self) -> Iterator[bytes]:
+        """Give each frame as it lies in encapsulated pixel data; empty ones of what is native."""
+        return self._encoded(0)
+
     def _check_fragments(self, syntax: UID) -> None:
         data, fragments = self._source.data, self._fragments
         beginnings = [data[start : start + 8] for start in fragments.starts]

@@ -30,7 +30,8 @@ from preread.deidentify.pixels.overlays import clean_overlays
 from preread.deidentify.pixels.picture import Picture
 from preread.deidentify.pixels.policy import Look
 from preread.deidentify.pixels.regions import load_regions
-from preread.deidentify.pixels.seal import PixelSeal, sealed_values
+from preread.deidentify.pixels.rest import has_rest
+from preread.deidentify.pixels.seal import PIXELS, PixelSeal, sealed_values
 from preread.deidentify.pixels.searching import Detector, text_in_frames
 from preread.elements import MalformedFile, read_header
 from preread.imaging import UnreadableImage
@@ -45,6 +46,7 @@ _OPTIONS: Final = {
     Look.TEXT: Option.CLEAN_PIXEL_DATA,
     Look.OVERLAYS: Option.CLEAN_GRAPHICS,
     Look.FACE: Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES,
+    Look.REST: Option.CLEAN_PIXEL_DATA,
 }
 
 
@@ -72,7 +74,8 @@ class PixelOptions:
     @property
     def look(self) -> Look:
         """All that may be looked for."""
-        wanted = ((self.text, Look.TEXT), (self.overlays, Look.OVERLAYS), (self.faces, Look.FACE))
+        pixels = Look.TEXT | Look.REST
+        wanted = ((self.text, pixels), (self.overlays, Look.OVERLAYS), (self.faces, Look.FACE))
         return Look(sum(flag.value for chosen, flag in wanted if chosen))
 
 
@@ -166,7 +169,8 @@ class PixelCleaner:
             raise DeidentificationError(_PIXEL_DATA, reason) from None
 
     def _cleaned(self, data: bytes, look: Look) -> Cleaned:
-        picture = Picture(data, self._max_bytes) if look & (Look.TEXT | Look.FACE) else None
+        _check_kinds(data, look)
+        picture = Picture(data, self._max_bytes) if look & ~Look.OVERLAYS else None
         dataset = dcmread(BytesIO(data), force=True)
         boxes = 0
         if look & Look.OVERLAYS:
@@ -185,7 +189,8 @@ class PixelCleaner:
                 float(covered(each, layout.Rows, layout.Columns).mean()) for each in found
             )
             boxes += sum(map(len, found))
-            if look & Look.FACE or any(found) or picture.had_more:
+            has_more = picture.had_more or (Look.REST in look and has_rest(picture))
+            if look & Look.FACE or any(found) or has_more:
                 _rewrite(dataset, picture, found, deface=Look.FACE in look)
         _log.info("pixels looked at", look=look.name, frames=frames, boxes=boxes)
         return Cleaned(
@@ -224,6 +229,13 @@ class PixelCleaner:
             seal,
         ]
         return _written(dataset)
+
+
+def _check_kinds(data: bytes, look: Look) -> None:
+    """Refuse pixel data of two kinds: one is looked at, and the other one might be shown."""
+    kinds = [tag for tag in PIXELS if tag in read_header(data)]
+    if look & Look.REST and len(kinds) > 1:
+        raise DeidentificationError(kinds[1], "pixel data of two kinds in one image")
 
 
 def _rewrite(
@@ -306,6 +318,7 @@ def _add_codes(dataset: Dataset, look: Look) -> None:
             item.CodingSchemeDesignator = "DCM"
             item.CodeMeaning = option.meaning
             items.append(item)
+            there.add(option.code)
     dataset.DeidentificationMethodCodeSequence = Items(items)
 
 

@@ -65,6 +65,10 @@ class Picture:
         """The transfer syntax; an inflated file's is Explicit VR Little Endian."""
         return UID(self.source.transfer_syntax)
 
+    def encoded(self) -> Iterator[bytes]:
+        """Give each frame as it lies in the file if it is encapsulated."""
+        return self._frames.encoded() if self.source.is_encapsulated else iter(())
+
     def stored(self) -> Iterator[Decoded]:
         """Give the stored values of each frame, which may be written to."""
         for decoded in self._frames:

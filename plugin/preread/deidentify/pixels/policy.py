@@ -6,6 +6,7 @@ import enum
 import re
 from typing import Final
 
+from preread.deidentify.behind_frames import only_decoding_tells
 from preread.elements import Header
 
 
@@ -19,6 +20,8 @@ class Look(enum.Flag):
     """Text in overlay bitmaps: Clean Graphics Option."""
     FACE = 4
     """A face that can be rebuilt from slices: Clean Recognizable Visual Features Option."""
+    REST = 8
+    """Bytes behind the pixels that only decoding tells from them: Clean Pixel Data Option."""
 
 
 _IMAGE_TYPE: Final = 0x00080008
@@ -98,8 +101,8 @@ def looks(
 ) -> Look:
     """Tell what must be looked for in an object's pixels.
 
-    Only objects with pixel data are looked at, segmentations and dose grids never. With
-    `clean_pixels` the first row that fits decides on `Look.TEXT`:
+    Only objects with pixel data are looked at; in segmentations and dose grids neither text nor a
+    face is looked for. With `clean_pixels` the first row that fits decides on `Look.TEXT`:
 
     ======================================================  ========================================
     The header says                                         Looked at
@@ -123,7 +126,8 @@ def looks(
     data. `Look.FACE`: `clean_faces`, CT, MR or PT that is no secondary capture, and a head, neck,
     face, sinus, orbit, whole body or the like is named by BodyPartExamined,
     AnatomicRegionSequence or the study's, series' or protocol's title. Where no title names any
-    part, nothing tells a head, and it is not looked for.
+    part, nothing tells a head, and it is not looked for. `Look.REST`: `clean_pixels`, and nobody
+    knows where the pixels end before they are decoded.
 
     Parameters
     ----------
@@ -139,6 +143,8 @@ def looks(
         (_OVERLAY_DATA | group << 16) in header for group in range(0, 0x100, 2)
     ):
         look |= Look.OVERLAYS
+    if clean_pixels and only_decoding_tells(header):
+        look |= Look.REST
     if not header.has_pixel_data or header.Modality in _NOT_PICTURES:
         return look
     if clean_pixels and _may_hold_text(header, modalities):

@@ -13,11 +13,11 @@ from preread.deidentify.pixels.policy import Look
 from preread.elements import Header
 
 _DEIDENTIFICATION_METHOD: Final = 0x00120063
-_PIXELS: Final = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+PIXELS: Final = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 _LONGEST: Final = 1024  # values of DeidentificationMethod are compared no further than this
 _MOST_TRIED: Final = 2  # each costs a digest of all pixels, and a file of ours has one
-_FORM: Final = re.compile(r"Preread pixels ([1-7]) ([0-9a-f]{32})", flags=re.ASCII)
-_ALL: Final = Look.TEXT | Look.OVERLAYS | Look.FACE
+_FORM: Final = re.compile(r"Preread pixels ([1-9]|1[0-5]) ([0-9a-f]{32})", flags=re.ASCII)
+_ALL: Final = Look.TEXT | Look.OVERLAYS | Look.FACE | Look.REST
 
 
 class PixelSeal:
@@ -36,7 +36,7 @@ class PixelSeal:
         self._key = key
 
     def text(self, values: Iterable[bytes | memoryview], look: Look) -> str:
-        """Return the seal, 49 characters that are valid in LO.
+        """Return the seal, 49 or 50 characters that are valid in LO.
 
         Parameters
         ----------
@@ -89,5 +89,5 @@ def sealed_values(header: Header) -> Iterable[memoryview]:
     view = memoryview(header.data)
     for element in header.all_elements:
         is_overlay = element.tag >> 24 == 0x60 and element.tag & 0xFFFF == 0x3000
-        if is_overlay or element.tag in _PIXELS:
+        if is_overlay or element.tag in PIXELS:
             yield view[element.value : element.value_end]

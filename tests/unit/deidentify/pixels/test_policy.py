@@ -26,6 +26,8 @@ def header(*, pixels: bool = True, overlay: bool = False, **attributes: Any) -> 
     if overlay:
         dataset.add_new(0x60023000, "OW", bytes(8))
     if pixels:
+        dataset.SamplesPerPixel, dataset.Rows, dataset.Columns = 1, 2, 2
+        dataset.BitsAllocated = 16
         dataset.PixelData = bytes(8)
         dataset["PixelData"].VR = "OW"
     buffer = BytesIO()
