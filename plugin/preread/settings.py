@@ -199,6 +199,11 @@ class Site(BaseModel):
         return self.root / self.orthanc.storage_directory / "preread.key-id"
 
     @property
+    def patients_file(self) -> Path:
+        """What tells whose a study is whose objects do not agree about the issuer."""
+        return self.folder / "patients.sqlite"
+
+    @property
     def journal_file(self) -> Path:
         """The hooks' own local record."""
         return self.folder / "journal.sqlite"

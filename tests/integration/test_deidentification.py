@@ -117,6 +117,30 @@ def test_options_of_the_configuration_are_applied(
     lines = (pacs.own_folder / "audit.jsonl").read_text().splitlines()
     assert len(lines) == 2
     assert found[0].SOPInstanceUID in "".join(lines)
+    one_patient_whoever_fills_in_the_issuer(pacs, tmp_path / "later.dcm", series.files[0])
+
+
+def one_patient_whoever_fills_in_the_issuer(pacs: Pacs, later: Path, first: Path) -> None:
+    """Send an object of the same study that says more, after a restart."""
+    dataset = pydicom.dcmread(first)
+    dataset.SOPInstanceUID, dataset.SeriesInstanceUID = generate_uid(), generate_uid()
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.IssuerOfPatientID = "PLANTEDPLACE"
+    dataset.Modality = "X PLANTEDNAME"
+    dataset.save_as(later)
+    pacs.stop()
+    pacs.start()
+    pacs.send([later])
+    assert len(pacs.instances()) == 3
+    assert len(pacs.get("/patients")) == len(pacs.get("/studies")) == 1
+    stored = [pydicom.dcmread(BytesIO(pacs.file(each))) for each in pacs.instances()]
+    assert len({each.AcquisitionDate + each.AcquisitionTime for each in stored}) == 2
+    modalities = {
+        pacs.get(f"/series/{each}")["MainDicomTags"].get("Modality", "")
+        for each in pacs.get("/series")
+    }
+    assert modalities == {"CT", ""}
+    nothing_planted_in(pacs)
 
 
 def test_text_in_pixels_is_gone_before_orthanc_stores_it(

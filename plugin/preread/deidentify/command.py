@@ -26,7 +26,7 @@ from preread import log
 from preread.deidentify import DeidentificationError, DeidentifyOptions, Secret
 from preread.deidentify.folders.one_file import EngineDescription
 from preread.deidentify.folders.run import Request, Summary, check_apart, deidentify_folder
-from preread.deidentify.folders.state import earlier_key
+from preread.deidentify.folders.state import earlier_key, patients_file
 from preread.deidentify.options import Option
 from preread.errors import SettingsError
 
@@ -105,9 +105,7 @@ def deidentify(
     request = Request(
         source=source,
         destination=destination,
-        engine=_engine(
-            key_file, options, audit, expected=earlier_key(destination), may_be_new=new_key
-        ),
+        engine=_engine(destination, key_file, options, audit, may_be_new=new_key),
         jobs=jobs or len(os.sched_getaffinity(0)),
     )
     started = time.monotonic()
@@ -154,13 +152,14 @@ def _chosen(
 
 
 def _engine(
+    destination: Path,
     key_file: Path,
     options: DeidentifyOptions,
     audit: Path | None,
     *,
-    expected: str | None,
     may_be_new: bool,
 ) -> EngineDescription:
+    expected = earlier_key(destination)
     is_new = not key_file.exists()
     # A key made for a mistyped name would give every patient a second pseudonym.
     if is_new and expected is None and not may_be_new:
@@ -176,7 +175,11 @@ def _engine(
             err=True,
         )
     return EngineDescription(
-        key_file.resolve(), secret.fingerprint, options, None if audit is None else audit.resolve()
+        key_file.resolve(),
+        secret.fingerprint,
+        options,
+        None if audit is None else audit.resolve(),
+        patients_file(destination).resolve(),
     )
 
 

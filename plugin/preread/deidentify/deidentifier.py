@@ -39,6 +39,7 @@ from preread.deidentify.rewriting import Part, Rewriting
 from preread.deidentify.safe_private import SafePrivate
 from preread.deidentify.secret import Secret
 from preread.deidentify.stray_pixels import check_pixels_stay
+from preread.deidentify.study_patients import StudyPatients
 from preread.deidentify.values import Keyed, Values, valid_uid
 from preread.elements import (
     Budget,
@@ -83,7 +84,7 @@ _PIECE: Final = 2**18
 _BYTES_OF_A_UNIT: Final = 16  # that are deflated in the time of one unit of a budget
 _MOST_LOST: Final = 100  # kinds of loss that are told; a file of many is told by its first ones
 _LOOKED_FOR: Final = {
-    Option.CLEAN_PIXEL_DATA: Look.TEXT,
+    Option.CLEAN_PIXEL_DATA: Look.TEXT | Look.REST,
     Option.CLEAN_GRAPHICS: Look.OVERLAYS,
     Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES: Look.FACE,
 }
@@ -114,6 +115,9 @@ class Deidentifier:
         What pseudonyms are made from.
     options
         What may be chosen.
+    patients
+        Whose a study is, where its objects do not agree about the issuer; None takes each object
+        for itself.
 
     Raises
     ------
@@ -121,7 +125,13 @@ class Deidentifier:
         If a certificate or an entry of `DeidentifyOptions.safe_private` cannot be used.
     """
 
-    def __init__(self, secret: Secret, options: DeidentifyOptions | None = None) -> None:
+    def __init__(
+        self,
+        secret: Secret,
+        options: DeidentifyOptions | None = None,
+        patients: StudyPatients | None = None,
+    ) -> None:
+        self._patients = patients
         self._options = options or DeidentifyOptions()
         chosen = self._options.options
         self.pseudonyms = Pseudonyms(secret)
@@ -235,7 +245,11 @@ class Deidentifier:
             header.text(_PATIENT_BIRTH_DATE),
             uids[_STUDY_INSTANCE_UID],
         )
-        known = patient in (header.PatientID.strip(), header.text(_PATIENT_NAME).strip())
+        identifier = header.PatientID.strip()
+        known = patient in (identifier, header.text(_PATIENT_NAME).strip())
+        if self._patients is not None and identifier and not known:
+            study = self.pseudonyms.uid(uids[_STUDY_INSTANCE_UID])
+            patient = self._patients.patient(study, identifier, patient)
         moved = Option.RETAIN_LONGITUDINAL_MODIFIED_DATES in self._options.options
         return _Identity(
             patient=patient,

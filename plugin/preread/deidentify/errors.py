@@ -29,6 +29,10 @@ class SecretError(PrereadError):
     """The key file cannot be used; the message names it."""
 
 
+class StudyPatientsError(PrereadError):
+    """Whose a study is cannot be kept or found out; the message names the file."""
+
+
 class EnvelopeError(PrereadError):
     """A certificate or key cannot be used, or an envelope cannot be opened."""
 

@@ -12,6 +12,7 @@ import orthanc
 from preread.arriving import arrival_of, ids_of
 from preread.deidentify import Deidentifier, Pseudonyms, Secret
 from preread.deidentify.quarantine import Quarantine
+from preread.deidentify.study_patients import StudyPatients
 from preread.deidentify.trail import trail_of
 from preread.elements import read_header
 from preread.errors import SettingsError
@@ -192,7 +193,11 @@ def _hand_over(context: Context, key: KeyCheck) -> None:
 
     receiver = Receiver(
         mode=settings.deidentify.mode,
-        deidentifier=Deidentifier(key.secret, context.site.deidentify_options),
+        deidentifier=Deidentifier(
+            key.secret,
+            context.site.deidentify_options,
+            StudyPatients(context.site.patients_file, key.secret),
+        ),
         catalogue=context.catalogue,
         journal=journal,
         memory=memory,

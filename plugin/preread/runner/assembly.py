@@ -12,6 +12,7 @@ import structlog
 
 from preread.deidentify import Deidentifier, Pseudonyms, Secret
 from preread.deidentify.pixels.complete import CompleteDeidentifier
+from preread.deidentify.study_patients import StudyPatients
 from preread.deidentify.trail import trail_of
 from preread.errors import SettingsError
 from preread.imaging import open_image
@@ -239,7 +240,7 @@ def _explainer(
         partial(open_image, max_bytes=site.settings.runner.max_image_megabytes * 2**20),
         Pseudonyms(secret),
         # By the header alone: the copy itself, with clean pixels, is in Orthanc.
-        copies=Deidentifier(secret, site.deidentify_options) if is_copied else None,
+        copies=_header_alone(site, secret) if is_copied else None,
     )
 
 
@@ -271,9 +272,14 @@ def proposer(site: Site, ledger: SqlLedger, pacs: Pacs, secret: Secret) -> Propo
         _depositor(site, pacs, secret),
         Pseudonyms(secret),
         # By the header alone: the copy itself, with clean pixels, is in Orthanc.
-        copies=Deidentifier(secret, site.deidentify_options) if is_copied else None,
+        copies=_header_alone(site, secret) if is_copied else None,
         attach=site.settings.results.attach_to_original,
     )
+
+
+def _header_alone(site: Site, secret: Secret) -> Deidentifier:
+    patients = StudyPatients(site.patients_file, secret)
+    return Deidentifier(secret, site.deidentify_options, patients)
 
 
 def _reviewer(site: Site, ledger: SqlLedger, pacs: Pacs, secret: Secret) -> Reviewer:
@@ -299,6 +305,12 @@ def _writer(site: Site, pacs: Pacs, secret: Secret) -> Writer:
         Announcer(secret.derive("announcement")),
         mode=settings.deidentify.mode,
         placement=settings.predictions.placement,
-        deidentifier=CompleteDeidentifier(secret, site.deidentify_options, trail_of(site), "copy"),
+        deidentifier=CompleteDeidentifier(
+            secret,
+            site.deidentify_options,
+            trail_of(site),
+            "copy",
+            StudyPatients(site.patients_file, secret),
+        ),
         uids=Pseudonyms(secret),
     )

@@ -16,6 +16,7 @@ from preread.deidentify import DeidentificationError, Pseudonyms, Secret
 from preread.deidentify.pixels.complete import CompleteDeidentifier, pixel_cleaner
 from preread.deidentify.pixels.policy import Look
 from preread.deidentify.quarantine import WHOLE, Held, Quarantine, QuarantineError
+from preread.deidentify.study_patients import StudyPatients
 from preread.deidentify.trail import trail_of
 from preread.elements import OverBudget
 from preread.ledger.arrival import Arrival, ArrivalError
@@ -111,7 +112,13 @@ class Holding:
             partial(pixel_cleaner, secret, site.deidentify_options),
             meter,
             whole=WholeObjects(
-                CompleteDeidentifier(secret, site.deidentify_options, trail_of(site), "held"),
+                CompleteDeidentifier(
+                    secret,
+                    site.deidentify_options,
+                    trail_of(site),
+                    "held",
+                    StudyPatients(site.patients_file, secret),
+                ),
                 catalogue,
                 pacs,
                 Announcer(secret.derive("announcement")),

@@ -22,6 +22,7 @@ from preread.deidentify import (
 )
 from preread.deidentify.folders.listing import is_dicom, is_directory
 from preread.deidentify.pixels.complete import CompleteDeidentifier
+from preread.deidentify.study_patients import StudyPatients
 from preread.deidentify.trail import trail_at
 from preread.errors import PrereadError
 
@@ -87,12 +88,15 @@ class EngineDescription:
         What is chosen.
     audit
         The file for the audit trail; None where none is wanted.
+    patients
+        The file that tells whose a study is; None where each object is taken for itself.
     """
 
     key_file: Path
     key_fingerprint: str
     options: DeidentifyOptions
     audit: Path | None = None
+    patients: Path | None = None
 
 
 class Deidentifies(Protocol):
@@ -130,7 +134,9 @@ class Engine:
         trail = None
         if description.audit is not None:
             trail = trail_at(description.audit)
-        return cls(CompleteDeidentifier(secret, description.options, trail, _SENDER))
+        file = description.patients
+        patients = None if file is None else StudyPatients(file, secret)
+        return cls(CompleteDeidentifier(secret, description.options, trail, _SENDER, patients))
 
 
 def deidentify_file(source: Path, target: Path, engine: Engine) -> Outcome:

@@ -186,6 +186,11 @@ class FolderState:
         return hmac.digest(self._key, message, "sha256")
 
 
+def patients_file(destination: Path) -> Path:
+    """Return the file of a destination that tells whose a study is."""
+    return destination / FOLDER / "patients.sqlite"
+
+
 def earlier_key(destination: Path) -> str | None:
     """Return the fingerprint of the key that an earlier run used, None if there was none."""
     file = _file(destination)

@@ -13,6 +13,7 @@ from preread.deidentify.errors import DeidentificationError
 from preread.deidentify.options import DeidentifyOptions, Option
 from preread.deidentify.pixels.policy import Look
 from preread.deidentify.secret import Secret
+from preread.deidentify.study_patients import StudyPatients
 from preread.deidentify.trail import Trail
 from preread.elements import Budget, Header
 
@@ -52,6 +53,8 @@ class CompleteDeidentifier:
         Writes an audit line for each object; None writes none.
     sender
         Where objects come from, for that line.
+    patients
+        Whose a study is; see `Deidentifier`.
     """
 
     def __init__(
@@ -60,10 +63,11 @@ class CompleteDeidentifier:
         options: DeidentifyOptions,
         trail: Trail | None = None,
         sender: str = "",
+        patients: StudyPatients | None = None,
     ) -> None:
         self._trail = trail
         self._sender = sender
-        self._deidentifier = Deidentifier(secret, options)
+        self._deidentifier = Deidentifier(secret, options, patients)
         self._make_cleaner = partial(pixel_cleaner, secret, options)
         self._cleaner: PixelCleaner | None = None
 
