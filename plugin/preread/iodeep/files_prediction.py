@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from itertools import groupby
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pydicom import dcmread
 from pydicom.uid import UID
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from preread.imaging import Frame, Image
     from preread.iodeep.iod import IODeep
     from preread.iodeep.prediction import Predictor, Region
+
+
+LOCALIZER: Final = "it is a localizer (ImageType), on which no network looks for regions"
 
 
 class RegionsOfFiles(NamedTuple):
@@ -68,12 +71,14 @@ def regions_of_files(
     Raises
     ------
     preread.errors.PrereadError
-        If a file is no image that can be read, or the network cannot run on it.
+        If a file is no image that can be read, or a localizer, or the network cannot run on it.
     """
     # All are looked at before the network runs on any, and none is kept open: a deflated file
     # takes as much as its pixels do.
     counts = [open_image(data, max_bytes=max_bytes).number_of_frames for data in files]
     headers = [_header(data) for data in files]
+    if any(map(is_localizer, headers)):
+        raise UnreadableImage(LOCALIZER)
     frames = (
         pair
         for data, header in zip(files, headers, strict=True)
@@ -136,6 +141,13 @@ def _header(data: bytes) -> Dataset:
             f"the file's header cannot be read ({type(error).__name__})"
         ) from None
     return dataset
+
+
+def is_localizer(image: Dataset) -> bool:
+    """Tell whether an image only serves to plan others (Image Type, PS3.3 C.8.2.1.1.1)."""
+    kinds = image.get("ImageType") or ()
+    kinds = [kinds] if isinstance(kinds, str) else list(kinds)
+    return "LOCALIZER" in [str(kind).strip().upper() for kind in kinds[2:]]
 
 
 def frames_of_image(image: Image, header: Dataset) -> Iterator[tuple[Frame, float | None]]:

@@ -109,7 +109,7 @@ def propose(
 
     body = {"DnnUID": network} if network else {}
     level = "instances" if instance else "series"
-    made = table("ID", "State", "DnnUID", "Regions", "Proposal")
+    made = table("ID", "State", "DnnUID", "Regions", "Left out", "Proposal")
     failures = rows = 0
     with Orthanc.of(config, url, username, password).open() as pacs:
         for one in ids:
@@ -121,7 +121,8 @@ def propose(
                 continue
             rows += 1
             cells = (told["State"], told["DnnUID"] or "-", str(told["Regions"]))
-            made.add_row(one, *cells, told["Proposal"] or "-")
+            left_out = str(len(told.get("Skipped") or ()))
+            made.add_row(one, *cells, left_out, told["Proposal"] or "-")
     if rows:
         show(made)
     if failures:

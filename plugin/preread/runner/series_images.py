@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 import structlog
 
 from preread.errors import PrereadError
-from preread.iodeep.files_prediction import frames_of_image
+from preread.iodeep.files_prediction import LOCALIZER, frames_of_image, is_localizer
 from preread.ledger.skipped import SkippedImage
-from preread.results.structure_set.bearing import check_place, check_reference, is_localizer
+from preread.results.structure_set.bearing import check_place, check_reference
 from preread.results.structure_set.errors import NoImagePlaneError, UnwritableStructureSetError
 from preread.results.structure_set.plane import ImagePlane, frames_of
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from preread.ledger.job import InstanceRecord
     from preread.runner.pacs import Pacs
     from preread.runner.proposer import Proposer, SourceImage
-
-LOCALIZER: Final = "it is a localizer (ImageType), on which no network looks for regions"
 
 _log = structlog.get_logger(__name__)
 

@@ -79,3 +79,14 @@ def test_an_image_too_large_is_refused_before_the_network_runs(
         regions_of_files(
             Predictor(WeightsFolder(tmp_path)), pointwise(32, 48), files, max_bytes=2**20
         )
+
+
+def test_a_localizer_is_refused_before_the_network_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Predictor, "regions", None)
+    files = [image(1), image(2, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])]
+    with pytest.raises(UnreadableImage, match="localizer"):
+        regions_of_files(
+            Predictor(WeightsFolder(tmp_path)), pointwise(32, 48), files, max_bytes=2**20
+        )

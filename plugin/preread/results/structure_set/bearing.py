@@ -66,10 +66,3 @@ def frame_of(image: Dataset) -> str:
             "FrameOfReferenceUID (0020,0052) is missing: the image has no place in the patient"
         )
     return frame
-
-
-def is_localizer(image: Dataset) -> bool:
-    """Tell whether an image only serves to plan others (Image Type, PS3.3 C.8.2.1.1.1)."""
-    kinds = image.get("ImageType") or ()
-    kinds = [kinds] if isinstance(kinds, str) else list(kinds)
-    return "LOCALIZER" in [str(kind).strip().upper() for kind in kinds[2:]]
