@@ -43,7 +43,8 @@ def check_pixels_stay(header: Header, changed: Iterable[Element], lost: Collecti
         among what goes.
     """
     # Nearly every image leaves here.
-    if any(_size(header, tag) > _NOTHING and tag not in lost for tag in _PIXELS):
+    least = _NOTHING if header.all_elements[-1].undefined else 0
+    if any(_size(header, tag) > least and tag not in lost for tag in _PIXELS):
         return
     if not (number_of(header, _ROWS) and number_of(header, _COLUMNS)):
         return
