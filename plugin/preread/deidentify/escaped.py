@@ -53,7 +53,7 @@ def take_out(archive: Archive, instance: str, quarantined: Quarantine, origin: s
         data = archive.file(instance)
         if data is None:
             return None
-        kept = quarantined.put(data, reason=REASON, origin=origin)
+        kept = quarantined.put(data, reason=REASON, origin=origin, once=True)
         told = f"its file is kept encrypted: POST /preread/quarantine/{kept}/retry stores it anew"
     except (PrereadError, MemoryError) as error:
         # It does not stay for that: whoever sees Orthanc sees the patient.

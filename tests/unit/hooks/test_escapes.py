@@ -124,7 +124,7 @@ class Orthanc:
     def __init__(self, error: type[Exception]) -> None:
         self._error = error
         self.files = {ELSEWHERE: b"JANE"}
-        self.failures = 0
+        self.failures = self.undeleted = 0
         self.since = datetime.now(UTC)
 
     def received(self, instance: str) -> datetime | None:
@@ -137,6 +137,9 @@ class Orthanc:
         return self.files.get(instance)
 
     def delete(self, instance: str) -> bool:
+        if self.undeleted:
+            self.undeleted -= 1
+            raise self._error("Orthanc answers HTTP 500")
         return self.files.pop(instance, None) is not None
 
 
@@ -161,7 +164,7 @@ def at_work(orthanc: ModuleType, tmp_path: Path) -> Iterator[Callable[..., Any]]
 
 def test_it_is_deleted_kept_encrypted_and_told(at_work: Callable[..., Any], orthanc: Any) -> None:
     escapes, archive, quarantined, journal = at_work()
-    archive.failures = 2
+    archive.failures = archive.undeleted = 2
     escapes.add(ELSEWHERE, "C-STORE")
     escapes.start()
     eventually(journal.watch.escaped_count)
