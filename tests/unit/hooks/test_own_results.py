@@ -58,7 +58,7 @@ def test_what_was_announced_passes_and_what_differs_by_a_byte_does_not(
     node.store(stored or ct)
     current = node.journal.current(source)
     assert current is not None
-    data = named(ct, "SOPInstanceUID", "SeriesInstanceUID")
+    data = named(stored or ct, "SOPInstanceUID", "SeriesInstanceUID")
     forged = data[:-1] + bytes([data[-1] ^ 1])
     instance, digest = instance_of(data), hashlib.sha256(data).hexdigest()
     text = f"{instance}|{source}|{current.generation}|{digest}".encode()
