@@ -8,7 +8,8 @@ from pathlib import Path
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
-from pydicom.uid import generate_uid
+from pydicom.encaps import encapsulate
+from pydicom.uid import RLELossless, generate_uid
 
 from tests.integration.images import ct_series
 from tests.integration.pacs import ROOT, Pacs
@@ -39,11 +40,13 @@ def bad_files(folder: Path) -> dict[str, Path]:
         "zero rows": changed("zero", Rows=0),
         "a huge claim": changed("huge", Rows=40000, Columns=40000),
         "short pixel data": changed("short", PixelData=b"\0" * 64),
+        "a damaged frame": changed("damaged"),
         "unknown transfer syntax": changed("syntax"),
         "truncated": folder / "truncated.dcm",
         "text": folder / "text.dcm",
         "empty": folder / "empty.dcm",
     }
+    damage(files["a damaged frame"])
     syntax = files["unknown transfer syntax"]
     syntax.write_bytes(
         syntax.read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.9.9.9\0", 1)
@@ -52,6 +55,17 @@ def bad_files(folder: Path) -> dict[str, Path]:
     files["text"].write_text("this is no DICOM file")
     files["empty"].write_bytes(b"")
     return files
+
+
+def damage(path: Path) -> None:
+    """Put a frame in RLE into a file, whose header is right and whose segments hold too little."""
+    dataset = pydicom.dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = RLELossless
+    offsets = b"".join(number.to_bytes(4, "little") for number in (2, 64, 70))
+    dataset.PixelData = encapsulate([offsets.ljust(64, b"\0") + bytes(12)])
+    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].is_undefined_length = True
+    dataset.save_as(path, enforce_file_format=True)
 
 
 def test_each_kind_of_trouble_is_told_and_the_good_image_is_read(
@@ -78,7 +92,7 @@ def test_each_kind_of_trouble_is_told_and_the_good_image_is_read(
 
 def test_a_failed_job_can_be_retried_and_nothing_else(pacs: Pacs, tmp_path: Path) -> None:
     files = bad_files(tmp_path / "bad")
-    assert pacs.upload(files["short pixel data"].read_bytes()).status_code == 200
+    assert pacs.upload(files["a damaged frame"].read_bytes()).status_code == 200
     pacs.wait_until_read()
     job = (pacs.get("/preread/jobs", status="failed") + pacs.get("/preread/jobs", status="unread"))[
         0
