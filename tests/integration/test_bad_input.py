@@ -11,10 +11,16 @@ from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
 from pydicom.uid import RLELossless, generate_uid
 
-from tests.integration.images import ct_series
+from tests.integration.images import Series, ct_series
 from tests.integration.pacs import ROOT, Pacs
 
 SHARED = ROOT.parent / "shared" / "data" / "dicom"
+
+
+def base_pixels(series: Series) -> bytes:
+    """Return the pixel data of a series' first image."""
+    pixels: bytes = pydicom.dcmread(series.files[0]).PixelData
+    return pixels
 
 
 def bad_files(folder: Path) -> dict[str, Path]:
@@ -42,6 +48,9 @@ def bad_files(folder: Path) -> dict[str, Path]:
         "short pixel data": changed("short", PixelData=b"\0" * 64),
         "a damaged frame": changed("damaged"),
         "unknown transfer syntax": changed("syntax"),
+        "frames that nobody counts": changed("frames", PixelData=base_pixels(base) * 3),
+        "pixels in a private attribute": changed("private", PixelData=None),
+        "no number for a slope": changed("slope", RescaleSlope="1.00000"),
         "truncated": folder / "truncated.dcm",
         "text": folder / "text.dcm",
         "empty": folder / "empty.dcm",
@@ -51,6 +60,12 @@ def bad_files(folder: Path) -> dict[str, Path]:
     syntax.write_bytes(
         syntax.read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.9.9.9\0", 1)
     )
+    slope = files["no number for a slope"]
+    slope.write_bytes(slope.read_bytes().replace(b"1.00000 ", b"1.#QNAN "))
+    private = pydicom.dcmread(files["pixels in a private attribute"])
+    private.add_new(0x07A10010, "LO", "ELSCINT1")
+    private.add_new(0x07A1100A, "OB", b"\1\2" * 500)
+    private.save_as(files["pixels in a private attribute"])
     files["truncated"].write_bytes(whole[: len(whole) * 2 // 3])
     files["text"].write_text("this is no DICOM file")
     files["empty"].write_bytes(b"")
@@ -78,6 +93,10 @@ def test_each_kind_of_trouble_is_told_and_the_good_image_is_read(
         assert "Traceback" not in answer.text
         outcome[name] = answer.status_code
     assert outcome["truncated"] == outcome["text"] == 400
+    assert outcome["frames that nobody counts"] == outcome["pixels in a private attribute"] == 400
+    refused = [failure["Reason"] for failure in pacs.get("/preread/failures")]
+    assert any("more frames than NumberOfFrames" in reason for reason in refused)
+    assert any("(07A1,100A)" in reason or "Rows and Columns" in reason for reason in refused)
     pacs.send(ct_series(tmp_path / "good", 2).files)
     jobs = pacs.wait_until_read()
     assert jobs["done"] == 2
@@ -87,6 +106,7 @@ def test_each_kind_of_trouble_is_told_and_the_good_image_is_read(
     ]
     assert len(told) == len(accepted)
     assert all(len(job["Reason"]) > 10 for job in told)
+    assert any("RescaleSlope (0028,1053) had a value" in job["Reason"] for job in told)
     assert pacs.runner_pid()
 
 
