@@ -13,6 +13,10 @@ from preread.errors import PrereadError
 REASON = "it was stored past de-identification; Orthanc had no memory for the de-identified file"
 
 
+class NotKept(PrereadError):
+    """An escaped instance could not be put into the quarantine."""
+
+
 class Archive(Protocol):
     """Orthanc, as far as it is needed here."""
 
@@ -25,7 +29,14 @@ class Archive(Protocol):
         ...
 
 
-def take_out(archive: Archive, instance: str, quarantined: Quarantine, origin: str) -> str | None:
+def take_out(
+    archive: Archive,
+    instance: str,
+    quarantined: Quarantine,
+    origin: str,
+    *,
+    must_keep: bool = False,
+) -> str | None:
     """Move an escaped instance from Orthanc into the quarantine.
 
     Parameters
@@ -38,6 +49,8 @@ def take_out(archive: Archive, instance: str, quarantined: Quarantine, origin: s
         Takes it whether or not a site quarantines what it refuses.
     origin
         How it came.
+    must_keep
+        Whether it stays in Orthanc for another try if it cannot be kept.
 
     Returns
     -------
@@ -47,7 +60,7 @@ def take_out(archive: Archive, instance: str, quarantined: Quarantine, origin: s
     Raises
     ------
     preread.errors.PrereadError
-        If Orthanc did not delete it. Try again.
+        If Orthanc did not delete it, or it could not be kept as it must. Try again.
     """
     try:
         data = archive.file(instance)
@@ -56,8 +69,10 @@ def take_out(archive: Archive, instance: str, quarantined: Quarantine, origin: s
         kept = quarantined.put(data, reason=REASON, origin=origin, once=True)
         told = f"its file is kept encrypted: POST /preread/quarantine/{kept}/retry stores it anew"
     except (PrereadError, MemoryError) as error:
-        # It does not stay for that: whoever sees Orthanc sees the patient.
         why = str(error) or type(error).__name__
+        if must_keep:
+            raise NotKept(f"it could not be kept ({why})") from None
+        # It does not stay for that: whoever sees Orthanc sees the patient.
         told = f"its file could not be kept ({why}): have its sender send it again"
     archive.delete(instance)
     return f"{REASON}. It was deleted from Orthanc; {told}"

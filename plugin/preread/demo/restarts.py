@@ -57,7 +57,7 @@ class Restarts:
                 "it is not started again"
             )
         self._crashes.append(now)
-        return min(_FIRST_PAUSE * 2 ** (len(self._crashes) - 1), _LONGEST_PAUSE)
+        return min(_FIRST_PAUSE * (1 << len(self._crashes) - 1), _LONGEST_PAUSE)
 
 
 def ended(code: int) -> str:

@@ -20,6 +20,7 @@ from preread.hooks.failures import Failures
 from preread.ledger.watch import GRACE, Watch, moment_of
 
 _FIRST_PAUSE = 0.2  # seconds
+_TRIES_TO_KEEP = 3  # within about a second; then it goes, whatever becomes of its file
 _SIGN_EVERY = GRACE / 2
 _PATIENCE = 60.0
 
@@ -129,16 +130,17 @@ class Escapes:
         log.error(f"an object from {origin} was stored past de-identification; it is deleted now")
 
     def _run(self) -> None:
-        pause = _FIRST_PAUSE
+        pause, tries = _FIRST_PAUSE, 0
         while not self._stopping.is_set():
             self._sign_of_life()
             try:
                 found = self._found.get(timeout=_SIGN_EVERY)
             except queue.Empty:
                 continue
-            if found is None or self._taken_out(*found):
-                pause = _FIRST_PAUSE
+            if found is None or self._taken_out(*found, must_keep=tries < _TRIES_TO_KEEP):
+                pause, tries = _FIRST_PAUSE, 0
                 continue
+            tries += 1
             self._found.put(found)
             self._stopping.wait(pause)
             pause = min(2 * pause, _SIGN_EVERY)
@@ -149,13 +151,13 @@ class Escapes:
         except PrereadError as error:
             log.error(f"the time until which the hooks work is not written down: {error}")
 
-    def _taken_out(self, instance: str, origin: str) -> bool:
+    def _taken_out(self, instance: str, origin: str, *, must_keep: bool) -> bool:
         try:
             stored = self._archive.received(instance)
             # With OverwriteInstances false an older file stays in the place of what came.
             if stored is None or stored < self._since:
                 return True
-            told = take_out(self._archive, instance, self._quarantined, origin)
+            told = take_out(self._archive, instance, self._quarantined, origin, must_keep=must_keep)
         except PrereadError as error:
             log.error(f"an object that escaped is not deleted yet, it is tried again: {error}")
             return False

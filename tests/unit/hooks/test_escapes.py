@@ -183,7 +183,10 @@ def test_it_is_deleted_though_it_cannot_be_kept(
 ) -> None:
     escapes, archive, quarantined, journal = at_work()
 
+    tries: list[int] = []
+
     def full(*_: Any, **__: Any) -> str:
+        tries.append(len(archive.files))
         raise QuarantineError("the disk is full")
 
     monkeypatch.setattr(quarantined, "put", full)
@@ -191,6 +194,7 @@ def test_it_is_deleted_though_it_cannot_be_kept(
     escapes.start()
     eventually(journal.watch.escaped_count)
     assert archive.files == {}
+    assert tries == [1, 1, 1, 1]
     assert "send it again" in journal.refusals()[0].reason
 
 
