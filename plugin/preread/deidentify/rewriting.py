@@ -434,7 +434,7 @@ class Rewriting:
             self._items_seen += 1
             scanned = scan(data, inside, inside_end, encoding, depth=depth, ends=ends)
             level = list(islice(scanned, MOST_ELEMENTS))
-            self._budget.spend(_OF_AN_ITEM + 2 * len(level))
+            self._budget.spend(_OF_AN_ITEM + 6 * len(level))
             if self._items_seen > _MOST_ITEMS or len(level) == MOST_ELEMENTS:
                 raise TooMuch(item_start, tag, "more items or elements than any image has")
             written, item_differs = self._level(level, replacements, inner, inner, depth)

@@ -78,7 +78,7 @@ class Plain(NamedTuple):
     check
         Tells whether a value is one of the VR; None where that is any text or bytes.
     lengths
-        Of binary numbers, in bytes; of all else any.
+        Of binary numbers, and of texts that are checked, in bytes; of all else any.
     """
 
     vr: bytes | None
@@ -91,7 +91,13 @@ def _plain(tag: int, vr: bytes) -> Plain:
         return Plain(None, None, _lengths(2, most_values(tag)))
     if vr in _SIZES:
         return Plain(vr, None, _lengths(_SIZES[vr], _most(tag, vr)))
-    return Plain(vr, _check(tag, vr), ANY_LENGTH)
+    check = _check(tag, vr)
+    return Plain(vr, check, ANY_LENGTH if check is None else _checked_lengths(vr))
+
+
+def _checked_lengths(vr: bytes) -> range:
+    """Return how many bytes of text are held to their form: to look at more takes too long."""
+    return _NUMBERS_LENGTHS if vr in (b"DS", b"IS") else _FORMS_LENGTHS
 
 
 def _most(tag: int, vr: bytes) -> int:
@@ -101,6 +107,8 @@ def _most(tag: int, vr: bytes) -> int:
 _EITHER: Final = b"US or SS"
 _LONGEST: Final = 2**33
 ANY_LENGTH: Final = range(_LONGEST)
+_FORMS_LENGTHS: Final = range(2**16 + 1)
+_NUMBERS_LENGTHS: Final = range(2**24 + 1)
 
 PLAIN: Final = {
     tag: _plain(tag, vr)
@@ -132,8 +140,8 @@ def is_held(vr: bytes, tag: int, data: bytes | memoryview, start: int, end: int)
     if written in _SIZES:
         # Writers mistake numbers of one length for those of another.
         return end - start in _lengths(_SIZES[written], _most(tag, written))
-    check = PLAIN.get(tag, NOT_PLAIN).check
-    return check is None or bool(check(data, start, end))
+    _, check, lengths = PLAIN.get(tag, NOT_PLAIN)
+    return check is None or (end - start in lengths and bool(check(data, start, end)))
 
 
 def known_modality(modality: str) -> str:

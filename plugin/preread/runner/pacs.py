@@ -24,6 +24,7 @@ from preread.errors import PrereadError
 from preread.runner.metadata_cache import MetadataCache
 
 _PATIENCE = httpx.Timeout(60.0, connect=5.0)
+_PER_MEBIBYTE = 10.0  # seconds more for what is stored: Orthanc parses it, and may be busy
 _KEPT_ALIVE = 0.8  # seconds; Orthanc closes a connection that was idle for one
 _TRIES = 4
 _FIRST_PAUSE = 0.1  # seconds
@@ -276,8 +277,14 @@ class OrthancPacs:
         StoreOutcome
             `Refused` for every 4xx but a denied access.
         """
+        patience = 60.0 + _PER_MEBIBYTE * len(data) / 2**20
         answer = self._send(
-            "POST", path, content=data, headers={"Content-Type": content_type}, params=query
+            "POST",
+            path,
+            content=data,
+            headers={"Content-Type": content_type},
+            params=query,
+            timeout=httpx.Timeout(patience, connect=5.0),
         )
         if not answer.is_success:
             return Refused(_told(answer))
