@@ -12,35 +12,30 @@ from itertools import islice
 from operator import itemgetter, lt
 from typing import Final
 
+from preread.deidentify.kept_elements import fault_of, needs_its_vr, number_anew
 from preread.deidentify.level import Level
 from preread.deidentify.private_blocks import PrivateBlocks
 from preread.deidentify.profile import SEQUENCES, VALUES, Action, Profile
 from preread.deidentify.replacements import Replacements
 from preread.deidentify.values import Values
-from preread.deidentify.vrs import NOT_PLAIN, PLAIN, fits, is_held
+from preread.deidentify.vrs import NOT_PLAIN, PLAIN
 from preread.elements import (
     DEEPEST,
     LONG_VRS,
     MOST_ELEMENTS,
-    VRS,
     Element,
     Encoding,
     Ends,
     MalformedFile,
     TooMuch,
-    dictionary_vr,
     encode_element,
     encode_header,
     items,
-    most_values,
     scan,
 )
-from preread.elements.decimals import LONGEST as _LONGEST
-from preread.elements.decimals import decimal_text
 
 Part = bytes | memoryview
 
-_PIXEL_DATA: Final = 0x7FE00010
 _UNDEFINED: Final = 0xFFFFFFFF
 _LONGEST_SHORT: Final = 0xFFFE
 _MOST_ITEMS = 4_000_000
@@ -250,53 +245,15 @@ class Rewriting:
         return len(replaced)
 
     def _settled(self, element: Element, encoding: Encoding) -> tuple[Action, Part | None]:
-        """Decide about what stays by its tag, but holds items or a name by its VR.
-
-        Encapsulated pixel data has items of another kind; a value whose writer did not know its VR
-        has none. All else is not what the standard means by the attribute, but for numbers that
-        are beyond doubt: they are written as they are to be.
-        """
-        fault = self._fault(element)
-        is_whole_by_mistake = element.vr == b"IS" and dictionary_vr(element.tag) == b"DS"
-        if fault is None and not is_whole_by_mistake:
+        """Decide about what stays by its tag: as it is, its number written anew, or not at all."""
+        fault = fault_of(element, self._data, self._values.is_harmless)
+        if fault is None and not needs_its_vr(element):
             return Action.KEEP, None
-        number = self._number(element, encoding)
+        number = number_anew(element, self._view, encoding)
         if number is not None or fault is None:
             return Action.KEEP, number
         self._lose(element.tag, fault)
         return Action.REMOVE, None
-
-    def _fault(self, element: Element) -> str | None:
-        """Return why what stays by its tag may not stay as it is."""
-        if element.vr and element.vr not in VRS:
-            return "its VR is not one of the standard"
-        if element.undefined:
-            is_value = element.tag == _PIXEL_DATA and element.vr not in _HOLDS_ITEMS
-            return None if is_value else "it holds items though it is no sequence"
-        if not fits(element.vr, element.tag):
-            return "its VR is not that of the attribute"
-        if not self._is_held(element):
-            return "its value is none of its VR"
-        return None
-
-    def _number(self, element: Element, encoding: Encoding) -> bytes | None:
-        """Return an attribute of VR DS or IS anew, if its numbers are beyond doubt."""
-        vr = dictionary_vr(element.tag)
-        if vr not in (b"DS", b"IS") or element.undefined:
-            return None
-        raw = bytes(self._view[element.value : min(element.value_end, element.value + _LONGEST)])
-        if len(raw) != element.value_end - element.value:
-            return None
-        most, whole = most_values(element.tag), vr == b"IS"
-        text = decimal_text(raw, element.vr, encoding.order, most=most, whole=whole)
-        return None if text is None else encode_element(element.tag, vr, text, encoding)
-
-    def _is_held(self, element: Element) -> bool:
-        """Tell whether what stays is what the attribute may have, or at least harmless words."""
-        tag, vr, _, start, end, _ = element
-        if is_held(vr, tag, self._data, start, end):
-            return True
-        return dictionary_vr(tag) == b"CS" and self._values.is_harmless(element)
 
     def _lose(self, tag: int, reason: str) -> None:
         self.lost[tag, reason] = self.lost.get((tag, reason), 0) + 1
