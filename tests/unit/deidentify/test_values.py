@@ -507,6 +507,9 @@ def test_a_seal_stays_though_the_header_asks_for_no_look_any_more(
         file = image(
             node(0x00080008, b"CS", b"ORIGINAL\\PRIMARY\\AXIAL"),
             node(0x00120063, b"LO", b"somebody\\" + text.encode()),
+            node(0x00280002, b"US", b"\1\0"),
+            node(0x00280011, b"US", b"\1\0"),
+            node(0x00280100, b"US", b"\x10\0"),
             node(0x00280301, b"CS", b"NO"),
         )
         done = engine(option).deidentify(file)
