@@ -29,6 +29,7 @@ from preread.deidentify.folders.one_file import Engine, EngineDescription, Kind,
 from preread.deidentify.folders.pool import DIED, Task, WorkerPool
 from preread.deidentify.folders.run import Request, Summary, deidentify_folder
 from preread.deidentify.folders.state import FOLDER, FolderState
+from preread.elements import Budget
 
 PACKAGED = Path(pydicom.__file__).parent / "data" / "test_files"
 OTHER_UID = b"1.9.76543.1.2.9"
@@ -348,7 +349,9 @@ def test_a_file_that_grows_meanwhile_is_not_stored(
     deidentifier = place.engine()
 
     class Slow(Deidentifier):
-        def deidentify(self, data: bytes | memoryview) -> Deidentified:
+        def deidentify(
+            self, data: bytes | memoryview, budget: Budget | None = None
+        ) -> Deidentified:
             with source.open("ab") as file:
                 file.write(b"more")
             return deidentifier.deidentify(data)
@@ -369,7 +372,9 @@ def test_an_object_whose_pixels_nobody_can_look_at_is_not_stored(
     deidentifier = place.engine()
 
     class Looking(Deidentifier):
-        def deidentify(self, data: bytes | memoryview) -> Deidentified:
+        def deidentify(
+            self, data: bytes | memoryview, budget: Budget | None = None
+        ) -> Deidentified:
             return dataclasses.replace(deidentifier.deidentify(data), look=Look.TEXT)
 
     engine = Engine(Looking(Secret.load_or_create(place.key_file)))
