@@ -24,6 +24,13 @@ Maker = Callable[..., Pacs]
 NO_RUNNER: dict[str, Any] = {"Runner": {"Start": False}}
 
 
+def started(pacs: Pacs, environment: dict[str, str] | None = None) -> Pacs:
+    """Start it, and wait until it has confirmed its key and asked for the version of DICOMweb."""
+    pacs.start(environment)
+    eventually(lambda: "DICOMweb 1.7 leaves out" in pacs.log.read_text())
+    return pacs
+
+
 def entries(pacs: Pacs, state: str) -> int:
     """Return how many objects are kept outside Orthanc in a state."""
     return sum(entry["State"] == state for entry in pacs.get("/preread/quarantine"))
@@ -32,7 +39,7 @@ def entries(pacs: Pacs, state: str) -> int:
 @pytest.mark.parametrize("quarantine", [False, True])
 def test_no_part_of_a_stow_request_is_lost(make_pacs: Maker, quarantine: bool) -> None:
     section = {"Mode": "incoming", "Quarantine": {"Enabled": quarantine}}
-    pacs = make_pacs({"Deidentify": section, **NO_RUNNER}).start()
+    pacs = started(make_pacs({"Deidentify": section, **NO_RUNNER}))
     kept = 0
     for make in (repeating, of_no_known_class):
         for bad_ones in arrangements(make):
@@ -64,11 +71,12 @@ def test_no_part_of_a_stow_request_is_lost(make_pacs: Maker, quarantine: bool) -
 def test_a_part_that_fails_for_no_fault_of_its_own_is_stored_later(make_pacs: Maker) -> None:
     script = ROOT / "tests" / "integration" / "faulty_plugin.py"
     pacs = make_pacs({"Deidentify": {"Mode": "incoming"}, **NO_RUNNER}, script=script)
-    pacs.start(
+    started(
+        pacs,
         {
             "PREREAD_FAULT": "preread.ledger.journal:Journal.arrive",
             "PREREAD_TEST_PREFIX": sys.prefix,
-        }
+        },
     )
     parts = [part(), part()]
     stow(pacs, parts)

@@ -180,9 +180,9 @@ def _hand_over(context: Context, key: KeyCheck) -> None:
     dicomweb = DicomWeb()
 
     def started() -> None:
-        dicomweb.ask()
         if not key.confirm():
             return
+        dicomweb.ask()
         at_work.extend(part for part in (context.escapes, context.supervisor) if part is not None)
         for part in at_work:
             part.start()
