@@ -19,7 +19,13 @@ import pydicom
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    SecondaryCaptureImageStorage,
+    generate_uid,
+)
 
 from tests.integration.images import PLANTED, ct_series
 from tests.integration.pacs import Pacs, eventually
@@ -193,8 +199,14 @@ def test_pixels_that_cannot_be_cleaned_go_to_the_quarantine(
     pacs = make_pacs(section(Options=["CleanPixelData"])).start()
     file = capture(tmp_path / "capture.dcm", WORDS[0])
     dataset = pydicom.dcmread(file)
-    dataset.PixelData = dataset.PixelData[:1000]
-    dataset.save_as(file)
+    # The frame is half as wide as the header says, which only decoding tells.
+    half, stream = Image.fromarray(dataset.pixel_array[:, :320]), BytesIO()
+    half.save(stream, "JPEG2000", irreversible=False, no_jp2=True)
+    dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    dataset.PixelData = encapsulate([stream.getvalue()])
+    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].is_undefined_length = True
+    dataset.save_as(file, enforce_file_format=True)
     pacs.send([file])
     (entry,) = eventually(
         lambda: [e for e in pacs.get("/preread/quarantine") if e["State"] == "quarantined"], 120
