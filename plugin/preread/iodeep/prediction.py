@@ -39,6 +39,9 @@ _USUAL_ACTIVATIONS: Final = 60_000_000
 MOST_BYTES: Final = 2**30
 """Of the pixels of the frames that are held at a time, unless told otherwise."""
 
+# A network tells a box's sides in shares, float32: two thirds of three columns are not quite two.
+_ROUNDING: Final = 1e-3
+
 
 @dataclass(frozen=True, slots=True)
 class RegionOptions:
@@ -272,7 +275,7 @@ def _boxes(
     for index, sides, score in chosen[: options.most]:
         left, top, right, bottom = sides * (columns, rows, columns, rows)
         area = float((right - left) * (bottom - top))
-        if area <= 0 or area < smallest:
+        if area <= 0 or area < smallest * (1 - _ROUNDING):
             continue
         corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
         yield Region(number, np.array(corners) - 0.5, area, float(score), "box", index)
