@@ -77,7 +77,13 @@ def _value(vr: bytes, number: int, codes: dict[str, str]) -> bytes:
 @pytest.fixture(scope="module")
 def original(node: Any, image: Callable[..., bytes]) -> bytes:
     """Every attribute of the table at the top level; sequences hold a name, a UID and a text."""
-    nodes = [node(0x00080008, b"CS", b"ORIGINAL\\PRIMARY\\AXIAL")]  # no text is looked for
+    nodes = [
+        node(0x00080008, b"CS", b"ORIGINAL\\PRIMARY\\AXIAL"),  # no text is looked for
+        # With Rows they tell where the pixels end, so that nothing is looked for behind them.
+        node(0x00280002, b"US", b"\1\0"),
+        node(0x00280011, b"US", b"\1\0"),
+        node(0x00280100, b"US", b"\x10\0"),
+    ]
     for number, (tag, _, codes) in enumerate(LISTED):
         vr = _vr(tag)
         if tag in WRITTEN:
