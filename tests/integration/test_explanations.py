@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image as PillowImage
 from pydicom.dataset import Dataset
-from pydicom.uid import SecondaryCaptureImageStorage
+from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 
 from preread.imaging.secondary_capture import secondary_capture
 from preread.models.architectures import build
@@ -271,6 +271,13 @@ def test_a_picture_that_comes_back_is_not_read(node: Pacs, tmp_path: Path) -> No
     picture.Modality = "CT"
     picture.BodyPartExamined = "CHEST"
     file = tmp_path / "back.dcm"
+    picture.save_as(file)
+    # Under its own UID only this node may store it.
+    assert node.send([file], check=False) == 0
+    assert "SOPInstanceUID" in node.get("/preread/failures")[0]["Reason"]
+    # Under others, as another node has it, it is an image like any other, and still no patient's.
+    picture.SOPInstanceUID, picture.SeriesInstanceUID = generate_uid(), generate_uid()
+    picture.file_meta.MediaStorageSOPInstanceUID = picture.SOPInstanceUID
     picture.save_as(file)
     node.send([file])
     node.wait_until_read()
