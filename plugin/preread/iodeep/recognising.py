@@ -1,8 +1,7 @@
 """Telling a network from all else that arrives, and what of its object is let in. For the hook.
 
 No more is let in than what the digest covers: the file is made anew from the values that are
-hashed. So an object that bears a good signature, and something else beside what was signed, brings
-that to nobody.
+hashed. What an object holds besides is left out, though its signature is good.
 
 Whether the contents can be used is not looked at here: that takes longer than a store may, and is
 the runner's business.
