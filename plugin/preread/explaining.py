@@ -60,4 +60,6 @@ def _percent(entry: Mapping[str, Any]) -> str:
     """Give the share of a class, or why there is none."""
     if entry.get("Withheld"):
         return f"no class: {entry['Withheld']}"
+    if entry["Probability"] is None:
+        return "no class"
     return f"{100 * entry['Probability']:.2f}"

@@ -96,6 +96,11 @@ def test_a_picture_is_given_classes_and_ct_a_reason(pacs: Pacs, tmp_path: Path) 
     result = pacs.get(f"/preread/instances/{job['Instance']}")["Results"][0]
     keys = list(result)
     assert keys.index("Reason") < keys.index("Probabilities")
+    assert (result["Withheld"], result["Class"], result["Probabilities"]) == (True, None, None)
+    for level in ("Series", "Study"):
+        path = f"/preread/{level.lower().replace('study', 'studies')}/{job[level]}"
+        (image,) = pacs.get(path)["Instances"]
+        assert image["Results"][0] == result
     refused = pacs.http.post(f"/preread/instances/{job['Instance']}/explain", json={})
     assert (refused.status_code, FOR_PICTURES in refused.text) == (409, True)
 

@@ -65,6 +65,19 @@ def test_what_became_of_it_is_listed(orthanc: Answering) -> None:
     assert orthanc.posted[0][1] == {}
 
 
+@pytest.mark.parametrize(
+    ("withheld", "shown"),
+    [("unlike its training data", "no class: unlike its training data"), ("", "no class ")],
+)
+def test_a_class_that_was_not_given_has_no_percentage(
+    withheld: str, shown: str, orthanc: Answering
+) -> None:
+    orthanc.explanations = (MADE | {"Withheld": withheld, "Probability": None},)
+    done = explain("1.2")
+    assert done.exit_code == 0
+    assert shown in done.stdout
+
+
 def test_what_is_wanted_is_told(orthanc: Answering) -> None:
     assert explain("1.2", "--model", "net", "--class", "Benign", "--frame", "0").exit_code == 0
     assert orthanc.posted[0][1] == {"Models": ["net"], "Class": "Benign", "Frame": 0}

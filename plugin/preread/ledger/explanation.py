@@ -39,13 +39,13 @@ class Wanted:
     frame
         From 0.
     probability
-        What the model gave the class in that frame, 0..1.
+        What the model gave the class in that frame, 0..1; None if it gave the image no class.
     """
 
     model: str
     label: str
     frame: int
-    probability: float
+    probability: float | None
 
     @classmethod
     def of(
@@ -66,8 +66,18 @@ class Wanted:
         label
             One of its classes; None for the likeliest.
         frame
-            One that it read; None for that in which the class is likeliest.
+            One that it read; None for that in which the class is likeliest, or for the first if
+            the image was given no class.
+
+        Raises
+        ------
+        ValueError
+            If the likeliest class is wanted of a prediction that gives none.
         """
+        if prediction.withheld:
+            if label is None:
+                raise ValueError("expected a label: the image was given no class")
+            return cls(model, label, frame or 0, None)
         likeliest = max(range(len(prediction.classes)), key=prediction.probabilities.__getitem__)
         column = likeliest if label is None else prediction.classes.index(label)
         column_of_frames = [row[column] for row in prediction.frames]

@@ -114,8 +114,8 @@ class Explanations(Lending[ExplanationRow, Explanation, ExplanationState]):
             row = self._lend_next(session, owner, lease_seconds, now, first=first)
             return None if row is None else shown(row, self._name_of(session, row))
 
-    def done(self, explanation: Explanation, place: MapIdentity, probability: float) -> bool:
-        """Write down where a map is stored, and which probability it shows.
+    def done(self, explanation: Explanation, place: MapIdentity, probability: float | None) -> bool:
+        """Write down where a map is stored, and which probability it shows, if any.
 
         Returns
         -------

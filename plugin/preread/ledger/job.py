@@ -191,7 +191,9 @@ class InstanceResult:
 
 
 def _shown(prediction: Prediction) -> dict[str, Any]:
-    unlikeness = prediction.unlikeness
+    unlikeness, shares = prediction.unlikeness, None
+    if not prediction.withheld:
+        shares = dict(zip(prediction.classes, prediction.probabilities, strict=True))
     return {
         "Model": prediction.model,
         "Version": prediction.version,
@@ -210,7 +212,8 @@ def _shown(prediction: Prediction) -> dict[str, Any]:
             "Threshold": unlikeness.threshold,
             "Outside": unlikeness.outside,
         },
-        # Withheld, each class has the same share.
-        "Probabilities": dict(zip(prediction.classes, prediction.probabilities, strict=True)),
-        "Frames": [list(frame) for frame in prediction.frames],
+        # None of the three where no class is given: equal shares could be taken for an answer.
+        "Class": shares and max(shares, key=shares.__getitem__),
+        "Probabilities": shares,
+        "Frames": shares and [list(frame) for frame in prediction.frames],
     }

@@ -189,6 +189,7 @@ class OutcomeRow(Base):
     engine: Mapped[str]
     date: Mapped[datetime]
     classes: Mapped[list[str]]
+    # Empty, as is each frame, where no class was given; earlier versions wrote equal shares.
     probabilities: Mapped[list[float]]
     frames: Mapped[list[list[float]]]
     # Without a threshold a model cannot tell, and without a backbone its network is its own.
@@ -210,7 +211,8 @@ class ExplanationRow(Lendable, Base):
     model: Mapped[str]
     label: Mapped[str]
     frame: Mapped[int]
-    probability: Mapped[float]
+    # None of a class that the model did not give.
+    probability: Mapped[float | None]
     asked: Mapped[bool]
     # Where the map is; empty while there is none.
     map_instance: Mapped[str]

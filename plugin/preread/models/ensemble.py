@@ -146,7 +146,8 @@ class Ensemble:
         Returns
         -------
         Prediction
-            With the means over the frames. An image that lies outside gets no class.
+            With the means over the frames. An image that lies outside gets no class, and no
+            probabilities.
         """
         self._load(model)
         card = self._catalogue[model].card
@@ -177,9 +178,10 @@ class Ensemble:
         date
             When that was decided, with its time zone.
         """
-        card = self._catalogue[model].card
-        even = np.full((1, len(card.Classes)), 1 / len(card.Classes))
-        return _labelled(card, date, self.engine, rows=even, withheld=reason)
+        nothing = np.empty((1, 0))
+        return _labelled(
+            self._catalogue[model].card, date, self.engine, rows=nothing, withheld=reason
+        )
 
     def _load(self, name: str) -> None:
         if name in self._heads:

@@ -76,9 +76,8 @@ class Prediction:
     """The probabilities that one model gives to its classes for one image.
 
     An image that is withheld from the model, or is too unlike those that it was trained on
-    (`outside`), is given no class: whatever the network said, this object holds the same share for
-    each of them, so that nothing made of it, whether element, document or page, can show a
-    confident one.
+    (`outside`), is given no class: whatever the network said, this object holds no probabilities
+    then, so that nothing made of it, whether element, document or page, can show any.
 
     Probabilities are numbers in 0..1. Those of the image, and those of each frame, may miss a sum
     of 1 by 1e-3, which is what low precision arithmetic loses; they are divided by their sum, so
@@ -98,10 +97,12 @@ class Prediction:
     classes
         Names of the classes, in the model's order; each once.
     probabilities
-        One for each class, in the same order: the mean over the frames. In 0..1, sum 1.
+        One for each class, in the same order: the mean over the frames. In 0..1, sum 1. Empty
+        where the image is given no class.
     frames
-        One row for each frame of the image, each with one probability for each class; one row in
-        all for an image that the network was not asked of.
+        One row for each frame of the image, each with one probability for each class, and empty
+        where the image is given none; one row in all for an image that the network was not asked
+        of.
     date
         When the image was read. Its time zone is known.
     engine
@@ -157,18 +158,21 @@ class Prediction:
             raise InvalidPredictionError(
                 "classes of a prediction: expected one name or more, each once"
             )
-        frames = tuple(
-            _distribution(f"frame {index}", row, len(classes))
-            for index, row in enumerate(self.frames)
-        )
-        if not frames:
+        if not self.frames:
             raise InvalidPredictionError("frames of a prediction: expected one row or more")
-        probabilities = _distribution("probabilities", self.probabilities, len(classes))
+        frames: tuple[tuple[float, ...], ...] = ((),) * len(self.frames)
+        probabilities: tuple[float, ...] = ()
+        # Whatever stands beside a reason is dropped, be it the equal shares of older ledgers.
+        if not self.withheld:
+            frames = tuple(
+                _distribution(f"frame {index}", row, len(classes))
+                for index, row in enumerate(self.frames)
+            )
+            probabilities = _distribution("probabilities", self.probabilities, len(classes))
         if self.outside and not self.withheld:
             object.__setattr__(self, "withheld", UNLIKE)
+            frames, probabilities = ((),) * len(frames), ()
         if self.withheld:
-            probabilities = (1 / len(classes),) * len(classes)
-            frames = (probabilities,) * len(frames)
             object.__setattr__(self, "warning", "")
         object.__setattr__(self, "classes", classes)
         object.__setattr__(self, "frames", frames)

@@ -55,11 +55,11 @@ class Drawn:
     place
         Where.
     probability
-        Which is written in it.
+        Which is written in it; None if the image was given no class.
     """
 
     place: MapIdentity
-    probability: float
+    probability: float | None
 
 
 class Explainer:
@@ -136,13 +136,14 @@ class Explainer:
         if shown.pixels.shape[:2] != frame.pixels.shape[:2]:
             raise ExplanationError("the de-identified copy has another size than its original")
         row = prediction.frames[frame.index]
+        probability = None if prediction.withheld else row[column]
         legend = Legend(
             model=prediction.model,
             version=prediction.version,
             dataset=prediction.dataset,
             label=explanation.wanted.label,
-            probability=None if prediction.withheld else row[column],
-            predicted=column == int(np.argmax(row)),
+            probability=probability,
+            predicted=probability is not None and column == int(np.argmax(row)),
             frame=frame.index + 1,
             frames=image.number_of_frames,
             warning=prediction.warning,
@@ -150,7 +151,7 @@ class Explainer:
         spread = onto_frame(coarse, model.card.Preprocessing, *shown.pixels.shape[:2])
         picture = draw(shown.display(), spread, legend)
         outcome = self._store(explanation, base, picture, prediction)
-        return outcome if isinstance(outcome, Superseded) else Drawn(outcome, row[column])
+        return outcome if isinstance(outcome, Superseded) else Drawn(outcome, probability)
 
     def withdraw(self, explanation: Explanation) -> None:
         """Delete a picture that should not be there any more."""

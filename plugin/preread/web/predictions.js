@@ -20,10 +20,10 @@ export function listPredictions(list, image) {
   );
 }
 
-function line({ Model, Version, Dataset, Probabilities, Withheld, Reason, Warning }) {
+function line({ Model, Version, Dataset, Class, Probabilities, Withheld, Reason, Warning }) {
   const name = [Model, Version].filter(Boolean).join(" ");
-  const said = Object.entries(Probabilities).sort((a, b) => b[1] - a[1])[0];
-  if (Withheld || !said) return `${name}: no class, ${Reason} (${Dataset})`;
+  if (Withheld) return `${name}: no class, ${Reason} (${Dataset})`;
   const caution = Warning ? `${Warning}: ` : "";
-  return `${name}: ${caution}${said[0]} ${(100 * said[1]).toFixed(2)} % (${Dataset})`;
+  const percent = (100 * Probabilities[Class]).toFixed(2);
+  return `${name}: ${caution}${Class} ${percent} % (${Dataset})`;
 }

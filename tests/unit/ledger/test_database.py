@@ -1,20 +1,22 @@
 from __future__ import annotations
 
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import Insert, MetaData, Table, create_engine, select, text
 
 from preread.ledger import database as module
 from preread.ledger.database import HEAD, Database
 from preread.ledger.errors import LedgerError
 from preread.ledger.proposal_schema import ProposalRow
-from preread.ledger.schema import Base
+from preread.ledger.schema import Base, ExplanationRow
 
 
 def test_the_migrations_make_exactly_the_tables_of_the_schema(url: str) -> None:
@@ -26,10 +28,43 @@ def test_the_migrations_make_exactly_the_tables_of_the_schema(url: str) -> None:
     database.close()
 
 
-def test_the_newest_step_is_the_one_that_is_asked_for() -> None:
+def steps() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(module.__file__).parent / "migrations"))
-    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+    return config
+
+
+def test_the_newest_step_is_the_one_that_is_asked_for() -> None:
+    assert ScriptDirectory.from_config(steps()).get_current_head() == HEAD
+
+
+def filled(table: Table, **given: object) -> Insert:
+    """Return a row of a table as it was then, with something in each column."""
+    of_type = {str: "", int: 1, float: 0.5, bool: False, object: []}
+    of_type[datetime] = datetime(2026, 11, 21, tzinfo=UTC)
+    values = {column.name: of_type[column.type.python_type] for column in table.columns}
+    return table.insert().values(values | given)
+
+
+def test_a_picture_keeps_its_probability_and_may_have_none(url: str) -> None:
+    engine = create_engine(url)
+    config, former = steps(), MetaData()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "v0009")
+    former.reflect(engine)
+    with engine.begin() as connection:
+        for name in ("instance", "explanation"):
+            connection.execute(filled(former.tables[name]))
+    engine.dispose()
+    database = Database(url)
+    with database.writing() as session:
+        row = session.scalars(select(ExplanationRow)).one()
+        assert (row.probability, row.state) == (0.5, "")
+        row.probability = None
+    with database.reading() as session:
+        assert session.scalars(select(ExplanationRow)).one().probability is None
+    database.close()
 
 
 def test_a_ledger_of_a_newer_preread_is_not_touched(url: str) -> None:

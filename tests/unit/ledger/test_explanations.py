@@ -99,6 +99,19 @@ def test_what_is_asked_is_lent_and_done(site: Site, clock: Any) -> None:
     assert (shown["State"], shown["Class"], shown["Frame"]) == ("done", "Malignant", 0)
 
 
+def test_a_class_that_was_not_given_has_no_probability(site: Site, prediction: Prediction) -> None:
+    withheld = replace(prediction, withheld="unlike its training data")
+    wanted = Wanted.of("MobileNetV2", withheld, "Malignant")
+    assert wanted == Wanted("MobileNetV2", "Malignant", 0, None)
+    assert Wanted.of("MobileNetV2", withheld, "Benign", 1).frame == 1
+    site.ask(wanted)
+    assert site.queue.done(site.take(), PLACE, None)
+    (done,) = site.queue.of(site.instance)
+    assert (done.wanted, done.to_json()["Probability"]) == (wanted, None)
+    with pytest.raises(ValueError, match="no class"):
+        Wanted.of("MobileNetV2", withheld)
+
+
 def test_asking_again_replaces(site: Site) -> None:
     (first,) = site.ask()
     (same,) = site.ask()

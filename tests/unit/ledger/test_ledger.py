@@ -5,14 +5,18 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, update
 
 from preread.ledger.arrival import Arrival, Event, EventKind
 from preread.ledger.errors import LedgerError
 from preread.ledger.forwarder import Forwarder
 from preread.ledger.job import JobState, Level
 from preread.ledger.journal import Journal
+from preread.ledger.schema import OutcomeRow
 from preread.ledger.sql import SqlLedger
 from preread.models.prediction import Prediction, Unlikeness
+
+FAR = Unlikeness(3.5, 1.75)
 
 
 def arrive(journal: Journal, forwarder: Forwarder, *arrivals: Arrival) -> None:
@@ -110,9 +114,35 @@ def test_what_was_outside_stays_outside_and_shows_no_class(
     assert near["Probabilities"] == {"Benign": 0.3, "Malignant": 0.7}
     assert far["OutOfDistribution"] == {"Score": 3.5, "Threshold": 1.75, "Outside": True}
     assert (far["Withheld"], far["Reason"]) == (True, "unlike its training data")
-    assert list(far).index("Reason") < min(map(list(far).index, ("Probabilities", "Frames")))
-    assert far["Probabilities"] == {"Benign": 0.5, "Malignant": 0.5}
-    assert far["Frames"] == [[0.5, 0.5], [0.5, 0.5]]
+    assert [silent["Class"], far["Class"]] == ["Malignant", None]
+    numbers = ("Class", "Probabilities", "Frames")
+    assert list(far).index("Reason") < min(map(list(far).index, numbers))
+    assert (far["Probabilities"], far["Frames"]) == (None, None)
+
+
+def test_equal_shares_that_an_earlier_version_wrote_are_not_shown(
+    journal: Journal,
+    ledger: SqlLedger,
+    forwarder: Forwarder,
+    arrival_of: Any,
+    prediction: Prediction,
+    url: str,
+) -> None:
+    arrive(journal, forwarder, arrival_of())
+    (job,) = ledger.reserve("me", 1, 60)
+    said = [replace(prediction, withheld="made for pictures"), replace(prediction, unlikeness=FAR)]
+    assert ledger.acknowledge(job, said)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        shares = {"probabilities": [0.5, 0.5], "frames": [[0.5, 0.5], [0.5, 0.5]]}
+        connection.execute(update(OutcomeRow).values(**shares))
+        # Before there were reasons, an image was known to be outside by its score alone.
+        connection.execute(update(OutcomeRow).where(OutcomeRow.position == 1).values(withheld=""))
+    engine.dispose()
+    (result,) = ledger.results(Level.INSTANCE, job.instance)
+    assert result.predictions == tuple(said)
+    for shown in result.to_json()["Results"]:
+        assert (shown["Class"], shown["Probabilities"], shown["Frames"]) == (None, None, None)
 
 
 @pytest.mark.parametrize(

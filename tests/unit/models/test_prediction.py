@@ -65,8 +65,7 @@ def test_an_image_outside_has_no_class() -> None:
     assert at_the_threshold.probabilities == (0.25, 0.75)
     outside = replace(GOOD, frames=((0.25, 0.75),) * 3, unlikeness=Unlikeness(2.1, 2.0))
     assert outside.outside
-    assert outside.probabilities == (0.5, 0.5)
-    assert outside.frames == ((0.5, 0.5),) * 3
+    assert (outside.probabilities, outside.frames) == ((), ((),) * 3)
     assert outside.unlikeness is not None
     assert outside.unlikeness.ratio == pytest.approx(1.05)
     assert replace(outside) == outside
@@ -83,8 +82,9 @@ def test_a_score_is_a_number_above_zero(number: float) -> None:
 
 def test_a_withheld_image_has_no_class_and_always_a_reason() -> None:
     withheld = replace(GOOD, withheld="made for pictures", warning="caution")
-    assert (withheld.probabilities, withheld.frames) == ((0.5, 0.5), ((0.5, 0.5),))
+    assert (withheld.probabilities, withheld.frames) == ((), ((),))
     assert withheld.warning == ""
+    assert replace(withheld) == withheld
     assert replace(GOOD, unlikeness=Unlikeness(2.1, 2.0)).withheld == "unlike its training data"
     assert (GOOD.withheld, replace(GOOD, warning="caution").warning) == ("", "caution")
     for wrong in ("a } b", "a\nb", " a", "a\\b"):
@@ -96,6 +96,6 @@ def test_heads_of_one_network_give_a_class_together_or_not_at_all() -> None:
     far = replace(GOOD, unlikeness=Unlikeness(2.1, 2.0))
     assert in_agreement([GOOD, GOOD]) == (GOOD, GOOD)
     first, second = in_agreement([GOOD, far])
-    assert (first.withheld, first.probabilities) == (ANOTHER_HEAD, (0.5, 0.5))
+    assert (first.withheld, first.probabilities) == (ANOTHER_HEAD, ())
     assert second == far
     assert in_agreement([GOOD], also=True) == (first,)

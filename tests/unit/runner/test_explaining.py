@@ -354,7 +354,8 @@ def test_an_image_outside_the_training_data_is_told_in_the_picture(
     room.ask(instance, "Normal")
     assert room.explaining.step()
     assert room.only(instance).state is DONE
-    assert [one.probability for one in legends] == [None]
+    assert [(one.probability, one.predicted) for one in legends] == [(None, False)]
+    assert room.only(instance).wanted.probability is None
 
 
 def test_the_thread_works_through_the_queue(room: Room) -> None:

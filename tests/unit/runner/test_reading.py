@@ -102,8 +102,11 @@ def test_an_image_outside_is_withheld_all_the_way(
     assert [one["Withheld"] for one in shown] == [outside] * 2
     assert [one["OutOfDistribution"]["Score"] for one in shown] == [score] * 2
     for one in shown:
-        expected = 0.5 if outside else 0.21
-        assert one["Probabilities"]["Bright"] == pytest.approx(expected, abs=1e-3)
+        if outside:
+            assert (one["Class"], one["Probabilities"], one["Frames"]) == (None, None, None)
+        else:
+            assert one["Probabilities"]["Bright"] == pytest.approx(0.21, abs=1e-3)
+            assert one["Class"] == max(one["Probabilities"], key=one["Probabilities"].get)
     text = bench.archive.files[instance].decode("latin-1")
     assert text.count("{ OutOfDistribution : 2.00 of 1.00 }") == (2 if outside else 0)
 
@@ -131,6 +134,8 @@ def test_an_image_is_withheld_from_models_of_another_kind(
     reason = "made for pictures, not for Hounsfield units"
     assert [one["Reason"] for one in told(bench, instance)] == [reason, "", reason]
     assert [one["Withheld"] for one in told(bench, instance)] == [True, False, True]
+    shares = [one["Probabilities"] for one in told(bench, instance)]
+    assert [one is None for one in shares] == [True, False, True]
     assert {model for model, _ in bench.networks.batches} == {"h"}
     lines = [one.Withheld for one in read_block(bench.archive.files[instance])]
     assert lines == [reason, "", reason]
