@@ -6,52 +6,28 @@ locked before the rows that refer to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from preread.ledger.asking import ask, shown
-from preread.ledger.database import Database
 from preread.ledger.explanation import Explanation, ExplanationState, MapIdentity, Wanted
 from preread.ledger.lending import Lending, end
 from preread.ledger.schema import STORED, ExplanationRow, InstanceRow
 
-_MAX_ATTEMPTS: Final = 3
-_ENDED: Final = "the runner ended {} times while it made this map; see its log"
 _MOST_WITHDRAWN: Final = 100
 _SUPERSEDED: Final = "the image arrived again or was deleted meanwhile"
 
 
 class Explanations(Lending[ExplanationRow, Explanation, ExplanationState]):
-    """What networks are to show of themselves, on one node.
+    """What networks are to show of themselves, on one node."""
 
-    Every method raises `preread.ledger.errors.LedgerError` if it cannot be carried out.
-
-    Parameters
-    ----------
-    database
-        The ledger's.
-    node
-        The Orthanc whose images these are.
-    clock
-        The time in UTC; None for that of the database.
-    """
-
-    def __init__(
-        self, database: Database, node: str, clock: Callable[[], datetime] | None = None
-    ) -> None:
-        super().__init__(
-            database,
-            node,
-            clock,
-            rows=ExplanationRow,
-            states=ExplanationState,
-            max_attempts=_MAX_ATTEMPTS,
-            ended=_ENDED,
-        )
+    _table = ExplanationRow
+    _states = ExplanationState
+    _max_attempts = 3
+    _ended = "the runner ended {} times while it made this map; see its log"
 
     # What the API needs.
 

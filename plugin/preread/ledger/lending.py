@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from preread.ledger.counting import count
-from preread.ledger.database import Database
+from preread.ledger.on_node import OnNode
 from preread.ledger.schema import PENDING, Lendable
 
 _MAX_INTERRUPTIONS: Final = 3
@@ -56,48 +56,25 @@ LentT = TypeVar("LentT", bound=Lent)
 StateT = TypeVar("StateT", bound=StrEnum)
 
 
-class Lending(Generic[RowT, LentT, StateT]):
+class Lending(OnNode, Generic[RowT, LentT, StateT]):
     """A queue that lends one row at a time; each has its own way of choosing and showing it.
 
-    Every method is one transaction and raises `preread.ledger.errors.LedgerError` if it cannot be
-    carried out.
-
-    Parameters
+    Attributes
     ----------
-    database
-        The ledger's.
-    node
-        The Orthanc whose work this is.
-    clock
-        The time in UTC; None for that of the database.
-    rows
+    _table
         The table.
-    states
+    _states
         What a row's state may be; those of `Turn` among them.
-    max_attempts
+    _max_attempts
         Tries that may end in an error before one is failed.
-    ended
+    _ended
         Why it is failed where the runner ended each time; ``{}`` stands for how often.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        node: str,
-        clock: Callable[[], datetime] | None,
-        *,
-        rows: type[RowT],
-        states: type[StateT],
-        max_attempts: int,
-        ended: str,
-    ) -> None:
-        self._database = database
-        self._node = node
-        self._clock = clock
-        self._table = rows
-        self._states = states
-        self._max_attempts = max_attempts
-        self._ended = ended
+    _table: type[RowT]
+    _states: type[StateT]
+    _max_attempts: int
+    _ended: str
 
     def counts(self) -> dict[StateT, int]:
         """Return how many are in each state."""
@@ -137,9 +114,6 @@ class Lending(Generic[RowT, LentT, StateT]):
             return self._interrupt(session, self._table.owner == owner, self._now(session))
 
     # How it is done.
-
-    def _now(self, session: Session) -> datetime:
-        return self._database.now(session) if self._clock is None else self._clock()
 
     def _lend_next(
         self,

@@ -6,7 +6,7 @@ reserves what was received, looks at it, and writes down what came of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -15,9 +15,9 @@ from sqlalchemy.orm import Session
 
 from preread.ledger.arrival import Event, EventKind
 from preread.ledger.counting import count
-from preread.ledger.database import Database
 from preread.ledger.inserting import add_unless_there
 from preread.ledger.network import Network, NetworkDescription, NetworkState
+from preread.ledger.on_node import OnNode
 from preread.ledger.schema import RECEIVED, NetworkRow
 
 _MOST_ATTEMPTS: Final = 5
@@ -36,27 +36,8 @@ _DESCRIBED: Final = (
 _COUNTED: Final = ("SamplesPerPixel", "Rows", "Columns", "parameters")
 
 
-class Networks:
-    """The networks of one node.
-
-    Every method raises `preread.ledger.errors.LedgerError` if it cannot be carried out.
-
-    Parameters
-    ----------
-    database
-        The ledger's.
-    node
-        The Orthanc whose networks these are.
-    clock
-        The time in UTC; None for that of the database.
-    """
-
-    def __init__(
-        self, database: Database, node: str, clock: Callable[[], datetime] | None = None
-    ) -> None:
-        self._database = database
-        self._node = node
-        self._clock = clock
+class Networks(OnNode):
+    """The networks of one node."""
 
     # What the API, and who chooses a network, need.
 
@@ -205,9 +186,6 @@ class Networks:
                 known.arrived = now
 
     # How it is done.
-
-    def _now(self, session: Session) -> datetime:
-        return self._database.now(session) if self._clock is None else self._clock()
 
     def _held(self, session: Session, network: Network) -> NetworkRow | None:
         """Return the row of a network that is the one that was lent."""

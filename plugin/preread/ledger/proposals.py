@@ -8,7 +8,7 @@ before those that refer to them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -17,7 +17,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, undefer
 
 from preread.elements import is_orthanc_id
 from preread.ledger.counting import count
-from preread.ledger.database import Database
+from preread.ledger.on_node import OnNode
 from preread.ledger.proposal import (
     NewProposal,
     ObjectIdentity,
@@ -38,27 +38,8 @@ _MOST_WITHDRAWN: Final = 100
 _LARGEST_PART: Final = 500
 
 
-class Proposals:
-    """What is proposed and decided on one node.
-
-    Every method raises `preread.ledger.errors.LedgerError` if it cannot be carried out.
-
-    Parameters
-    ----------
-    database
-        The ledger's.
-    node
-        The Orthanc whose images these are.
-    clock
-        The time in UTC; None for that of the database.
-    """
-
-    def __init__(
-        self, database: Database, node: str, clock: Callable[[], datetime] | None = None
-    ) -> None:
-        self._database = database
-        self._node = node
-        self._clock = clock
+class Proposals(OnNode):
+    """What is proposed and decided on one node."""
 
     def record(self, new: NewProposal) -> Proposal | None:
         """Write down a proposal that is stored; it supersedes the one before.
@@ -270,9 +251,6 @@ class Proposals:
             session.get_one(ProposalRow, proposal.id, with_for_update=True).stored = False
 
     # How it is done.
-
-    def _now(self, session: Session) -> datetime:
-        return self._database.now(session) if self._clock is None else self._clock()
 
     def _named(self, identifier: str) -> list[ColumnElement[bool]]:
         wanted = identifier if identifier.isprintable() else ""

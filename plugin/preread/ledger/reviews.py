@@ -5,50 +5,25 @@ It has the shape of the ledger's own (see `preread.ledger.lending`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
 from typing import Final
 
 from sqlalchemy.orm import Session
 
-from preread.ledger.database import Database
 from preread.ledger.lending import Lending
 from preread.ledger.proposal import ObjectIdentity, Review, ReviewState
 from preread.ledger.proposal_lookup import shown_review
 from preread.ledger.proposal_schema import ProposalRow, ReviewRow
 
-_MAX_ATTEMPTS: Final = 5
-_ENDED: Final = "the runner ended {} times while it made this object; see its log"
 _SUPERSEDED: Final = "an image arrived again or was deleted meanwhile"
 
 
 class Reviews(Lending[ReviewRow, Review, ReviewState]):
-    """What is still to be made of the decisions on one node.
+    """What is still to be made of the decisions on one node."""
 
-    Every method raises `preread.ledger.errors.LedgerError` if it cannot be carried out.
-
-    Parameters
-    ----------
-    database
-        The ledger's.
-    node
-        The Orthanc whose images these are.
-    clock
-        The time in UTC; None for that of the database.
-    """
-
-    def __init__(
-        self, database: Database, node: str, clock: Callable[[], datetime] | None = None
-    ) -> None:
-        super().__init__(
-            database,
-            node,
-            clock,
-            rows=ReviewRow,
-            states=ReviewState,
-            max_attempts=_MAX_ATTEMPTS,
-            ended=_ENDED,
-        )
+    _table = ReviewRow
+    _states = ReviewState
+    _max_attempts = 5
+    _ended = "the runner ended {} times while it made this object; see its log"
 
     def of(self, number: int) -> Review | None:
         """Return one, by the ledger's number."""

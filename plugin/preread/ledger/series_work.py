@@ -7,7 +7,7 @@ It has the shape of the ledger's own queue (see `preread.ledger.lending`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -15,7 +15,6 @@ from typing import Final
 from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
-from preread.ledger.database import Database
 from preread.ledger.inserting import add_unless_there
 from preread.ledger.lending import Lending, Turn, end, waiting
 from preread.ledger.schema import InstanceRow
@@ -23,38 +22,16 @@ from preread.ledger.series_schema import SeriesTaskRow
 from preread.ledger.series_task import SeriesTask, TaskState
 from preread.ledger.skipped import SkippedImage
 
-_MAX_ATTEMPTS: Final = 5
-_ENDED: Final = "the runner ended {} times while it looked at this; see its log"
 _LARGEST_PART: Final = 500
 
 
 class SeriesWork(Lending[SeriesTaskRow, SeriesTask, TaskState]):
-    """The series of one node.
+    """The series of one node."""
 
-    Every method raises `preread.ledger.errors.LedgerError` if it cannot be carried out.
-
-    Parameters
-    ----------
-    database
-        The ledger's.
-    node
-        The Orthanc whose series these are.
-    clock
-        The time in UTC; None for that of the database.
-    """
-
-    def __init__(
-        self, database: Database, node: str, clock: Callable[[], datetime] | None = None
-    ) -> None:
-        super().__init__(
-            database,
-            node,
-            clock,
-            rows=SeriesTaskRow,
-            states=TaskState,
-            max_attempts=_MAX_ATTEMPTS,
-            ended=_ENDED,
-        )
+    _table = SeriesTaskRow
+    _states = TaskState
+    _max_attempts = 5
+    _ended = "the runner ended {} times while it looked at this; see its log"
 
     # What the API needs.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -10,7 +9,7 @@ from typing import TypeVar
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
-from preread.ledger.database import Database
+from preread.ledger.on_node import OnNode
 from preread.ledger.proposal import ProposalStatus, ReviewState
 from preread.ledger.proposal_schema import ProposalRow, ReviewRow
 from preread.ledger.staleness import stale_count
@@ -37,27 +36,8 @@ class StoredObject:
     hashes: dict[str, str]
 
 
-class StoredObjects:
-    """What of a node's proposals and reviews is stored, and whether it is as it was.
-
-    Every method raises `preread.ledger.errors.LedgerError` if it cannot be carried out.
-
-    Parameters
-    ----------
-    database
-        The ledger's.
-    node
-        The Orthanc where it is stored.
-    clock
-        The time in UTC; None for that of the database.
-    """
-
-    def __init__(
-        self, database: Database, node: str, clock: Callable[[], datetime] | None = None
-    ) -> None:
-        self._database = database
-        self._node = node
-        self._clock = clock
+class StoredObjects(OnNode):
+    """What of a node's proposals and reviews is stored, and whether it is as it was."""
 
     def due(self, limit: int, seconds: float) -> list[StoredObject]:
         """Return what was not compared for a while, the longest first.
@@ -101,9 +81,6 @@ class StoredObjects:
         """Return how many decisions tell of what is not there any more as it was."""
         with self._database.reading() as session:
             return stale_count(session, self._node)
-
-    def _now(self, session: Session) -> datetime:
-        return self._database.now(session) if self._clock is None else self._clock()
 
 
 def _due(
