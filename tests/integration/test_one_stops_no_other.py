@@ -7,16 +7,15 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 
 import httpx
 import pytest
-from pydicom import Dataset, dcmread
-from pydicom.data import get_testdata_file
+from pydicom import Dataset
 
 from preread.elements import read_header
 from tests.integration.pacs import Pacs, eventually
+from tests.small_ct import ct, written
 
 UID_LIST = 0x00080058
 UIDS = 170_000
@@ -35,19 +34,6 @@ def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pacs]:
     node.start()
     yield node
     node.stop()
-
-
-def ct(**changes: object) -> Dataset:
-    dataset = dcmread(str(get_testdata_file("CT_small.dcm")))
-    for keyword, value in changes.items():
-        setattr(dataset, keyword, value)
-    return dataset
-
-
-def written(dataset: Dataset) -> bytes:
-    file = BytesIO()
-    dataset.save_as(file)
-    return file.getvalue()
 
 
 def costly() -> bytes:

@@ -162,7 +162,7 @@ class Prediction:
             raise InvalidPredictionError("frames of a prediction: expected one row or more")
         frames: tuple[tuple[float, ...], ...] = ((),) * len(self.frames)
         probabilities: tuple[float, ...] = ()
-        # Whatever stands beside a reason is dropped, be it the equal shares of older ledgers.
+        # Whatever stands beside a reason is dropped, such as the equal shares of older ledgers.
         if not self.withheld:
             frames = tuple(
                 _distribution(f"frame {index}", row, len(classes))

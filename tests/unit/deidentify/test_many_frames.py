@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import struct
-from io import BytesIO
-
-from pydicom import Dataset, dcmread
-from pydicom.data import get_testdata_file
 
 from preread.deidentify import Deidentifier
 from preread.elements import check_nesting, read_header
+from tests.small_ct import ct, written
 
 PER_FRAME_GROUPS = 0x52009230
 FRAMES = 30_000
 DATE = b"20240311092233.25"
-
-
-def ct(**changes: object) -> Dataset:
-    dataset = dcmread(str(get_testdata_file("CT_small.dcm")))
-    for keyword, value in changes.items():
-        setattr(dataset, keyword, value)
-    return dataset
-
-
-def written(dataset: Dataset) -> bytes:
-    file = BytesIO()
-    dataset.save_as(file)
-    return file.getvalue()
 
 
 def element(tag: int, vr: bytes, value: bytes) -> bytes:
