@@ -183,9 +183,9 @@ def _print_results(orthanc: httpx.Client, dicomweb: DICOMwebClient, before: int)
         if image.SOPInstanceUID in wanted and image.results
     ]
     _console.print(
-        f"\n{len(found)} of {len(wanted)} images carry what the models say, be it the reason why "
-        "they give no class (QIDO-RS found their studies, WADO-RS /metadata gave the private "
-        "block):"
+        f"\n{len(found)} of {len(wanted)} images carry what the models say: classes, or the "
+        "reason why there are none (QIDO-RS found their studies, WADO-RS /metadata gave the "
+        "private block):"
     )
     for table in series_tables(found):
         _console.print(table)

@@ -54,8 +54,9 @@ def series_tables(images: Iterable[Image]) -> Iterator[Table]:
 def _series_table(images: Sequence[Image]) -> Table:
     first = images[0]
     shown = chosen(images)
+    read = "1 image" if len(images) == 1 else f"{len(images)} images"
     table = Table(
-        title=f"{first.Modality} series, {len(images)} images read, patient {first.PatientID}\n"
+        title=f"{first.Modality} series, {read} read, patient {first.PatientID}\n"
         f"study {first.StudyInstanceUID}",
         title_justify="left",
     )

@@ -43,6 +43,7 @@ def test_a_series_shows_its_images_in_order_and_their_mean() -> None:
 def test_each_model_has_its_row() -> None:
     (table,) = series_tables([_image(1, 20.0, ("MobileNetV2", "ResNet50V2"))])
     assert table.row_count == 4
+    assert "CT series, 1 image read, patient pseudonym" in _text(table)
 
 
 def test_models_of_one_name_and_two_data_sets_are_two() -> None:
