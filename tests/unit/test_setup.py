@@ -90,6 +90,47 @@ def test_a_failing_pip_is_one_line(checkout: Path) -> None:
     assert not (checkout / ".venv" / ".preread-demo").exists()
 
 
+PIP = """
+echo "pip $*" >>calls
+case $1 in
+  config) cat told 2>/dev/null || true ;;
+  install) [ "$(eval echo '"${'$#'}"')" = uv ] || exit 0
+    mkdir -p .venv/.uv/bin
+    printf '#!/bin/sh\necho "uv $*" >>calls; exit %s\n' "$(cat fails)" >.venv/.uv/bin/uv
+    chmod +x .venv/.uv/bin/uv ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("told", "fails", "installs"),
+    [
+        ("", 0, ["pip", "uv"]),
+        ("global.extra-index-url='https://two.example/'\n", 0, ["pip", "uv"]),
+        ("", 1, ["pip", "uv", "pip"]),
+        ("global.index-url='https://own.example/simple'\n", 0, ["pip"]),
+        (":env:.no-index='1'\n", 0, ["pip"]),
+    ],
+)
+def test_packages_come_by_uv_unless_pip_was_told_of_an_index_or_uv_fails(
+    checkout: Path, told: str, fails: int, installs: list[str]
+) -> None:
+    _program(checkout, "dpkg-query", "echo installed")
+    binaries = checkout / ".venv" / "bin"
+    binaries.mkdir(parents=True)
+    (binaries / "pip").write_text(f"#!/bin/sh{PIP}")
+    (binaries / "pip").chmod(0o755)
+    (checkout / "told").write_text(told)
+    (checkout / "fails").write_text(str(fails))
+    done = _setup(checkout, "demo")
+    assert (done.returncode, done.stderr) == (0, "")
+    calls = (checkout / "calls").read_text().splitlines()
+    made = [call for call in calls if " install " in call]
+    assert [call.split()[0] for call in made] == installs
+    assert made[-1].endswith("-e .")
+    assert not (checkout / ".venv" / ".uv").exists()
+
+
 def test_a_wrong_word_is_told(checkout: Path) -> None:
     done = _setup(checkout, "everything")
     assert done.returncode == 1
