@@ -8,8 +8,9 @@ SHELL := /bin/bash
 export DICOM HTTP_PORT DICOM_PORT
 
 python := .venv/bin/python
-# Each file in one process of several; by their names, which begin with the slowest.
-pytest := $(python) -m pytest --dist loadfile --no-loadscope-reorder
+# Each file in one process of several, in the order of tests/order.py. The processes share the cores:
+# each computes in one thread, since several would spin while they wait for their turn.
+pytest := OMP_THREAD_LIMIT=1 $(python) -m pytest --dist loadfile --no-loadscope-reorder
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -25,7 +26,9 @@ run: ## install, start Orthanc and keep it serving (end with Ctrl-C)
 	@.ci/setup demo
 	@$(python) -m preread.demo serve
 
-test: lint types unit integration ## install, then lint, types and all tests
+# In one run: while one test waits for an Orthanc or a browser, another computes.
+test: lint types ## install, then lint, types and all tests
+	$(pytest) -n 5
 
 lint: installed ## ruff
 	.venv/bin/ruff check .
@@ -40,7 +43,7 @@ unit: installed ## the tests that need neither Orthanc nor Docker
 
 # Half of their time they wait for an Orthanc or a browser.
 integration: installed ## the tests with a real Orthanc, a real PostgreSQL, the container image
-	$(pytest) -n 4 -m "orthanc or docker or postgres"
+	$(pytest) -n 4 -m "orthanc or docker or postgres" tests
 
 bench: installed ## the speed figures of the README
 	@for part in $$(grep -l '^if __name__' bench/*.py); do \

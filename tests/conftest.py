@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.order import in_order
 from tests.postgres_server import PostgresServer, postgres_programs
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order the files where several processes share them."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items[:] = in_order(items, config.rootpath)
 
 
 @pytest.fixture(scope="session")
