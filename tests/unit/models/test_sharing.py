@@ -186,7 +186,7 @@ def test_an_image_unlike_the_training_images_gets_no_class(add_sharing: Any, fol
     assert near.backbone_sha256 == Catalogue.load(folder)["judging"].backbone_sha256
     assert far.outside
     assert far.probabilities == ()
-    assert far.frames == ((1 / 3, 1 / 3, 1 / 3),) * 2
+    assert far.frames == ((),) * 2
     with pytest.raises(ValueError, match="a score for each of 2 frames"):
         ensemble.prediction("judging", judging.probabilities[:2], (), NOW)
 
