@@ -11,6 +11,7 @@ UIDs of results of ours have a check part of their own, so that they are told fr
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
 import re
 from typing import TYPE_CHECKING, Final
@@ -35,7 +36,7 @@ _UUID_FORM: Final = re.compile(r"2\.25\.([1-9][0-9]{0,38})")
 def _message(*parts: str) -> bytes:
     """Join texts so that no two lists of them give the same bytes."""
     encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
-    return b"".join(len(part).to_bytes(8, "big") + part for part in encoded)
+    return b"".join([len(part).to_bytes(8, "big") + part for part in encoded])
 
 
 def _name_of(text: str) -> str:
@@ -57,12 +58,12 @@ class Pseudonyms:
     """
 
     def __init__(self, secret: Secret) -> None:
-        self._uid = secret.derive("uid")
-        self._uid_check = secret.derive("uid check")
-        self._result_check = secret.derive("result uid check")
-        self._derived = secret.derive("derived uid")
-        self._patient = secret.derive("patient")
-        self._patient_check = secret.derive("patient check")
+        self._uid = _keyed(secret, "uid")
+        self._uid_check = _keyed(secret, "uid check")
+        self._result_check = _keyed(secret, "result uid check")
+        self._derived = _keyed(secret, "derived uid")
+        self._patient = _keyed(secret, "patient")
+        self._patient_check = _keyed(secret, "patient check")
 
     def uid(self, original: str) -> str:
         """Return the UID that stands for another; one that this key issued stands for itself.
@@ -78,7 +79,7 @@ class Pseudonyms:
         original = original.strip(" \0")
         if self.is_ours_uid(original):
             return original
-        digest = hmac.digest(self._uid, _message(original), "sha256")
+        digest = _digest(self._uid, _message(original))
         return _issued(digest, self._uid_check)
 
     def derived_uid(self, uid: str, purpose: str) -> str:
@@ -86,7 +87,7 @@ class Pseudonyms:
 
         The same for an original's UID and for its pseudonym.
         """
-        digest = hmac.digest(self._derived, _message(purpose, self.uid(uid)), "sha256")
+        digest = _digest(self._derived, _message(purpose, self.uid(uid)))
         return _issued(digest, self._result_check)
 
     def is_ours_uid(self, uid: str) -> bool:
@@ -131,7 +132,7 @@ class Pseudonyms:
             message = _message("name", _name_of(name), born)
         else:
             message = _message("study", self.uid(StudyInstanceUID))
-        digest = hmac.digest(self._patient, message, "sha256")
+        digest = _digest(self._patient, message)
         body = base64.b32encode(digest[:15]).decode("ascii")[:_PATIENT_BODY]
         return f"{_PATIENT_PREFIX}{body}{self._patient_checked(body)}"
 
@@ -141,11 +142,23 @@ class Pseudonyms:
         return found is not None and hmac.compare_digest(found[2], self._patient_checked(found[1]))
 
     def _patient_checked(self, body: str) -> str:
-        digest = hmac.digest(self._patient_check, body.encode("ascii"), "sha256")
+        digest = _digest(self._patient_check, body.encode("ascii"))
         return base64.b32encode(digest[:_CHECK_BYTES]).decode("ascii")
 
 
-def _issued(digest: bytes, key: bytes) -> str:
+def _keyed(secret: Secret, purpose: str) -> hmac.HMAC:
+    """Return a MAC that has taken in its key and nothing else."""
+    return hmac.new(secret.derive(purpose), digestmod=hashlib.sha256)
+
+
+def _digest(keyed: hmac.HMAC, message: bytes) -> bytes:
+    """Return the MAC of a message; to take the key in each time costs more than all the rest."""
+    mac = keyed.copy()
+    mac.update(message)
+    return mac.digest()
+
+
+def _issued(digest: bytes, key: hmac.HMAC) -> str:
     body = int.from_bytes(digest[:11], "big") >> 88 - _BODY_BITS
     free = body << _CHECK_BITS | int.from_bytes(_check(body, key), "big")
     high, low = free >> _LOW_BITS, free & (1 << _LOW_BITS) - 1
@@ -167,9 +180,9 @@ def _body_and_check(uid: str) -> tuple[int, bytes] | None:
     return free >> _CHECK_BITS, check
 
 
-def _fits(body: int, check: bytes, key: bytes) -> bool:
+def _fits(body: int, check: bytes, key: hmac.HMAC) -> bool:
     return hmac.compare_digest(check, _check(body, key))
 
 
-def _check(body: int, key: bytes) -> bytes:
-    return hmac.digest(key, body.to_bytes(11, "big"), "sha256")[:_CHECK_BYTES]
+def _check(body: int, key: hmac.HMAC) -> bytes:
+    return _digest(key, body.to_bytes(11, "big"))[:_CHECK_BYTES]
