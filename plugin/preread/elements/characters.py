@@ -34,6 +34,11 @@ _CODECS: Final = {
 }
 
 
+def plain_text(value: bytes) -> str | None:
+    """Return a text that is the same in every character set; None where they must be known."""
+    return value.decode("ascii") if value.isascii() and _ESCAPE not in value else None
+
+
 def decode_text(value: bytes, terms: Sequence[str], *, is_name: bool = False) -> str:
     r"""Return the text that bytes stand for.
 
@@ -52,8 +57,9 @@ def decode_text(value: bytes, terms: Sequence[str], *, is_name: bool = False) ->
     >>> decode_text(b"J\xc3\xa9r\xc3\xb4me", ["ISO_IR 192"])
     'Jérôme'
     """
-    if value.isascii() and _ESCAPE not in value:
-        return value.decode("ascii")
+    plain = plain_text(value)
+    if plain is not None:
+        return plain
     first = terms[0].replace("ISO 2022 IR", "ISO_IR") if terms else ""
     if _ESCAPE in value and len(terms) > 1:
         try:

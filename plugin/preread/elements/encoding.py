@@ -68,6 +68,7 @@ _ENCODINGS: Final = {
     BIG_ENDIAN: Encoding(implicit=False, little=False),
     DEFLATED: Encoding(implicit=False, little=True, deflated=True),
 }
+_ANY_OTHER: Final = Encoding(implicit=False, little=True)
 
 
 def encoding_of(transfer_syntax: str) -> Encoding:
@@ -75,7 +76,7 @@ def encoding_of(transfer_syntax: str) -> Encoding:
 
     Every syntax but four is Explicit VR Little Endian with encapsulated pixel data (PS3.5 A.4).
     """
-    return _ENCODINGS.get(transfer_syntax, Encoding(implicit=False, little=True))
+    return _ENCODINGS.get(transfer_syntax, _ANY_OTHER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Final
 
 from preread.elements.budget import Budget
-from preread.elements.characters import decode_text
+from preread.elements.characters import decode_text, plain_text
 from preread.elements.dictionary import dictionary_vr
 from preread.elements.encoding import Encoding, FileMeta, inflated, read_file_meta
 from preread.elements.errors import MalformedFile
@@ -27,7 +27,14 @@ _BODY_PART: Final = 0x00180015
 _STUDY: Final = 0x0020000D
 _SERIES: Final = 0x0020000E
 _PIXEL_DATA: Final = (0x7FE00008, 0x7FE00009, 0x7FE00010)
-_BINARY: Final = {b"US": "H", b"SS": "h", b"UL": "I", b"SL": "i"}
+_BINARY: Final = {
+    is_little: {
+        vr: struct.Struct(order + code)
+        for vr, code in ((b"US", "H"), (b"SS", "h"), (b"UL", "I"), (b"SL", "i"))
+    }
+    for is_little, order in ((True, "<"), (False, ">"))
+}
+"""What reads the first number, by byte order and VR."""
 _MOST_REGIONS: Final = 16
 _PRIVATE: Final = 0x10000
 _LONGEST_TEXT: Final = 2**16
@@ -48,6 +55,11 @@ class Header:
         those that stand there twice the first one counts.
     ends
         What is known of undefined lengths, and what may be spent on the file; see `Ends`.
+
+    Attributes
+    ----------
+    encoding
+        How the data set is written.
     """
 
     def __init__(
@@ -59,7 +71,11 @@ class Header:
     ) -> None:
         self._data = data
         self._elements = {element.tag: element for element in reversed(elements)}
+        # The same few are asked for again and again.
+        self._texts: dict[int, str] = {}
+        self._numbers: dict[int, int | None] = {}
         self.meta = meta
+        self.encoding: Encoding = meta.encoding
         self.all_elements = elements
         self.ends = Ends() if ends is None else ends
 
@@ -68,13 +84,13 @@ class Header:
         """What the elements' offsets point into: the file, or the inflated data set."""
         return self._data
 
-    @property
-    def encoding(self) -> Encoding:
-        """How the data set is written."""
-        return self.meta.encoding
-
     def __contains__(self, tag: int) -> bool:
         return tag in self._elements
+
+    def vr(self, tag: int) -> bytes:
+        """Return the VR as it is written; empty in implicit VR, or if the element is absent."""
+        element = self._elements.get(tag)
+        return b"" if element is None else element.vr
 
     def raw(self, tag: int) -> bytes:
         """Return the bytes of a value, empty if the element is absent."""
@@ -101,28 +117,40 @@ class Header:
             If it is longer than any text of the standard that something is told from.
         """
         element = self._elements.get(tag)
-        if (
-            element is not None
-            and element.value_end - element.value > _LONGEST_TEXT
-            and not tag & _PRIVATE
-        ):
+        if element is None:
+            return ""
+        found = self._texts.get(tag)
+        if found is None:
+            found = self._texts[tag] = self._decoded(element)
+        return found
+
+    def _decoded(self, element: Element) -> str:
+        tag, size = element.tag, element.value_end - element.value
+        if size > _LONGEST_TEXT and not tag & _PRIVATE:
             reason = f"more than {_LONGEST_TEXT} bytes; expected a short text"
             raise MalformedFile(element.start, tag, reason)
-        is_name = dictionary_vr(tag) == b"PN"
-        return decode_text(self.raw(tag), self._character_sets, is_name=is_name).strip(" \0")
+        raw = self.raw(tag)
+        plain = plain_text(raw)
+        if plain is None:
+            is_name = dictionary_vr(tag) == b"PN"
+            plain = decode_text(raw, self._character_sets, is_name=is_name)
+        return plain.strip(" \0")
 
     def number(self, tag: int, /) -> int | None:
         """Return the first value as a whole number; None if it is absent or is none."""
         element = self._elements.get(tag)
         if element is None or element.value_end - element.value > _LONGEST_TEXT:
             return None
-        raw = self.raw(tag)
-        code = _BINARY.get(element.vr or dictionary_vr(tag)[:2])  # "US or SS": as US
-        if code:
-            size = struct.calcsize(code)
-            if len(raw) < size:
-                return None
-            return int(struct.unpack_from(self.encoding.order + code, raw)[0])
+        if tag not in self._numbers:
+            self._numbers[tag] = self._counted(element)
+        return self._numbers[tag]
+
+    def _counted(self, element: Element) -> int | None:
+        raw = self.raw(element.tag)
+        vr = element.vr or dictionary_vr(element.tag)[:2]  # "US or SS": as US
+        binary = _BINARY[self.encoding.little].get(vr)
+        if binary is not None:
+            return int(binary.unpack_from(raw)[0]) if len(raw) >= binary.size else None
         found = re.match(rb"\s*([+-]?\d{1,12})\s*(?:\\|$)", raw.rstrip(b"\0 "))
         return int(found[1]) if found else None
 
@@ -229,13 +257,11 @@ def read_header(data: bytes | memoryview, budget: Budget | None = None) -> Heade
     ends = Ends(budget)
     if meta.encoding.deflated:
         data, start = inflated(data, start, budget=budget), 0
-    elements: list[Element] = []
-    for element in scan(data, start, len(data), meta.encoding, ends=ends):
-        elements.append(element)
-        if element.tag == _PIXEL_DATA[2]:
-            break
-        if len(elements) > MOST_ELEMENTS:
-            raise MalformedFile(element.start, None, f"more than {MOST_ELEMENTS} elements")
+    scanned = scan(data, start, len(data), meta.encoding, stop_behind=_PIXEL_DATA[2], ends=ends)
+    elements = list(islice(scanned, MOST_ELEMENTS + 1))
     if not elements:
         raise MalformedFile(start, None, "the data set is empty")
+    last = elements[-1]
+    if len(elements) > MOST_ELEMENTS and last.tag != _PIXEL_DATA[2]:
+        raise MalformedFile(last.start, None, f"more than {MOST_ELEMENTS} elements")
     return Header(data, meta, elements, ends)

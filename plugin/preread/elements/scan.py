@@ -108,6 +108,7 @@ def scan(
     encoding: Encoding,
     *,
     stop_before: int | None = None,
+    stop_behind: int | None = None,
     depth: int = 0,
     ends: Ends | None = None,
 ) -> Iterator[Element]:
@@ -125,6 +126,8 @@ def scan(
         A tag from which on nothing is looked at; the delimiters of items (FFFE,E00D) can be
         named too. Elements are taken in the order of the file, which a malformed file does not
         keep.
+    stop_behind
+        The tag of an element that is the last one.
     depth
         How deep the level lies.
     ends
@@ -174,6 +177,8 @@ def scan(
                 # been read from within a value.
                 raise MalformedFile(start, tag, "it claims more bytes than are left")
         yield new(Element, (tag, vr, start, value, value_end, start_of_next))
+        if tag == stop_behind:
+            return
         start = start_of_next
 
 

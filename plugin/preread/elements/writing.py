@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 import struct
-from typing import Final
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 from preread.elements.encoding import LONG_VRS, Encoding
 
 _ZERO_PADDED: Final = frozenset((b"UI", b"OB", b"UN"))
+
+
+class _Packers(NamedTuple):
+    implicit: Callable[[int, int, int], bytes]
+    short: Callable[[int, int, bytes, int], bytes]
+    long: Callable[[int, int, bytes, int, int], bytes]
+
+
+def _packers(order: str) -> _Packers:
+    return _Packers(
+        struct.Struct(order + "HHI").pack,
+        struct.Struct(order + "HH2sH").pack,
+        struct.Struct(order + "HH2sHI").pack,
+    )
+
+
+_PACKERS: Final = {True: _packers("<"), False: _packers(">")}
 
 
 def encode_header(tag: int, vr: bytes, length: int, encoding: Encoding) -> bytes:
@@ -25,12 +43,12 @@ def encode_header(tag: int, vr: bytes, length: int, encoding: Encoding) -> bytes
     encoding
         How the data set is written.
     """
-    order, group, number = encoding.order, tag >> 16, tag & 0xFFFF
+    packers = _PACKERS[encoding.little]
     if encoding.implicit:
-        return struct.pack(order + "HHI", group, number, length)
+        return packers.implicit(tag >> 16, tag & 0xFFFF, length)
     if vr in LONG_VRS:
-        return struct.pack(order + "HH2sHI", group, number, vr, 0, length)
-    return struct.pack(order + "HH2sH", group, number, vr, length)
+        return packers.long(tag >> 16, tag & 0xFFFF, vr, 0, length)
+    return packers.short(tag >> 16, tag & 0xFFFF, vr, length)
 
 
 def encode_element(tag: int, vr: bytes, value: bytes, encoding: Encoding) -> bytes:
@@ -57,4 +75,4 @@ def encode_element(tag: int, vr: bytes, value: bytes, encoding: Encoding) -> byt
 
 def encode_item(content: bytes, encoding: Encoding) -> bytes:
     """Return an item of defined length (PS3.5 section 7.5)."""
-    return struct.pack(encoding.order + "HHI", 0xFFFE, 0xE000, len(content)) + content
+    return _PACKERS[encoding.little].implicit(0xFFFE, 0xE000, len(content)) + content

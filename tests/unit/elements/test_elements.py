@@ -199,6 +199,9 @@ def test_numbers_are_read_by_their_vr(syntax: str) -> None:
     assert header.number(0x00200011) is None
     assert header.number(0x00180050) is None
     assert header.number(0x00280011) is None
+    is_implicit = header.encoding.implicit
+    assert header.vr(0x00280010) == (b"" if is_implicit else b"US")
+    assert header.vr(0x00280011) == b""
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
@@ -227,9 +230,11 @@ def test_what_orthanc_calls_an_object() -> None:
     assert not elements.is_orthanc_id("1.2.3")
 
 
-def test_scan_stops_before_a_tag_and_at_delimiters() -> None:
+def test_scan_stops_before_or_behind_a_tag_and_at_delimiters() -> None:
     header = read_header(file_of("CT_small.dcm"))
     start, data = header.meta.dataset_start, header.data
+    tags = [each.tag for each in scan(data, start, len(data), LITTLE, stop_behind=0x00100010)]
+    assert tags[-1] == 0x00100010
     tags = [each.tag for each in scan(data, start, len(data), LITTLE, stop_before=0x00100000)]
     assert tags
     assert max(tags) < 0x00100000
