@@ -16,6 +16,16 @@ import numpy as np
 
 from preread.deidentify.behind_frames import without_rest
 from preread.deidentify.jpeg_segments import MORE_FRAMES, strip_segments
+from preread.deidentify.pixel_module import (
+    BITS_ALLOCATED,
+    COLUMNS,
+    NUMBER_OF_FRAMES,
+    ROWS,
+    SAMPLES_PER_PIXEL,
+    PixelModule,
+    number_of,
+    pixel_module,
+)
 from preread.elements import (
     BIG_ENDIAN,
     EXPLICIT,
@@ -33,12 +43,6 @@ _EXTENDED_OFFSET_TABLE: Final = 0x7FE00001
 _EXTENDED_OFFSET_TABLE_LENGTHS: Final = 0x7FE00002
 _EXTENDED: Final = (_EXTENDED_OFFSET_TABLE, _EXTENDED_OFFSET_TABLE_LENGTHS)
 _PIXEL_DATA: Final = 0x7FE00010
-_SAMPLES_PER_PIXEL: Final = 0x00280002
-_PHOTOMETRIC_INTERPRETATION: Final = 0x00280004
-_NUMBER_OF_FRAMES: Final = 0x00280008
-_ROWS: Final = 0x00280010
-_COLUMNS: Final = 0x00280011
-_BITS_ALLOCATED: Final = 0x00280100
 _BITS_STORED: Final = 0x00280101
 _HIGH_BIT: Final = 0x00280102
 _PIXEL_REPRESENTATION: Final = 0x00280103
@@ -46,13 +50,12 @@ _OVERLAY_BIT_POSITION: Final = 0x60000102
 _OVERLAY_DATA: Final = 0x60003000
 _FLOAT: Final = {0x7FE00008: (b"OF", 4), 0x7FE00009: (b"OD", 8)}
 """Float and Double Float Pixel Data: VR, and bytes of a pixel."""
-_PIXEL_MODULE: Final = (_ROWS, _COLUMNS, _SAMPLES_PER_PIXEL, _BITS_ALLOCATED)
+_SIZES: Final = (ROWS, COLUMNS, SAMPLES_PER_PIXEL, BITS_ALLOCATED)
 _STANDARD: Final = "1.2.840.10008."
 _PAPYRUS: Final = "1.2.840.10008.1.20"
 _NATIVE: Final = frozenset((IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN, _PAPYRUS))
 """The transfer syntaxes of the standard, retired ones too, whose pixels have a defined length."""
 _VRS: Final = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"UN", b""))
-_NUMBERS: Final = frozenset((b"DS", b"IS", b"SL", b"SS", b"UL", b"US"))
 _LONGEST_TABLE: Final = 2**23  # bytes of the offsets of a million frames
 
 
@@ -85,17 +88,17 @@ def stored_pixels(header: Header) -> Stored:
         over: what is in it nobody knows. If it has more frames than NumberOfFrames says, of which
         none may be dropped.
     """
-    element = header.all_elements[-1]
+    element, module = header.all_elements[-1], pixel_module(header)
     if header.has_pixel_data and not element.undefined:
-        _check_whole(header)
+        _check_whole(header, module)
     if element.tag != _PIXEL_DATA:
-        return Stored(written=_without_tables(header) | _float_pixels(header))
+        return Stored(written=_without_tables(header) | _float_pixels(header, module))
     if element.undefined:
-        return _stripped(header, element)
+        return _stripped(header, element, module)
     if _is_encapsulated(header.TransferSyntaxUID) and element.value != element.value_end:
         reason = "encapsulated pixel data must have an undefined length (PS3.5 A.4)"
         raise MalformedFile(element.start, element.tag, reason)
-    return _native(header, element)
+    return _native(header, element, module)
 
 
 def _is_encapsulated(transfer_syntax: str) -> bool:
@@ -108,7 +111,7 @@ def _without_tables(header: Header) -> dict[int, bytes]:
     return {tag: b"" for tag in _EXTENDED if tag in header}
 
 
-def _stripped(header: Header, element: Element) -> Stored:
+def _stripped(header: Header, element: Element, module: PixelModule) -> Stored:
     if header.encoding.implicit or not header.encoding.little:
         reason = "encapsulated pixel data need Explicit VR Little Endian (PS3.5 A.4)"
         raise MalformedFile(element.start, element.tag, reason)
@@ -121,12 +124,12 @@ def _stripped(header: Header, element: Element) -> Stored:
         header.TransferSyntaxUID,
         extended_offsets=offsets,
         extended_lengths=lengths,
-        number_of_frames=_frames(header),
+        number_of_frames=module.frames,
         ends=header.ends,
     )
+    frame_length = _frame_length(header, module)
     stripped = (
-        without_rest(header.data, element, header.TransferSyntaxUID, _frame_length(header))
-        or stripped
+        without_rest(header.data, element, header.TransferSyntaxUID, frame_length) or stripped
     )
     if stripped is None:
         return Stored(written={} if offsets else _without_tables(header))
@@ -138,15 +141,14 @@ def _stripped(header: Header, element: Element) -> Stored:
     return Stored(tuple(stripped.parts), written, stripped.removed)
 
 
-def _frame_length(header: Header) -> int:
+def _frame_length(header: Header, module: PixelModule) -> int:
     """Return how many bytes a frame takes that is not compressed; 0 if nobody can tell."""
-    rows, columns, samples, bits = (number_of(header, tag) or 0 for tag in _PIXEL_MODULE)
-    if samples == 3 and header.text(_PHOTOMETRIC_INTERPRETATION).endswith("_422"):
-        return 0  # some say so of what has all its colours
-    return (rows * columns * samples * bits + 7) // 8
+    if module.has_half_colours(header):
+        return 0
+    return (module.pixels * module.samples * module.bits + 7) // 8
 
 
-def _float_pixels(header: Header) -> dict[int, bytes]:
+def _float_pixels(header: Header, module: PixelModule) -> dict[int, bytes]:
     """Cut what lies behind the last frame of (Double) Float Pixel Data (PS3.3 C.7.6.24, C.7.6.25).
 
     Raises
@@ -157,13 +159,12 @@ def _float_pixels(header: Header) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     for tag, (vr, size) in _FLOAT.items():
         value = header.view(tag)
-        rows, columns = (number_of(header, each) or 0 for each in (_ROWS, _COLUMNS))
-        frame = rows * columns * size
-        longest = frame * _frames(header)
+        frame = module.pixels * size
+        longest = frame * module.frames
         if not frame or len(value) <= longest:
             continue
         if len(value) >= longest + frame:
-            raise MalformedFile(0, _NUMBER_OF_FRAMES, MORE_FRAMES)
+            raise MalformedFile(0, NUMBER_OF_FRAMES, MORE_FRAMES)
         found[tag] = encode_element(tag, vr, bytes(value[:longest]), header.encoding)
     return found
 
@@ -175,16 +176,16 @@ def _longs(raw: bytes) -> list[int] | None:
     return list(struct.unpack(f"<{len(raw) // 8}Q", raw))
 
 
-def _native(header: Header, element: Element) -> Stored:
+def _native(header: Header, element: Element, module: PixelModule) -> Stored:
     """Cut what lies behind the last frame, and clear the bits that are no pixel's."""
-    written = _without_tables(header) | _float_pixels(header)
+    written = _without_tables(header) | _float_pixels(header, module)
     if element.vr not in _VRS:
         return Stored(written=written)  # it does not stay
     length = element.value_end - element.value
-    size = _native_size(header, length)
+    size = _native_size(header, module, length)
     view = memoryview(header.data)
     value = view[element.value : element.value + size]
-    cleared = _cleared(header, element, value)
+    cleared = _cleared(header, module, element, value)
     if size == length and cleared is None:
         return Stored(written=written)
     beginning: bytes | memoryview = view[element.start : element.value]
@@ -194,56 +195,47 @@ def _native(header: Header, element: Element) -> Stored:
     return Stored((beginning, *pieces), written)
 
 
-def _native_size(header: Header, length: int) -> int:
+def _native_size(header: Header, module: PixelModule, length: int) -> int:
     """Return how many bytes of native pixel data are frames and padding, all if nobody can tell.
 
     PS3.5 section 8.1.1, PS3.3 C.7.6.3.1.2 for colours of which half are left out. Raises
     MalformedFile where a whole frame or more lies behind those that are counted.
     """
-    rows, columns, samples, bits = (number_of(header, tag) or 0 for tag in _PIXEL_MODULE)
+    rows, columns, samples, bits, frames = module
     if min(rows, columns, samples) < 1 or bits not in (1, 8, 16, 32, 64):
         _check_none_is_zero(header, length)
         return length
-    frames = _frames(header)
     frame = rows * columns * samples * bits  # in bits
     sizes = [(frame * frames + 7) // 8]
     if bits == 1:
         # Some writers begin each frame with a byte of its own.
         sizes.append((frame + 7) // 8 * frames)
-    elif samples == 3 and header.text(_PHOTOMETRIC_INTERPRETATION).endswith("_422"):
-        # Some say so of what has all its colours.
+    elif module.has_half_colours(header):
         frame = rows * (columns + columns % 2) * 2 * bits
         sizes.insert(0, frame // 8 * frames)
     if length in map(_even, sizes) or length <= sizes[0]:
         return length
     if (length - sizes[0]) * 8 >= frame:
-        raise MalformedFile(header.all_elements[-1].start, _NUMBER_OF_FRAMES, MORE_FRAMES)
+        raise MalformedFile(header.all_elements[-1].start, NUMBER_OF_FRAMES, MORE_FRAMES)
     return _even(sizes[0])
 
 
 def _check_none_is_zero(header: Header, length: int) -> None:
     """Refuse pixel data of frames that have no pixels: all of them lie behind the last frame."""
-    for tag in _PIXEL_MODULE:
+    for tag in _SIZES:
         if length and header.raw(tag) and number_of(header, tag) == 0:
             raise MalformedFile(0, tag, "it is 0, and yet there are pixel data")
 
 
-def _frames(header: Header) -> int:
-    """Return how many frames there are said to be; 1 where no number says it (C.7.6.6)."""
-    return max(1, header.number(_NUMBER_OF_FRAMES) or 1)
-
-
-def _check_whole(header: Header) -> None:
+def _check_whole(header: Header, module: PixelModule) -> None:
     """Refuse native pixel data that end within a frame: previews read beyond them.
 
     As little is asked for as any way to store pixels needs: single bits without a gap between
     frames, colours of which half are left out, no padding.
     """
-    rows, columns, samples, bits = (number_of(header, tag) or 0 for tag in _PIXEL_MODULE)
-    frames = _frames(header)
-    if samples == 3 and header.text(_PHOTOMETRIC_INTERPRETATION).endswith("_422"):
-        samples = 2
-    if header.pixel_data_length < (rows * columns * samples * bits * frames + 7) // 8:
+    samples = 2 if module.has_half_colours(header) else module.samples
+    least = (module.pixels * samples * module.bits * module.frames + 7) // 8
+    if header.pixel_data_length < least:
         raise MalformedFile(0, _PIXEL_DATA, "the pixel data are shorter than its frames")
 
 
@@ -251,18 +243,11 @@ def _even(size: int) -> int:
     return size + size % 2
 
 
-def number_of(header: Header, tag: int) -> int | None:
-    """Return a number of VR US or SS, though its writer may not have known the VR."""
-    if header.encoding.implicit or header.whole(tag)[4:6] in _NUMBERS:
-        return header.number(tag)
-    raw = header.raw(tag)
-    # UN of a defined length is in the byte order of the data set (PS3.5 section 6.2.2).
-    return int(struct.unpack_from(header.encoding.order + "H", raw)[0]) if len(raw) > 1 else None
-
-
-def _cleared(header: Header, element: Element, value: memoryview) -> list[bytes] | None:
+def _cleared(
+    header: Header, module: PixelModule, element: Element, value: memoryview
+) -> list[bytes] | None:
     """Return native pixel data without the bits that are no pixel's; None if there are none."""
-    cell = _cell(header, element)
+    cell = _cell(header, module.bits, element)
     if cell is None:
         return None
     is_little = element.vr == b"OB" or header.encoding.little
@@ -274,13 +259,12 @@ def _cleared(header: Header, element: Element, value: memoryview) -> list[bytes]
     return [*cell.cleared(cells), bytes(len(value) - whole)]
 
 
-def _cell(header: Header, element: Element) -> Cell | None:
+def _cell(header: Header, bits: int, element: Element) -> Cell | None:
     """Return how the bits of a pixel cell are shared out, None if all are the pixel's.
 
     Also None where BitsAllocated, BitsStored and HighBit do not fit each other: such pixels cannot
     be read. With an overlay among the bits (PS3.3 C.9.2) it raises MalformedFile.
     """
-    bits = number_of(header, _BITS_ALLOCATED) or 0
     stored = number_of(header, _BITS_STORED) or bits
     high = number_of(header, _HIGH_BIT)
     high = stored - 1 if high is None else high

@@ -10,11 +10,9 @@ from collections.abc import Collection, Iterable
 from typing import Final
 
 from preread.deidentify.errors import DeidentificationError
-from preread.deidentify.pixel_data import number_of
+from preread.deidentify.pixel_module import COLUMNS, ROWS, number_of
 from preread.elements import Element, Header, dictionary_vr
 
-_ROWS: Final = 0x00280010
-_COLUMNS: Final = 0x00280011
 _PROVIDER_URL: Final = 0x00287FE0
 _SPECTROSCOPY: Final = 0x56000020
 _PIXELS: Final = (0x7FE00008, 0x7FE00009, 0x7FE00010)
@@ -46,7 +44,7 @@ def check_pixels_stay(header: Header, changed: Iterable[Element], lost: Collecti
     least = _NOTHING if header.all_elements[-1].undefined else 0
     if any(_size(header, tag) > least and tag not in lost for tag in _PIXELS):
         return
-    if not (number_of(header, _ROWS) and number_of(header, _COLUMNS)):
+    if not (number_of(header, ROWS) and number_of(header, COLUMNS)):
         return
     if _size(header, _SPECTROSCOPY):
         return
