@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from preread.deidentify.dates import DateShift, shift_of
 from preread.deidentify.deidentified import Deidentified
@@ -90,8 +89,7 @@ _LOOKED_FOR: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Identity:
+class _Identity(NamedTuple):
     """Who and what an object is from now on."""
 
     patient: str

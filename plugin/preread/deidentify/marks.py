@@ -25,6 +25,11 @@ MARKS: Final = (
 )
 
 _EXPLICIT: Final = Encoding(implicit=False, little=True)
+_PREAMBLE: Final = bytes(128) + b"DICM"
+_VERSION: Final = encode_element(0x00020001, b"OB", b"\0\1", _EXPLICIT)
+_IMPLEMENTATION: Final = encode_element(
+    0x00020012, b"UI", IMPLEMENTATION_CLASS_UID.encode("ascii"), _EXPLICIT
+) + encode_element(0x00020013, b"SH", IMPLEMENTATION_VERSION_NAME.encode("ascii"), _EXPLICIT)
 
 
 def marks(
@@ -88,16 +93,14 @@ def _code(encoding: Encoding, value: str, meaning: str) -> bytes:
 
 def beginning(sop_class: str, sop_instance: str, transfer_syntax: str) -> bytes:
     """Return preamble and file meta information, which keep nothing of what was there."""
-    body = b"".join(
-        encode_element(tag, vr, value, _EXPLICIT)
-        for tag, vr, value in (
-            (0x00020001, b"OB", b"\0\1"),
-            (0x00020002, b"UI", sop_class.encode("ascii")),
-            (0x00020003, b"UI", sop_instance.encode("ascii")),
-            (0x00020010, b"UI", transfer_syntax.encode("ascii")),
-            (0x00020012, b"UI", IMPLEMENTATION_CLASS_UID.encode("ascii")),
-            (0x00020013, b"SH", IMPLEMENTATION_VERSION_NAME.encode("ascii")),
+    told = b"".join(
+        encode_element(tag, b"UI", uid.encode("ascii"), _EXPLICIT)
+        for tag, uid in (
+            (0x00020002, sop_class),
+            (0x00020003, sop_instance),
+            (0x00020010, transfer_syntax),
         )
     )
-    length = encode_element(0x00020000, b"UL", struct.pack("<I", len(body)), _EXPLICIT)
-    return b"".join((bytes(128), b"DICM", length, body))
+    size = len(_VERSION) + len(told) + len(_IMPLEMENTATION)
+    length = encode_element(0x00020000, b"UL", struct.pack("<I", size), _EXPLICIT)
+    return b"".join((_PREAMBLE, length, _VERSION, told, _IMPLEMENTATION))

@@ -157,6 +157,7 @@ class Rewriting:
         parts, view = self._parts, self._view
         begin = end = length = 0  # of the stretch that stays
         removed, none_stays = 0, self._private.none_stays
+        differing = self.changed if depth == 0 else []
         level = Level(elements)
         for element in self._counted(elements):
             tag, vr, start, value, value_end, stop = element
@@ -177,8 +178,7 @@ class Rewriting:
                     length += end - begin
                     begin = end = 0
                 removed += 1
-                if depth == 0:
-                    self.changed.append(element)
+                differing.append(element)
                 continue
             if not stays:
                 mark = len(parts)
@@ -188,8 +188,7 @@ class Rewriting:
                     length += end - begin + written
                     begin = end = 0
                     changed = True
-                    if depth == 0:
-                        self.changed.append(element)
+                    differing.append(element)
                     continue
                 # As it was, to the byte: the stretch goes on.
                 del parts[mark:]

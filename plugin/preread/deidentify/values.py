@@ -6,9 +6,8 @@ import base64
 import hmac
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
 from pydicom._uid_dict import UID_dictionary
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
@@ -85,8 +84,7 @@ def valid_uid(text: str) -> bool:
     return len(text) <= _LONGEST_UID and _UID.fullmatch(text) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Keyed:
+class Keyed(NamedTuple):
     """What is done with the values of one file.
 
     Attributes

@@ -70,6 +70,8 @@ class PixelSeal:
         str or None
             None where there is no such seal.
         """
+        if _DEIDENTIFICATION_METHOD not in header:
+            return None
         texts = header.text(_DEIDENTIFICATION_METHOD)[:_LONGEST].split("\\")
         matches = filter(None, (_FORM.fullmatch(text.strip()) for text in texts))
         wanted = (match for match in matches if not look & ~Look(int(match[1])) & _ALL)
