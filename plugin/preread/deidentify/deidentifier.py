@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
+from preread.deidentify.actions import CODES, Action
 from preread.deidentify.dates import DateShift, shift_of
 from preread.deidentify.deidentified import Deidentified
 from preread.deidentify.descriptors import TextCleaner, known_words
@@ -31,7 +32,7 @@ from preread.deidentify.pixel_data import stored_pixels
 from preread.deidentify.pixels.policy import Look, looks
 from preread.deidentify.pixels.seal import PixelSeal
 from preread.deidentify.private_blocks import PrivateBlocks
-from preread.deidentify.profile import CODES, Action, profile_of
+from preread.deidentify.profile import profile_of
 from preread.deidentify.pseudonyms import Pseudonyms
 from preread.deidentify.replacements import Replacements
 from preread.deidentify.rewriting import Part, Rewriting

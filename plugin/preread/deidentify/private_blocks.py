@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from preread.deidentify.actions import Action
 from preread.deidentify.level import Level
-from preread.deidentify.profile import Action
 from preread.deidentify.safe_private import SafePrivate
 from preread.elements import Element
 

@@ -19,12 +19,13 @@ from typing import Final
 
 from pydicom.datadict import keyword_for_tag
 
+from preread.deidentify.actions import Action
 from preread.deidentify.audit import AuditLog, digest_of
 from preread.deidentify.descriptors.vocabulary import vocabulary
 from preread.deidentify.dummies import dummy
 from preread.deidentify.iod_types import known_sop_classes, types_of
 from preread.deidentify.options import BASIC_PROFILE, Option
-from preread.deidentify.profile import TEXT_VRS, Action, alternatives_of, profile_of
+from preread.deidentify.profile import TEXT_VRS, alternatives_of, profile_of
 from preread.deidentify.pseudonyms import Pseudonyms
 from preread.deidentify.safe_private import safe_private_table
 from preread.deidentify.secret import Secret

@@ -12,10 +12,11 @@ from itertools import islice
 from operator import itemgetter, lt
 from typing import Final
 
+from preread.deidentify.actions import SEQUENCES, VALUES, Action
 from preread.deidentify.kept_elements import fault_of, needs_its_vr, number_anew
 from preread.deidentify.level import Level
 from preread.deidentify.private_blocks import PrivateBlocks
-from preread.deidentify.profile import SEQUENCES, VALUES, Action, Profile
+from preread.deidentify.profile import Profile
 from preread.deidentify.replacements import Replacements
 from preread.deidentify.values import Values
 from preread.deidentify.vrs import NOT_PLAIN, PLAIN

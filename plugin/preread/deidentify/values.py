@@ -12,10 +12,11 @@ from typing import Final, NamedTuple
 from pydicom._uid_dict import UID_dictionary
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
 
+from preread.deidentify.actions import Action
 from preread.deidentify.dates import DateShift
 from preread.deidentify.descriptors import TextCleaner
 from preread.deidentify.level import Level
-from preread.deidentify.profile import TEXT_VRS, Action
+from preread.deidentify.profile import TEXT_VRS
 from preread.deidentify.pseudonyms import Pseudonyms
 from preread.elements import (
     Budget,
@@ -165,7 +166,7 @@ class Values:
         element
             Whose value it is.
         action
-            One of `preread.deidentify.profile.VALUES`.
+            One of `preread.deidentify.actions.VALUES`.
         level
             What is around it.
 

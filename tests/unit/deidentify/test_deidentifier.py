@@ -19,7 +19,8 @@ from preread.deidentify import (
     Pseudonyms,
     Secret,
 )
-from preread.deidentify.profile import Action, profile_of
+from preread.deidentify.actions import Action
+from preread.deidentify.profile import profile_of
 from preread.elements import dictionary_vr, read_header, resource_ids
 
 IMPLICIT = "1.2.840.10008.1.2"
