@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 from preread.deidentify.actions import CODES, Action
-from preread.deidentify.dates import DateShift, shift_of
 from preread.deidentify.deidentified import Deidentified
 from preread.deidentify.descriptors import TextCleaner, known_words
 from preread.deidentify.encrypted_attributes import (
@@ -19,6 +18,7 @@ from preread.deidentify.encrypted_attributes import (
 from preread.deidentify.envelope import Recipients
 from preread.deidentify.envelope_seal import EnvelopeSeal
 from preread.deidentify.errors import DeidentificationError
+from preread.deidentify.identity import IDENTITY, Identities, Identity
 from preread.deidentify.known import identifying_texts
 from preread.deidentify.marks import (
     DEIDENTIFICATION_METHOD,
@@ -33,14 +33,13 @@ from preread.deidentify.pixels.policy import Look, looks
 from preread.deidentify.pixels.seal import PixelSeal
 from preread.deidentify.private_blocks import PrivateBlocks
 from preread.deidentify.profile import profile_of
-from preread.deidentify.pseudonyms import Pseudonyms
 from preread.deidentify.replacements import Replacements
 from preread.deidentify.rewriting import Part, Rewriting
 from preread.deidentify.safe_private import SafePrivate
 from preread.deidentify.secret import Secret
 from preread.deidentify.stray_pixels import check_pixels_stay
 from preread.deidentify.study_patients import StudyPatients
-from preread.deidentify.values import Keyed, Values, valid_uid
+from preread.deidentify.values import Keyed, Values
 from preread.elements import (
     Budget,
     Encoding,
@@ -53,33 +52,11 @@ from preread.elements import (
 from preread.lost_values import lost_tags, marks_of
 
 _SPECIFIC_CHARACTER_SET: Final = 0x00080005
-_SOP_CLASS_UID: Final = 0x00080016
-_SOP_INSTANCE_UID: Final = 0x00080018
-_PATIENT_NAME: Final = 0x00100010
-_PATIENT_ID: Final = 0x00100020
-_ISSUER_OF_PATIENT_ID: Final = 0x00100021
-_PATIENT_BIRTH_DATE: Final = 0x00100030
-_STUDY_INSTANCE_UID: Final = 0x0020000D
-_SERIES_INSTANCE_UID: Final = 0x0020000E
 _PIXELS: Final = 0x7FE0
 
-_WRITTEN: Final = (
-    _SOP_CLASS_UID,
-    _SOP_INSTANCE_UID,
-    _PATIENT_NAME,
-    _PATIENT_ID,
-    _STUDY_INSTANCE_UID,
-    _SERIES_INSTANCE_UID,
-    *MARKS,
-)
+_WRITTEN: Final = (*IDENTITY, *MARKS)
 """Attributes that are written anew, whatever was there."""
 
-_NEEDED: Final = {
-    _STUDY_INSTANCE_UID: "StudyInstanceUID",
-    _SERIES_INSTANCE_UID: "SeriesInstanceUID",
-    _SOP_INSTANCE_UID: "SOPInstanceUID",
-    _SOP_CLASS_UID: "SOPClassUID",
-}
 _PIECE: Final = 2**18
 _BYTES_OF_A_UNIT: Final = 16  # that are deflated in the time of one unit of a budget
 _MOST_LOST: Final = 100  # kinds of loss that are told; a file of many is told by its first ones
@@ -88,19 +65,6 @@ _LOOKED_FOR: Final = {
     Option.CLEAN_GRAPHICS: Look.OVERLAYS,
     Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES: Look.FACE,
 }
-
-
-class _Identity(NamedTuple):
-    """Who and what an object is from now on."""
-
-    patient: str
-    study: str
-    series: str
-    instance: str
-    sop_class: str
-    was_ours: bool
-    """Whether this key had de-identified it before."""
-    shift: DateShift
 
 
 class Deidentifier:
@@ -130,11 +94,10 @@ class Deidentifier:
         options: DeidentifyOptions | None = None,
         patients: StudyPatients | None = None,
     ) -> None:
-        self._patients = patients
         self._options = options or DeidentifyOptions()
         chosen = self._options.options
-        self.pseudonyms = Pseudonyms(secret)
-        self._dates = secret.derive("dates")
+        self._identities = Identities(secret, chosen, patients)
+        self.pseudonyms = self._identities.pseudonyms
         self._aliases = secret.derive("titles")
         self._seal = PixelSeal(secret.derive("pixels"))
         self._envelopes = EnvelopeSeal(secret.derive("envelopes"))
@@ -177,18 +140,11 @@ class Deidentifier:
             raise DeidentificationError(error.tag, reason) from None
 
     def has_made(self, header: Header) -> bool:
-        """Tell whether this key de-identified an object: only then may its node change it.
-
-        The PatientID says so, which nobody without the key can make, and the SOPInstanceUID where
-        UIDs are not retained.
-        """
-        retained = Option.RETAIN_UIDS in self._options.options
-        return self.pseudonyms.is_ours_patient(header.PatientID) and (
-            retained or self.pseudonyms.is_ours_uid(header.SOPInstanceUID)
-        )
+        """Tell whether this key de-identified an object: only then may its node change it."""
+        return self._identities.are_ours(header)
 
     def _deidentified(self, header: Header) -> Deidentified:
-        identity = self._identity(header)
+        identity = self._identities.of(header)
         look, methods = self._look(header)
         looked = bool(methods)
         if identity.was_ours and (envelope := self._envelopes.found(header)) is not None:
@@ -234,37 +190,6 @@ class Deidentifier:
             looked=looked,
         )
 
-    def _identity(self, header: Header) -> _Identity:
-        uids = {tag: header.text(tag) for tag in _NEEDED}
-        _check(uids, header.TransferSyntaxUID)
-        patient = self.pseudonyms.patient(
-            header.PatientID,
-            header.text(_ISSUER_OF_PATIENT_ID),
-            header.text(_PATIENT_NAME),
-            header.text(_PATIENT_BIRTH_DATE),
-            uids[_STUDY_INSTANCE_UID],
-        )
-        identifier = header.PatientID.strip()
-        known = patient in (identifier, header.text(_PATIENT_NAME).strip())
-        if self._patients is not None and identifier and not known:
-            study = self.pseudonyms.uid(uids[_STUDY_INSTANCE_UID])
-            patient = self._patients.patient(study, identifier, patient)
-        moved = Option.RETAIN_LONGITUDINAL_MODIFIED_DATES in self._options.options
-        return _Identity(
-            patient=patient,
-            study=self._uid(uids[_STUDY_INSTANCE_UID]),
-            series=self._uid(uids[_SERIES_INSTANCE_UID]),
-            instance=self._uid(uids[_SOP_INSTANCE_UID]),
-            sop_class=uids[_SOP_CLASS_UID],
-            was_ours=known,
-            shift=shift_of(self._dates, patient) if moved and not known else DateShift(0),
-        )
-
-    def _uid(self, original: str) -> str:
-        if Option.RETAIN_UIDS in self._options.options and valid_uid(original):
-            return original
-        return self.pseudonyms.uid(original)
-
     def _look(self, header: Header) -> tuple[Look, tuple[str, ...]]:
         """Return what must be looked at, and what to say of a look that was had before."""
         chosen = self._options.options
@@ -283,7 +208,7 @@ class Deidentifier:
     def _written(
         self,
         header: Header,
-        identity: _Identity,
+        identity: Identity,
         done: frozenset[Option],
         methods: tuple[str, ...],
     ) -> dict[int, bytes]:
@@ -295,15 +220,7 @@ class Deidentifier:
             if not methods:
                 self._marks[encoding, done] = found
         written = dict(found)
-        for tag, vr, text in (
-            (_SOP_CLASS_UID, b"UI", identity.sop_class),
-            (_PATIENT_NAME, b"PN", identity.patient),
-            (_PATIENT_ID, b"LO", identity.patient),
-            (_STUDY_INSTANCE_UID, b"UI", identity.study),
-            (_SERIES_INSTANCE_UID, b"UI", identity.series),
-            (_SOP_INSTANCE_UID, b"UI", identity.instance),
-        ):
-            written[tag] = encode_element(tag, vr, text.encode("ascii"), encoding)
+        written.update(identity.encoded(encoding))
         if identity.was_ours:
             # The way back of the first time, for there is no other; and not what poses as one.
             if self._envelopes.found(header) is not None:
@@ -312,7 +229,7 @@ class Deidentifier:
             written[ENCRYPTED_ATTRIBUTES_SEQUENCE] = b""  # when all is known that has changed
         return written
 
-    def _top(self, identity: _Identity, written: Mapping[int, bytes]) -> dict[int, Action]:
+    def _top(self, identity: Identity, written: Mapping[int, bytes]) -> dict[int, Action]:
         actions = self._profile.top(identity.sop_class)
         if len(written) > len(_WRITTEN):
             return {**actions, **dict.fromkeys(written, Action.SET)}
@@ -322,7 +239,7 @@ class Deidentifier:
             self._tops[id(actions)] = found
         return found
 
-    def _rewriting(self, header: Header, identity: _Identity) -> Rewriting:
+    def _rewriting(self, header: Header, identity: Identity) -> Rewriting:
         encoding, view = header.encoding, memoryview(header.data)
         declared = header.raw(_SPECIFIC_CHARACTER_SET).decode("ascii", "replace")
         terms = [term.strip(" \0") for term in declared.split("\\")]
@@ -392,21 +309,6 @@ def _lost_marks(header: Header, rewriting: Rewriting) -> tuple[str, ...]:
     if not before and not rewriting.lost:
         return ()
     return marks_of((*before, *(tag for tag, _ in rewriting.lost)))
-
-
-def _check(uids: Mapping[int, str], transfer_syntax: str) -> None:
-    """Refuse what Orthanc could not file, or what would be passed on without being a UID.
-
-    The instance's own UIDs are replaced whatever they are.
-    """
-    for tag, keyword in _NEEDED.items():
-        if not uids[tag]:
-            raise DeidentificationError(tag, f"{keyword} is missing")
-    for tag, uid in ((_SOP_CLASS_UID, uids[_SOP_CLASS_UID]), (0x00020010, transfer_syntax)):
-        if not valid_uid(uid):
-            raise DeidentificationError(tag, "expected a UID (PS3.5 section 9)")
-    if uids[_SOP_CLASS_UID] == uids[_SOP_INSTANCE_UID]:
-        raise DeidentificationError(_SOP_CLASS_UID, "it repeats the SOPInstanceUID")
 
 
 def _deflated(parts: list[Part], budget: Budget) -> list[Part]:

@@ -17,13 +17,13 @@ from preread.deidentify import Secret
 from preread.deidentify.errors import SecretError
 from preread.deidentify.key_marker import KeyMarker, is_given_up, loss_of
 from preread.hooks import log
+from preread.hooks.refusals import Verdict
 from preread.ledger.journal import Journal
 from preread.settings import Mode, Site
 
 _PROPERTY = 5510
 """The number of a global property of Orthanc's database; plugins may use those from 1024 on."""
 
-Verdict = tuple[orthanc.ReceivedInstanceAction, bytes | None]
 Receives = Callable[[bytes, orthanc.InstanceOrigin], Verdict]
 
 _NOT_YET: Verdict = (

@@ -76,19 +76,15 @@ class CompleteDeidentifier:
 
         Parameters
         ----------
-        data
-            A file of any transfer syntax.
-        budget
-            What all but the look at its pixels may cost; None for no bound.
+        data, budget
+            As for `Deidentifier.deidentify`; the look at the pixels costs what it costs.
 
         Raises
         ------
-        preread.deidentify.DeidentificationError
-            If it cannot be made safe.
+        preread.deidentify.DeidentificationError, preread.elements.OverBudget
+            As `Deidentifier.deidentify`; also if its pixels cannot be made safe.
         preread.deidentify.audit.AuditError
             If that cannot be written down.
-        preread.elements.OverBudget
-            If it takes longer than it may.
         """
         began = time.perf_counter()
         try:
