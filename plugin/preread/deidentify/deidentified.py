@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from preread.deidentify.options import Option
 from preread.deidentify.pixels.policy import Look
-from preread.deidentify.rewriting import Part
+from preread.deidentify.standing_in import Part
 from preread.elements import Header
 
 

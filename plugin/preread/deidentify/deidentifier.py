@@ -34,9 +34,10 @@ from preread.deidentify.pixels.seal import PixelSeal
 from preread.deidentify.private_blocks import PrivateBlocks
 from preread.deidentify.profile import profile_of
 from preread.deidentify.replacements import Replacements
-from preread.deidentify.rewriting import Part, Rewriting
+from preread.deidentify.rewriting import Rewriting
 from preread.deidentify.safe_private import SafePrivate
 from preread.deidentify.secret import Secret
+from preread.deidentify.standing_in import Part
 from preread.deidentify.stray_pixels import check_pixels_stay
 from preread.deidentify.study_patients import StudyPatients
 from preread.deidentify.values import Keyed, Values

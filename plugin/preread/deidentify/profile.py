@@ -140,6 +140,25 @@ class Profile:
         # Within a tree, texts that the table does not list have a place that may not be empty.
         return self.fallback.get(tag, Action.DUMMY if is_text else Action.REMOVE)
 
+    def within(self, action: Action, around: Mapping[int, Action]) -> Mapping[int, Action]:
+        """Return what is done in the items of a sequence.
+
+        Parameters
+        ----------
+        action
+            What is done with the sequence.
+        around
+            What is done around it, which goes on within ordinary ones. Where all becomes dummies,
+            nothing deeper down stays.
+        """
+        if action is Action.DUMMY_ITEMS:
+            return self.dummies
+        if action is Action.CLEAN_ITEMS and around is not self.dummies:
+            return self.cleaned
+        if action is Action.DUMMY_CONTENT and around is not self.dummies:
+            return self.content
+        return around
+
     def top(self, SOPClassUID: str) -> dict[int, Action]:  # noqa: N803 - the standard's keyword
         """Return what is done at the top level of an object of a SOP class.
 

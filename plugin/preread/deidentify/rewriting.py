@@ -10,35 +10,30 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from operator import itemgetter, lt
-from typing import Final
+from typing import Final, NamedTuple
 
-from preread.deidentify.actions import SEQUENCES, VALUES, Action
-from preread.deidentify.kept_elements import fault_of, needs_its_vr, number_anew
+from preread.deidentify.actions import SEQUENCES, Action
 from preread.deidentify.level import Level
 from preread.deidentify.private_blocks import PrivateBlocks
 from preread.deidentify.profile import Profile
 from preread.deidentify.replacements import Replacements
+from preread.deidentify.standing_in import Part, StandingIn
 from preread.deidentify.values import Values
 from preread.deidentify.vrs import NOT_PLAIN, PLAIN
 from preread.elements import (
     DEEPEST,
-    LONG_VRS,
     MOST_ELEMENTS,
     Element,
     Encoding,
     Ends,
     MalformedFile,
     TooMuch,
-    encode_element,
     encode_header,
     items,
     scan,
 )
 
-Part = bytes | memoryview
-
 _UNDEFINED: Final = 0xFFFFFFFF
-_LONGEST_SHORT: Final = 0xFFFE
 _MOST_ITEMS = 4_000_000
 """Items of a file beyond which it is refused: 65,535 frames, the most of an enhanced image, with
 sixty each. What they may cost is bounded by a budget."""
@@ -56,6 +51,24 @@ _OF_AN_ELEMENT: Final = 16
 _OF_AN_ITEM: Final = 20
 _NEW: Final = -1
 _TAG = itemgetter(0)
+
+
+class _Around(NamedTuple):
+    """What is around an element, and how deep.
+
+    Attributes
+    ----------
+    replacements
+        What stands where something was, in the encoding around it.
+    inner
+        What is done with the elements of its items.
+    depth
+        0 at the top level.
+    """
+
+    replacements: Replacements
+    inner: Mapping[int, Action]
+    depth: int
 
 
 class Rewriting:
@@ -101,17 +114,16 @@ class Rewriting:
         self._view = memoryview(data)
         self._profile = profile
         self._replacements = replacements
-        self._values = values
         self._private = private
+        self._standing_in = StandingIn(data, profile, values)
         self._ends = Ends() if ends is None else ends
         self._budget = self._ends.budget
         self._items_seen = 0
         self._unchanged: set[tuple[object, ...]] = set()
-        self._written: Mapping[int, bytes] = {}
         self._parts: list[Part] = []
         self.counts = [0] * len(Action)
         self.changed: list[Element] = []
-        self.lost: dict[tuple[int, str], int] = {}
+        self.lost = self._standing_in.lost
         self.places: dict[int, int] = {}
 
     def data_set(
@@ -131,19 +143,18 @@ class Rewriting:
         written
             The attributes under `Action.SET`, as they are to be, whether they were there or not.
         """
-        self._written = written
+        self._standing_in.written = written
         present = set(map(_TAG, elements))
         new = [Element(tag, b"", _NEW, _NEW, _NEW, _NEW) for tag in written if tag not in present]
-        self._level([*elements, *new], self._replacements, actions, self._profile.actions, 0)
+        around = _Around(self._replacements, self._profile.actions, 0)
+        self._level([*elements, *new], actions, around)
         return self._parts
 
     def _level(
         self,
         elements: list[Element],
-        replacements: Replacements,
         actions: Mapping[int, Action],
-        inner: Mapping[int, Action],
-        depth: int,
+        around: _Around,
     ) -> tuple[int, bool]:
         """Rewrite the elements of a data set or item.
 
@@ -158,7 +169,7 @@ class Rewriting:
         parts, view = self._parts, self._view
         begin = end = length = 0  # of the stretch that stays
         removed, none_stays = 0, self._private.none_stays
-        differing = self.changed if depth == 0 else []
+        differing = self.changed if around.depth == 0 else []
         level = Level(elements)
         for element in self._counted(elements):
             tag, vr, start, value, value_end, stop = element
@@ -184,7 +195,7 @@ class Rewriting:
             if not stays:
                 mark = len(parts)
                 parts.append(view[begin:end])
-                written = self._element(element, action, level, replacements, inner, depth)
+                written = self._element(element, action, level, around)
                 if written is not None:
                     length += end - begin + written
                     begin = end = 0
@@ -209,13 +220,7 @@ class Rewriting:
         return elements
 
     def _element(
-        self,
-        element: Element,
-        action: Action,
-        level: Level,
-        replacements: Replacements,
-        inner: Mapping[int, Action],
-        depth: int,
+        self, element: Element, action: Action, level: Level, around: _Around
     ) -> int | None:
         """Write what stands where an element was.
 
@@ -226,80 +231,19 @@ class Rewriting:
         """
         if action is Action.REMOVE and element.tag & 0x10000:
             action = self._private.action(element, level)
-        replaced: Part | None = None
-        if action is Action.KEEP:
-            action, replaced = self._settled(element, replacements.encoding)
         if action in SEQUENCES:
-            written, differs = self._sequence(element, action, replacements, inner, depth)
+            written, differs = self._sequence(element, action, around)
             return written if differs else None
-        if action in VALUES:
-            action, replaced = self._valued(element, action, level, replacements)
-        if action is Action.KEEP and replaced is None:
+        done, part = self._standing_in.part(element, action, level, around.replacements)
+        if part is None:
             return None
-        if replaced is None:
-            replaced = self._replaced(element, action, replacements)
-        if action is Action.SET:
+        if done is Action.SET:
             self.places[element.tag] = len(self._parts)
-        self._parts.append(replaced)
-        self.counts[action] += 1
-        return len(replaced)
+        self._parts.append(part)
+        self.counts[done] += 1
+        return len(part)
 
-    def _settled(self, element: Element, encoding: Encoding) -> tuple[Action, Part | None]:
-        """Decide about what stays by its tag: as it is, its number written anew, or not at all."""
-        fault = fault_of(element, self._data, self._values.is_harmless)
-        if fault is None and not needs_its_vr(element):
-            return Action.KEEP, None
-        number = number_anew(element, self._view, encoding)
-        if number is not None or fault is None:
-            return Action.KEEP, number
-        self._lose(element.tag, fault)
-        return Action.REMOVE, None
-
-    def _lose(self, tag: int, reason: str) -> None:
-        self.lost[tag, reason] = self.lost.get((tag, reason), 0) + 1
-
-    def _valued(
-        self,
-        element: Element,
-        action: Action,
-        level: Level,
-        replacements: Replacements,
-    ) -> tuple[Action, Part | None]:
-        """Treat a value that may stay; what cannot be treated gets the Basic Profile's action."""
-        treated = self._values.treated(element, action, level)
-        if treated is True:
-            return Action.KEEP, None
-        if treated is False:
-            return self._profile.instead(element.tag, action), None
-        vr, value = treated
-        if len(value) > _LONGEST_SHORT and vr not in LONG_VRS:
-            vr = b"UN"  # PS3.5 section 6.2.2
-        counted = Action.UID if action is Action.VALID_UID else Action.CLEAN
-        return counted, encode_element(element.tag, vr, value, replacements.encoding)
-
-    def _replaced(self, element: Element, action: Action, replacements: Replacements) -> bytes:
-        tag = element.tag
-        if action is Action.REMOVE:
-            return b""
-        if action is Action.SET:
-            return self._written[tag]
-        if action is Action.EMPTY:
-            return replacements.empty(tag)
-        if action is Action.DUMMY:
-            return replacements.dummy(tag)
-        uids = self._values.uids(element)
-        # PS3.5 section 6.2.2: what is too long for a short length is written as UN.
-        vr = b"UI" if len(uids) <= _LONGEST_SHORT else b"UN"
-        return encode_element(tag, vr, uids, replacements.encoding)
-
-    def _sequence(
-        self,
-        element: Element,
-        action: Action,
-        replacements: Replacements,
-        inner: Mapping[int, Action],
-        depth: int,
-    ) -> tuple[int, bool]:
+    def _sequence(self, element: Element, action: Action, around: _Around) -> tuple[int, bool]:
         """Rewrite a sequence.
 
         Returns
@@ -307,20 +251,17 @@ class Rewriting:
         tuple of int and bool
             As `_level` does; what is the same may be taken back from the parts.
         """
-        if action is Action.DUMMY_ITEMS:
-            inner = self._profile.dummies
-        elif action is Action.CLEAN_ITEMS and inner is not self._profile.dummies:
-            inner = self._profile.cleaned
-        elif action is Action.DUMMY_CONTENT and inner is not self._profile.dummies:
-            inner = self._profile.content
         mark = len(self._parts)
         if element.vr not in _HOLDS_ITEMS:
             return self._gone(element, mark, "its VR is not that of a sequence")
-        outer = replacements.encoding
-        if element.vr == b"UN":
-            replacements = replacements.implicit
+        replacements = around.replacements
+        within = _Around(
+            replacements.implicit if element.vr == b"UN" else replacements,
+            self._profile.within(action, around.inner),
+            around.depth + 1,
+        )
         try:
-            return self._items_once(element, outer, replacements, inner, depth)
+            return self._items_once(element, replacements.encoding, within)
         except TooMuch:
             raise
         except MalformedFile as error:
@@ -328,28 +269,19 @@ class Rewriting:
                 raise  # where it ends nobody knows
             return self._gone(element, mark, error.reason)
 
-    def _items_once(
-        self,
-        element: Element,
-        outer: Encoding,
-        replacements: Replacements,
-        inner: Mapping[int, Action],
-        depth: int,
-    ) -> tuple[int, bool]:
+    def _items_once(self, element: Element, outer: Encoding, within: _Around) -> tuple[int, bool]:
         """Rewrite the items of a sequence, unless the same sequence stayed as it was before."""
-        if depth >= DEEPEST:
+        if within.depth > DEEPEST:
             raise TooMuch(element.start, element.tag, f"nested deeper than {DEEPEST} levels")
-        known = self._known(element, inner, outer, depth)
+        known = self._known(element, outer, within)
         if known in self._unchanged:
             return 0, False
-        written, differs = self._items(element, outer, replacements, inner, depth + 1)
+        written, differs = self._items(element, outer, within)
         if known and not differs and len(self._unchanged) < _MOST_KNOWN:
             self._unchanged.add(known)
         return written, differs
 
-    def _known(
-        self, element: Element, inner: Mapping[int, Action], outer: Encoding, depth: int
-    ) -> tuple[object, ...]:
+    def _known(self, element: Element, outer: Encoding, within: _Around) -> tuple[object, ...]:
         """Return what two sequences have in common that come out the same; empty for most files.
 
         Of the sequences of an enhanced image each frame has the same again: those that stay as
@@ -359,26 +291,19 @@ class Rewriting:
             return ()
         self._budget.spend(2)
         whole = bytes(self._view[element.start : element.end])
-        return whole, id(inner), outer, depth
+        return whole, id(within.inner), outer, within.depth
 
     def _gone(self, element: Element, mark: int, reason: str) -> tuple[int, bool]:
         """Remove what cannot be read: it costs the element, not the file."""
         del self._parts[mark:]
         self.counts[Action.REMOVE] += 1
-        self._lose(element.tag, reason)
+        self._standing_in.lose(element.tag, reason)
         return 0, True
 
-    def _items(
-        self,
-        element: Element,
-        outer: Encoding,
-        replacements: Replacements,
-        inner: Mapping[int, Action],
-        depth: int,
-    ) -> tuple[int, bool]:
+    def _items(self, element: Element, outer: Encoding, within: _Around) -> tuple[int, bool]:
         tag, vr, _, value, value_end, _ = element
         parts, data, ends = self._parts, self._data, self._ends
-        encoding = replacements.encoding
+        encoding, depth = within.replacements.encoding, within.depth
         item = struct.Struct(encoding.order + "HHI").pack
         place = len(parts)
         parts.append(b"")
@@ -394,7 +319,7 @@ class Rewriting:
             self._budget.spend(_OF_AN_ITEM + 6 * len(level))
             if self._items_seen > _MOST_ITEMS or len(level) == MOST_ELEMENTS:
                 raise TooMuch(item_start, tag, "more items or elements than any image has")
-            written, item_differs = self._level(level, replacements, inner, inner, depth)
+            written, item_differs = self._level(level, within.inner, within)
             differs = differs or item_differs
             if data[item_start + 4 : inside] == b"\xff\xff\xff\xff":
                 parts[item_place] = item(*_ITEM, _UNDEFINED)
