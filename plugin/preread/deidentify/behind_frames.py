@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from preread.deidentify.codestreams import BrokenFrame
-from preread.deidentify.fragments import Stripped, cut, fragments_of, patched
+from preread.deidentify.fragments import Encapsulated, Stripped
+from preread.deidentify.frame_walk import BrokenFrame
 from preread.deidentify.jpeg_segments import ends_by_itself, is_video
 from preread.deidentify.mp4 import blanked, is_mp4
-from preread.elements import Element, Header, MalformedFile
+from preread.elements import Header, MalformedFile
 
 _PIXELS: Final = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 _SIZE: Final = (0x00280002, 0x00280010, 0x00280011)  # SamplesPerPixel, Rows, Columns
@@ -22,17 +22,13 @@ _WHOLE_BITS: Final = (1, 8, 16, 32, 64)
 UNCOMPRESSED: Final = "1.2.840.10008.1.2.1.98"
 
 
-def without_rest(
-    data: bytes | memoryview, element: Element, transfer_syntax: str, frame_length: int
-) -> Stripped | None:
+def without_rest(pixels: Encapsulated, transfer_syntax: str, frame_length: int) -> Stripped | None:
     """Return encapsulated pixel data without what no decoder needs.
 
     Parameters
     ----------
-    data
-        The file (or the data set).
-    element
-        PixelData of undefined length in it.
+    pixels
+        The pixel data of a file.
     transfer_syntax
         The UID.
     frame_length
@@ -49,11 +45,8 @@ def without_rest(
         If the boxes of a video cannot be walked over, or a fragment holds more than its frame.
     """
     if transfer_syntax == UNCOMPRESSED:
-        if not frame_length:
-            return None
-        view = memoryview(data)
-        return cut(view, element, fragments_of(data, element), frame_length)
-    return _video(data, element) if is_video(transfer_syntax) else None
+        return pixels.cut(frame_length) if frame_length else None
+    return _video(pixels) if is_video(transfer_syntax) else None
 
 
 def only_decoding_tells(header: Header) -> bool:
@@ -81,14 +74,14 @@ def _is_sized(header: Header) -> bool:
     return min(sizes) > 0 and header.number(_BITS_ALLOCATED) in _WHOLE_BITS
 
 
-def _video(data: bytes | memoryview, element: Element) -> Stripped | None:
-    view, found = memoryview(data), fragments_of(data, element)
-    if len(found) < 2 or not is_mp4(view[found[1][1] : found[1][2]]):
+def _video(pixels: Encapsulated) -> Stripped | None:
+    contents = [pixels.view[start:end] for _, start, end in pixels.fragments]
+    if not contents or not is_mp4(contents[0]):
         return None
-    contents = [view[start:end] for _, start, end in found[1:]]
     file: bytes | memoryview = contents[0] if len(contents) == 1 else b"".join(contents)
     try:
         edits = blanked(file)
     except BrokenFrame as error:
-        raise MalformedFile(found[1][1] + error.offset, element.tag, error.reason) from None
-    return patched(view, element, found, edits) if edits else None
+        at = pixels.fragments[0][1] + error.offset
+        raise MalformedFile(at, pixels.element.tag, error.reason) from None
+    return pixels.patched(edits) if edits else None

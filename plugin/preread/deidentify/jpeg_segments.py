@@ -22,22 +22,12 @@ from typing import Final
 from preread.deidentify.codestreams import (
     BEGINNINGS,
     NAKED_JPEG_XL,
-    BrokenFrame,
-    Edit,
-    Walk,
-    is_padding,
+    is_followed_by_its_like,
     walk,
 )
-from preread.deidentify.fragments import (
-    Fragment,
-    Stripped,
-    enclosed,
-    fragments_of,
-    is_enclosed,
-    pointed_at,
-    tidied,
-)
-from preread.elements import Budget, Element, Ends, MalformedFile
+from preread.deidentify.fragments import Encapsulated, Fragment, Stripped
+from preread.deidentify.frame_walk import BrokenFrame, Edit, Walk, is_padding
+from preread.elements import Budget, Element, MalformedFile
 
 MORE_FRAMES: Final = "the pixel data hold more frames than NumberOfFrames (0028,0008) says"
 
@@ -91,14 +81,12 @@ def ends_by_itself(transfer_syntax: str) -> bool:
 
 
 def strip_segments(
-    data: bytes | memoryview,
-    element: Element,
+    pixels: Encapsulated,
     transfer_syntax: str,
     *,
     extended_offsets: Sequence[int] | None = None,
     extended_lengths: Sequence[int] | None = None,
     number_of_frames: int = 1,
-    ends: Ends | None = None,
 ) -> Stripped | None:
     """Take out of encapsulated pixel data what pixels do not need.
 
@@ -110,18 +98,14 @@ def strip_segments(
 
     Parameters
     ----------
-    data
-        The file (or the data set).
-    element
-        PixelData of undefined length in it.
+    pixels
+        The pixel data of a file.
     transfer_syntax
         The UID.
     extended_offsets, extended_lengths
         Values of ExtendedOffsetTable and ExtendedOffsetTableLengths, if the file has them.
     number_of_frames
         What NumberOfFrames says.
-    ends
-        With what may be spent; None for no bound.
 
     Returns
     -------
@@ -136,35 +120,32 @@ def strip_segments(
     preread.elements.OverBudget
         If it takes longer than it may.
     """
-    view = memoryview(data)
-    ends = Ends() if ends is None else ends
-    found = fragments_of(data, element, ends)
-    if not _has_pictures(view, found, transfer_syntax):
+    view, budget = pixels.view, pixels.budget
+    if not _has_pictures(pixels, transfer_syntax):
         extended = None if extended_offsets is None else (extended_offsets, extended_lengths)
-        return tidied(view, element, found, transfer_syntax, number_of_frames, extended)
-    table, *fragments = found
-    budget = ends.budget
-    grouped = _grouped(view, budget.over(fragments, _OF_A_FRAGMENT))
+        return pixels.tidied(transfer_syntax, number_of_frames, extended)
+    _, _, behind_table = pixels.items[0]
+    grouped = _grouped(view, budget.over(pixels.fragments, _OF_A_FRAGMENT))
     frames = [_walked(view, group, budget) for group in grouped]
     _check_naked(view, frames, transfer_syntax)
-    _check_count(frames, number_of_frames, extended_offsets, element)
-    starts = [frame.fragments[0][0] - table[2] for frame in frames]
-    basic = pointed_at(view[table[1] : table[2]], starts)
-    is_sound = basic is not None and is_enclosed(view, element)
+    _check_count(frames, number_of_frames, extended_offsets, pixels.element)
+    starts = [frame.fragments[0][0] - behind_table for frame in frames]
+    basic = pixels.pointed_at(starts)
+    is_sound = basic is not None and pixels.is_enclosed
     if extended_offsets is not None and (
         list(extended_offsets) != starts or not _are_lengths(extended_lengths, frames)
     ):
         is_sound = False
     if is_sound and not any(frame.changes for frame in frames):
         return None
-    return _written(view, element, frames, basic or [], has_extended=extended_offsets is not None)
+    return _written(pixels, frames, basic or [], has_extended=extended_offsets is not None)
 
 
-def _has_pictures(view: memoryview, found: list[Fragment], transfer_syntax: str) -> bool:
-    if len(found) < 2 or is_video(transfer_syntax):
+def _has_pictures(pixels: Encapsulated, transfer_syntax: str) -> bool:
+    if not pixels.fragments or is_video(transfer_syntax):
         return False
     return transfer_syntax in _OF_PICTURES or any(
-        bytes(view[start:end][:8]).startswith(BEGINNINGS) for _, start, end in found
+        bytes(pixels.view[start:end][:8]).startswith(BEGINNINGS) for _, start, end in pixels.items
     )
 
 
@@ -205,7 +186,7 @@ def _walked(view: memoryview, fragments: list[Fragment], budget: Budget) -> _Fra
     budget.spend(_OF_A_FRAME)
     rest = frame[found.end :]
     has_rest = not is_padding(rest)
-    has_another = has_rest and found.is_followed_by_its_like(rest)
+    has_another = has_rest and is_followed_by_its_like(found, rest)
     return _Frame(fragments, found, has_rest=has_rest, has_another=has_another)
 
 
@@ -232,21 +213,16 @@ def _check_count(
 
 
 def _written(
-    view: memoryview,
-    element: Element,
-    frames: list[_Frame],
-    basic: list[int],
-    *,
-    has_extended: bool,
+    pixels: Encapsulated, frames: list[_Frame], basic: list[int], *, has_extended: bool
 ) -> Stripped:
     bodies, offsets, lengths = [], [], []
     position = 0
     for frame in frames:
         # An Extended Offset Table wants one fragment for each frame (PS3.3 C.7.6.3.1.8).
         if frame.changes or (has_extended and len(frame.fragments) > 1):
-            body, length = _rewritten(view, frame)
+            body, length = _rewritten(pixels.view, frame)
         else:
-            body = [view[frame.fragments[0][0] : frame.fragments[-1][2]]]
+            body = [pixels.view[frame.fragments[0][0] : frame.fragments[-1][2]]]
             length = frame.walk.end
         bodies.append(body)
         offsets.append(position)
@@ -254,7 +230,7 @@ def _written(
         position += sum(map(len, body))
     pointers = [offsets[index] for index in basic]
     return Stripped(
-        parts=enclosed(element.vr, pointers, [part for body in bodies for part in body]),
+        parts=pixels.enclosed(pointers, [part for body in bodies for part in body]),
         offsets=offsets if has_extended else None,
         lengths=lengths if has_extended else None,
         removed=sum(frame.walk.removed + frame.has_rest for frame in frames),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-Frame = bytes | memoryview
+from preread.deidentify.frame_walk import Frame
 
 _DHT, _DAC, _DQT, _DNL, _DRI, _DHP, _EXP = 0xC4, 0xCC, 0xDB, 0xDC, 0xDD, 0xDE, 0xDF
 _SOS, _SOF55, _LSE = 0xDA, 0xF7, 0xF8

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from preread.deidentify.codestreams import BrokenFrame, Edit, Frame
+from preread.deidentify.frame_walk import BrokenFrame, Edit, Frame
 
 _FIRST: Final = frozenset((b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp"))
 _CONTAINERS: Final = frozenset(

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from preread.deidentify.behind_frames import without_rest
+from preread.deidentify.fragments import Encapsulated
 from preread.deidentify.jpeg_segments import MORE_FRAMES, strip_segments
 from preread.deidentify.pixel_module import (
     BITS_ALLOCATED,
@@ -118,19 +119,16 @@ def _stripped(header: Header, element: Element, module: PixelModule) -> Stored:
     if element.vr not in (b"OB", b"OW", b"UN"):
         raise MalformedFile(element.start, element.tag, "expected the VR of pixel data, OB")
     offsets, lengths = (_longs(header.raw(tag)) for tag in _EXTENDED)
+    pixels = Encapsulated.of(header.data, element, header.ends)
     stripped = strip_segments(
-        header.data,
-        element,
+        pixels,
         header.TransferSyntaxUID,
         extended_offsets=offsets,
         extended_lengths=lengths,
         number_of_frames=module.frames,
-        ends=header.ends,
     )
     frame_length = _frame_length(header, module)
-    stripped = (
-        without_rest(header.data, element, header.TransferSyntaxUID, frame_length) or stripped
-    )
+    stripped = without_rest(pixels, header.TransferSyntaxUID, frame_length) or stripped
     if stripped is None:
         return Stored(written={} if offsets else _without_tables(header))
     written = _without_tables(header)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from pydicom.encaps import generate_frames, get_frame
 
-from preread.deidentify.fragments import Stripped
+from preread.deidentify.fragments import Encapsulated, Stripped
 from preread.deidentify.jpeg_segments import is_video, strip_segments
 from preread.elements import Element, Encoding, MalformedFile, read_element, read_header
 from tests.unit.deidentify.jpeg_planting import (
@@ -53,7 +53,7 @@ def element_of(data: bytes) -> Element:
 
 
 def strip(data: bytes, syntax: str = BASELINE, **how: Any) -> Stripped | None:
-    return strip_segments(data, element_of(data), syntax, **how)
+    return strip_segments(Encapsulated.of(data, element_of(data)), syntax, **how)
 
 
 def joined(stripped: Stripped | None) -> bytes:
@@ -273,7 +273,8 @@ def test_nothing_is_copied_where_nothing_changed() -> None:
     assert stripped is not None
     copied = sum(len(part) for part in stripped.parts if isinstance(part, bytes))
     assert copied < 80
-    assert joined(strip_segments(memoryview(data), element_of(data), BASELINE, number_of_frames=3))
+    seen = Encapsulated.of(memoryview(data), element_of(data))
+    assert joined(strip_segments(seen, BASELINE, number_of_frames=3))
 
 
 def test_a_basic_offset_table_that_holds_something_else_is_emptied() -> None:
@@ -321,7 +322,7 @@ def test_of_a_jp2_file_the_codestream_is_left() -> None:
 def test_a_devices_jp2_file_shows_the_same_without_its_boxes() -> None:
     original = PACKAGED["GDCMJ2K_TextGBR.dcm"].read_bytes()
     element = read_header(original).all_elements[-1]
-    stripped = strip_segments(original, element, JPEG2000)
+    stripped = strip_segments(Encapsulated.of(original, element), JPEG2000)
     after = shown(original[: element.start] + joined(stripped) + original[element.end :])
     before = shown(original)
     assert before is not None
