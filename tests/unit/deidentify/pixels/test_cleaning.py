@@ -188,9 +188,10 @@ def test_what_was_lossy_is_not_made_worse_and_says_so(colour: bool) -> None:
 
 
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ExplicitVRBigEndian])
-def test_pixels_of_one_bit(syntax: UID) -> None:
-    bits = np.random.default_rng(7).integers(0, 2, (3, 15, 24)).astype(np.uint8)
-    data = file_of(np.zeros((3, 15, 24), np.uint8), syntax=syntax)
+@pytest.mark.parametrize("columns", [24, 25, 21])  # frames begin with a byte, or within one
+def test_pixels_of_one_bit(syntax: UID, columns: int) -> None:
+    bits = np.random.default_rng(7).integers(0, 2, (3, 15, columns)).astype(np.uint8)
+    data = file_of(np.zeros((3, 15, columns), np.uint8), syntax=syntax)
     dataset = dcmread(BytesIO(data))
     dataset.BitsAllocated = dataset.BitsStored = 1
     dataset.HighBit = 0
