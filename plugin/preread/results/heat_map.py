@@ -10,7 +10,6 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
 import pydicom
-from highdicom.sc import SCImage
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.uid import ExplicitVRLittleEndian
@@ -107,6 +106,9 @@ def heat_map(
 
 
 def _image(source: Dataset, picture: NDArray[np.uint8], series: str, instance: str) -> Dataset:
+    # It takes a while to import, which each start of a runner would wait for.
+    from highdicom.sc import SCImage  # noqa: PLC0415
+
     image: Dataset = SCImage(
         pixel_array=picture,
         photometric_interpretation="RGB",

@@ -23,7 +23,6 @@ from preread.ledger.proposal import (
     ProposedRegion,
     polygon_of,
 )
-from preread.results.region_report import region_report
 from preread.results.structure_set import NoImagePlaneError, propose
 from preread.results.structure_set.plane import frames_of
 from preread.runner.pacs import Pacs, Superseded
@@ -217,6 +216,9 @@ class Proposer:
         except NoImagePlaneError as error:
             # Such regions have coordinates on their images alone.
             _log.info("proposed as a report", reason=str(error))
+            # Few series need it, and it takes a while to import.
+            from preread.results.region_report import region_report  # noqa: PLC0415
+
             dataset = region_report(headers, regions, network, **identity)
         return self._depositor.deposit(dataset, first.instance, first.generation)
 

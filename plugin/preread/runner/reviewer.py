@@ -15,7 +15,6 @@ from pydicom.uid import RTStructureSetStorage
 
 from preread.errors import PrereadError
 from preread.ledger.proposal import ObjectIdentity, Proposal, ProposalImage, Review
-from preread.results.region_report import region_report
 from preread.results.structure_set import Decision, Described, ReviewedBy, Verdict, review
 from preread.runner.pacs import Pacs, Superseded
 
@@ -157,6 +156,9 @@ class Reviewer:
         self, proposal: Proposal, decided: Review, proposed: Dataset, of: str
     ) -> ObjectIdentity | Superseded:
         """Make the report of a review anew: it holds every region with what was decided of it."""
+        # Few reviews need it, and it takes a while to import.
+        from preread.results.region_report import region_report  # noqa: PLC0415
+
         looked_at = sorted({region.image for region in proposal.regions})
         images = [proposal.images[place] for place in looked_at]
         begins = dict(zip(looked_at, accumulate([0, *(i.frames for i in images)]), strict=False))

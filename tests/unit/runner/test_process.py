@@ -323,3 +323,10 @@ def test_a_greeting_of_nobody_is_refused(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert b"--attached" in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+def test_it_starts_without_what_few_images_need() -> None:
+    late = "[name for name in ('highdicom', 'torch', 'matplotlib') if name in sys.modules]"
+    script = f"import sys, preread.runner.process; print({late})"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert done.stdout == b"[]\n"
