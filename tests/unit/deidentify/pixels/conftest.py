@@ -8,7 +8,8 @@ from preread.deidentify.pixels.detection import TextDetector
 
 @pytest.fixture(scope="session")
 def detector() -> TextDetector:
-    return TextDetector()
+    # One process of several; more threads would wait for each other.
+    return TextDetector(threads=1)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import os
 import random
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -178,12 +178,16 @@ def jpeg(frame: NDArray[Any]) -> bytes:
 
 def read_by_tesseract(picture: NDArray[Any]) -> str:
     """Return all that tesseract reads in a picture, as it is and inverted, at two sizes."""
+    return "\n".join(looks_of_tesseract(picture))
+
+
+def looks_of_tesseract(picture: NDArray[Any]) -> Iterator[str]:
+    """Give what tesseract reads, look by look: each takes a second."""
     program = shutil.which("tesseract")
     if program is None:
         pytest.skip("Debian's tesseract-ocr is not installed")
     low, high = float(picture.min()), float(picture.max())
     grey = ((picture - low) / max(high - low, 1) * 255).astype(np.uint8)
-    texts = []
     for view in (grey, 255 - grey):
         image = Image.fromarray(view)
         for scale in (2, 3):
@@ -197,8 +201,7 @@ def read_by_tesseract(picture: NDArray[Any]) -> str:
                 check=True,
                 env={**os.environ, "OMP_THREAD_LIMIT": "1"},
             )
-            texts.append(done.stdout.decode("utf-8", "replace"))
-    return "\n".join(texts)
+            yield done.stdout.decode("utf-8", "replace")
 
 
 def random_words(
