@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def make_pacs(tmp_path: Path) -> Iterator[Callable[..., Pacs]]:
-    """Return what makes an Orthanc in a folder of its own; all are stopped afterwards."""
+    """Return what makes an Orthanc in a folder of its own; all are ended afterwards."""
     made: list[Pacs] = []
 
     def make(preread: Any = INCOMING, *, name: str = "pacs", **more: Any) -> Pacs:
@@ -43,13 +43,42 @@ def make_pacs(tmp_path: Path) -> Iterator[Callable[..., Pacs]]:
 
     yield make
     for pacs in made:
-        pacs.stop()
+        pacs.end()
 
 
 @pytest.fixture
 def pacs(make_pacs: Callable[..., Pacs]) -> Pacs:
     """Return a running Orthanc of a dedicated node: incoming, in place."""
     return make_pacs().start()
+
+
+@pytest.fixture(scope="module")
+def shared_settings() -> dict[str, Any]:
+    """Return how the node is set that a module's tests share; a module may say otherwise."""
+    return INCOMING
+
+
+@pytest.fixture(scope="module")
+def shared_node(
+    shared_settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pacs]:
+    """Return a running Orthanc for a module: a new one with a runner takes many seconds."""
+    node = Pacs(tmp_path_factory.mktemp("shared") / "pacs", shared_settings).start()
+    yield node
+    node.end()
+
+
+@pytest.fixture
+def shared_pacs(shared_node: Pacs) -> Iterator[Pacs]:
+    """Return the Orthanc that the module's tests share, without any image.
+
+    It has logged, counted and refused before; who looks at that makes one of its own.
+    """
+    if not shared_node.answers():  # a test before has ended it
+        shared_node.end()
+        shared_node.start()
+    yield shared_node
+    shared_node.empty()
 
 
 @pytest.fixture

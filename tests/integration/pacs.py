@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,7 @@ class Pacs:
         self.http = httpx.Client(base_url=self.url, timeout=60, limits=anew)
         self.log = folder / "orthanc.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self._jobs_before: dict[str, int] = {}
         mode = (preread or {}).get("Deidentify", {}).get("Mode", "copy")
         body: dict[str, Any] = {
             "Name": "Preread under test",
@@ -142,6 +144,14 @@ class Pacs:
             self._process.wait(30)
             self._process = None
 
+    def end(self) -> None:
+        """End it with all that it has started, once nobody looks at it any more."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(30)
+            self._process = None
+
     def send(self, files: Iterable[Path], *, associations: int = 1, check: bool = True) -> int:
         """C-STORE files with dcmsend; return how many were answered with success."""
         names = [str(file) for file in files]
@@ -185,9 +195,18 @@ class Pacs:
         return DICOMwebClient(f"{self.url}/dicom-web")
 
     def jobs(self) -> dict[str, int]:
-        """Return how many jobs are in each state."""
+        """Return how many jobs are in each state, of those since it was emptied."""
         found: dict[str, int] = self.get("/preread/status")["Jobs"]
-        return found
+        return {state: count - self._jobs_before.get(state, 0) for state, count in found.items()}
+
+    def empty(self) -> None:
+        """Delete every image, for the next test; jobs are counted anew."""
+        self.wait_until_read()
+        for patient in self.get("/patients"):
+            self.http.delete(f"/patients/{patient}")
+        self._jobs_before = {}
+        self._jobs_before = self.wait_until_read()
+        assert self.instances() == []
 
     def wait_until_read(self, seconds: float = 240) -> dict[str, int]:
         """Wait until nothing is waiting, under way or on its way to the ledger."""
@@ -216,6 +235,8 @@ def _section(preread: Mapping[str, Any]) -> dict[str, Any]:
         key: dict(value) if isinstance(value, Mapping) else value for key, value in preread.items()
     }
     section.setdefault("Runner", {}).setdefault("Python", sys.executable)
+    # Several nodes share the machine: more threads would wait for each other.
+    section["Runner"].setdefault("Threads", 1)
     section.setdefault("Models", {}).setdefault("Folder", str(ROOT / "models"))
     # The shipped networks would look at every series; tests that are about that say so.
     section.setdefault("IODeep", {})

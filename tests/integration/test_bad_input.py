@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pydicom
@@ -15,6 +16,11 @@ from tests.integration.images import Series, ct_series
 from tests.integration.pacs import ROOT, Pacs
 
 SHARED = ROOT.parent / "shared" / "data" / "dicom"
+
+
+@pytest.fixture
+def pacs(shared_pacs: Pacs) -> Pacs:
+    return shared_pacs
 
 
 def base_pixels(series: Series) -> bytes:
@@ -84,8 +90,9 @@ def damage(path: Path) -> None:
 
 
 def test_each_kind_of_trouble_is_told_and_the_good_image_is_read(
-    pacs: Pacs, tmp_path: Path
+    make_pacs: Callable[..., Pacs], tmp_path: Path
 ) -> None:
+    pacs = make_pacs().start()
     outcome = {}
     for name, file in bad_files(tmp_path / "bad").items():
         answer = pacs.upload(file.read_bytes())

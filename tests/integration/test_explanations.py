@@ -59,10 +59,15 @@ def make_node(make_pacs: Maker, models: Path) -> Maker:
     return make
 
 
+@pytest.fixture(scope="module")
+def shared_settings(models: Path) -> dict[str, Any]:
+    """Return the settings of a dedicated node with that network."""
+    return {"Deidentify": {"Mode": "incoming"}, "Models": {"Folder": str(models)}}
+
+
 @pytest.fixture
-def node(make_node: Maker) -> Pacs:
-    """Return a running Orthanc of a dedicated node with that network."""
-    return make_node().start()
+def node(shared_pacs: Pacs) -> Pacs:
+    return shared_pacs
 
 
 def ask(pacs: Pacs, instance: str, **body: Any) -> httpx.Response:
@@ -242,7 +247,8 @@ def test_a_threshold_makes_pictures_by_itself(make_node: Maker, tmp_path: Path) 
     assert [[one["Asked"] for one in each["Explanations"]] for each in told] == [[False]] * 2
 
 
-def test_a_killed_runner_loses_no_wish(node: Pacs, tmp_path: Path) -> None:
+def test_a_killed_runner_loses_no_wish(make_node: Maker, tmp_path: Path) -> None:
+    node = make_node().start()
     instance = one_read(node, tmp_path / "ct")
     answer = ask(node, instance, Asynchronous=True)
     assert answer.status_code == 202

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,11 @@ Maker = Callable[..., Pacs]
 SHARED = ROOT.parent / "shared" / "data"
 MODELS = Catalogue.load(ROOT / "models", None)
 FOR_PICTURES = "made for pictures, not for Hounsfield units"
+
+
+@pytest.fixture
+def pacs(shared_pacs: Pacs) -> Pacs:
+    return shared_pacs
 
 
 def blocks(pacs: Pacs) -> dict[str, tuple[ModelResult, ...]]:
@@ -53,7 +58,9 @@ def assert_nothing_of(values: list[str], pacs: Pacs) -> None:
                 assert needle not in content, f"{value} was left in {file.name}"
 
 
-def assert_each_read_once(pacs: Pacs, count: int) -> None:
+def assert_each_read_once(
+    pacs: Pacs, count: int, models: Sequence[str] = tuple(MODELS.names)
+) -> None:
     """Check that every instance carries exactly one block of exactly the chosen models."""
     client = pacs.dicomweb()
     seen = 0
@@ -62,7 +69,7 @@ def assert_each_read_once(pacs: Pacs, count: int) -> None:
             seen += 1
             assert creators(instance).count("UACJ_VISOR") == 1
             results = read_block(instance)
-            expected = [MODELS[name].card.Name for name in MODELS.names]
+            expected = [MODELS[name].card.Name for name in models]
             assert [result.Model for result in results] == expected
             for result in results:
                 # They are CT in Hounsfield units, which the shipped models are not made for.
@@ -71,10 +78,11 @@ def assert_each_read_once(pacs: Pacs, count: int) -> None:
 
 
 @pytest.mark.shared_data
-def test_a_picture_is_given_classes_and_ct_a_reason(pacs: Pacs, tmp_path: Path) -> None:
+def test_a_picture_is_given_classes_and_ct_a_reason(make_pacs: Maker, tmp_path: Path) -> None:
     pictures = sorted((SHARED / "iq-oth-nccd" / "malignant").glob("*.jpg"))[:3]
     if not pictures:
         pytest.skip(f"{SHARED / 'iq-oth-nccd'} is not on this machine")
+    pacs = make_pacs().start()
     tags = {"Modality": "CT", "BodyPartExamined": "CHEST"}
     for picture in pictures:
         made = secondary_capture(picture.read_bytes(), max_bytes=2**26, tags=tags)
@@ -214,7 +222,8 @@ def test_a_folder_of_configuration_files(make_pacs: Maker, tmp_path: Path) -> No
     assert pacs.wait_until_read()["done"] == 1
 
 
-def test_models_and_metrics(pacs: Pacs, tmp_path: Path) -> None:
+def test_models_and_metrics(make_pacs: Maker, tmp_path: Path) -> None:
+    pacs = make_pacs().start()
     pacs.send(ct_series(tmp_path / "ct", 1).files)
     pacs.wait_until_read()
     names = pacs.get("/preread/models")

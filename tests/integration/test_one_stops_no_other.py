@@ -33,7 +33,7 @@ def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pacs]:
     )
     node.start()
     yield node
-    node.stop()
+    node.end()
 
 
 def costly() -> bytes:
