@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 import shutil
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.integration.faults import PLACES, SCRIPT, Faulty
 from tests.integration.images import PLANTED, ct_series
-from tests.integration.pacs import ROOT, Pacs, eventually
+from tests.integration.pacs import Pacs, eventually
 
 Maker = Callable[..., Pacs]
-SCRIPT = ROOT / "tests" / "integration" / "faulty_plugin.py"
 IDLE: dict[str, Any] = {"Deidentify": {"Mode": "incoming"}, "Runner": {"Start": False}}
-
-PLACES = [
-    "preread.hooks.receive:ids_of",
-    "preread.hooks.receive:arrival_of",
-    "preread.hooks.receive:check_nesting",
-    "preread.hooks.inflight:InFlight.wait_for",
-    "preread.hooks.deletions:Deletions.arrived",
-    "preread.deidentify:Deidentifier.deidentify",
-    "preread.models.catalogue:Catalogue.choose",
-    "preread.models.catalogue:Catalogue.fingerprint",
-    "preread.ledger.journal:Journal.arrive",
-    "preread.ledger.journal:Journal.stored",
-    "preread.hooks.failures:Failures.add",
-]
 
 
 def everything_stored(pacs: Pacs) -> bytes:
@@ -55,23 +40,36 @@ OTHERS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faulty]:
+    """Return one node for all faults: it starts whole, and goes on after each."""
+    faulty = Faulty(Pacs(tmp_path_factory.mktemp("faults") / "pacs", IDLE, script=SCRIPT))
+    faulty.start()
+    yield faulty
+    faulty.pacs.end()
+
+
+@pytest.fixture
+def faulty(breakable: Faulty) -> Iterator[Faulty]:
+    yield breakable
+    breakable.mend()
+
+
 @pytest.mark.parametrize(
     ("place", "error"), [*((place, "RuntimeError") for place in PLACES), *OTHERS]
 )
 def test_an_exception_anywhere_in_the_hook(
-    make_pacs: Maker, tmp_path: Path, place: str, error: str
+    faulty: Faulty, tmp_path: Path, place: str, error: str
 ) -> None:
-    pacs = make_pacs(IDLE, script=SCRIPT).start(
-        {
-            "PREREAD_FAULT": place,
-            "PREREAD_FAULT_ERROR": error,
-            "PREREAD_TEST_PREFIX": sys.prefix,
-        }
-    )
+    pacs = faulty.pacs
+    before = set(pacs.instances())
+    refused, failures = pacs.get("/preread/status")["Refused"], len(pacs.get("/preread/failures"))
+    faulty.break_(place, error)
     series = ct_series(tmp_path / "ct", 2)
     accepted = pacs.send(series.files[:1], check=False)
     answer = pacs.upload(series.files[1].read_bytes())
-    stored = pacs.instances()
+    stored = [each for each in pacs.instances() if each not in before]
+    assert before <= set(pacs.instances())
     if place.endswith("Failures.add"):
         assert (accepted, answer.status_code, len(stored)) == (1, 200, 2)
     elif place.endswith("Journal.stored"):
@@ -80,15 +78,15 @@ def test_an_exception_anywhere_in_the_hook(
     else:
         assert (accepted, answer.status_code, stored) == (0, 400, [])
         status = pacs.get("/preread/status")
-        assert status["Refused"] == 2
-        assert len(pacs.get("/preread/failures")) == 2
+        assert status["Refused"] == refused + 2
+        assert len(pacs.get("/preread/failures")) == failures + 2
     assert_no_original(pacs)
 
 
 def test_a_refusal_that_cannot_be_told_is_a_refusal_still(make_pacs: Maker, tmp_path: Path) -> None:
-    pacs = make_pacs(IDLE, script=SCRIPT).start(
-        {"PREREAD_FAULT": "preread.hooks.failures:Failures.add", "PREREAD_TEST_PREFIX": sys.prefix}
-    )
+    faulty = Faulty(make_pacs(IDLE, script=SCRIPT))
+    faulty.break_("preread.hooks.failures:Failures.add")
+    pacs = faulty.start()
     broken = tmp_path / "broken.dcm"
     whole = ct_series(tmp_path / "ct", 1).files[0].read_bytes()
     broken.write_bytes(whole[: len(whole) // 2])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from tests.integration.faults import SCRIPT, Faulty
 from tests.integration.images import real_ct
-from tests.integration.pacs import ROOT, Pacs, eventually
+from tests.integration.pacs import Pacs, eventually
 from tests.integration.stow import (
     arrangements,
     nested,
@@ -69,15 +69,9 @@ def test_no_part_of_a_stow_request_is_lost(make_pacs: Maker, quarantine: bool) -
 
 
 def test_a_part_that_fails_for_no_fault_of_its_own_is_stored_later(make_pacs: Maker) -> None:
-    script = ROOT / "tests" / "integration" / "faulty_plugin.py"
-    pacs = make_pacs({"Deidentify": {"Mode": "incoming"}, **NO_RUNNER}, script=script)
-    started(
-        pacs,
-        {
-            "PREREAD_FAULT": "preread.ledger.journal:Journal.arrive",
-            "PREREAD_TEST_PREFIX": sys.prefix,
-        },
-    )
+    faulty = Faulty(make_pacs({"Deidentify": {"Mode": "incoming"}, **NO_RUNNER}, script=SCRIPT))
+    faulty.break_("preread.ledger.journal:Journal.arrive")
+    pacs = started(faulty.pacs, faulty.environment)
     parts = [part(), part()]
     stow(pacs, parts)
     assert entries(pacs, "waiting") == 2
