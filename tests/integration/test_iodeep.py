@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,30 +32,6 @@ USERS = {
 ALICE, BOB = ("alice", "secret"), ("bob", "secret")
 
 Start = Callable[..., Pacs]
-
-
-@pytest.fixture(scope="module")
-def shared_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pacs]:
-    """Return a running Orthanc of a dedicated node with users, and no models."""
-    folder = tmp_path_factory.mktemp("shared")
-    (folder / "models").mkdir()
-    section = {
-        "Deidentify": {"Mode": "incoming"},
-        "Models": {"Folder": str(folder / "models")},
-        "IODeep": TRUST,
-    }
-    node = Pacs(folder / "pacs", section, USERS)
-    node.http.auth = ALICE
-    node.start()
-    yield node
-    node.end()
-
-
-@pytest.fixture
-def pacs(shared_pacs: Pacs) -> Pacs:
-    """Return that Orthanc, asked as somebody whom it trusts."""
-    shared_pacs.http.auth = ALICE
-    return shared_pacs
 
 
 @pytest.fixture
@@ -109,7 +85,10 @@ def listed(pacs: Pacs, count: int) -> list[dict[str, Any]]:
     return found
 
 
-def test_networks_by_stow_and_by_c_store_are_listed_and_chosen(pacs: Pacs, tmp_path: Path) -> None:
+def test_networks_by_stow_and_by_c_store_are_listed_and_chosen(
+    start: Start, tmp_path: Path
+) -> None:
+    pacs = start()
     chest, head = tmp_path / "chest.dcm", tmp_path / "head.dcm"
     chest.write_bytes(encode(small(DnnUID="1.2.1", DnnName="chest")))
     head.write_bytes(
@@ -169,8 +148,9 @@ def test_an_image_is_matched_by_what_was_kept_of_its_description(
 
 @pytest.mark.parametrize("way", ["STOW-RS", "C-STORE"])
 def test_a_strangers_network_is_not_run_and_that_is_said(
-    pacs: Pacs, tmp_path: Path, way: str
+    start: Start, tmp_path: Path, way: str
 ) -> None:
+    pacs = start()
     file = tmp_path / "network.dcm"
     file.write_bytes(encode(small(DnnName="PLANTEDNAME", Description="PLANTEDNOTE")))
     if way == "STOW-RS":
@@ -250,7 +230,8 @@ def test_users_count_only_where_they_are_checked(make_pacs: Callable[..., Pacs])
     assert "Preread.IODeep.TrustedUsers" in pacs.log.read_text()
 
 
-def test_nobody_is_who_he_claims_to_be_without_a_password(pacs: Pacs) -> None:
+def test_nobody_is_who_he_claims_to_be_without_a_password(start: Start) -> None:
+    pacs = start()
     with httpx.Client(base_url=pacs.url) as client:
         for auth in (("alice", "wrong"), ("alice", "")):
             assert client.post("/instances", content=encode(small()), auth=auth).status_code == 401
