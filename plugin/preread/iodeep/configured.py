@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def configured_predictor(site: Site) -> Predictor:
     """Make a predictor of the settings ``IODeep.Regions`` and ``IODeep.Limits``.
 
-    The frames that it holds at a time may take what one image may, ``Runner.MaxImageMegabytes``.
+    The frames that it holds at a time may take what one image may, ``Runner.MaxImageMegabytes``,
+    and it computes with ``Runner.Threads``.
     """
     settings = site.settings.iodeep
     return Predictor(
@@ -26,6 +27,7 @@ def configured_predictor(site: Site) -> Predictor:
         batch_size=settings.regions.batch_size,
         max_bytes=site.settings.runner.max_image_megabytes * 2**20,
         kept=settings.regions.networks_kept,
+        threads=site.settings.runner.threads,
     )
 
 

@@ -1,6 +1,6 @@
 """Regions that an IODeep's network proposes in images: the article's Algorithm 2.
 
-Torch is imported when the first network is built. Orthanc, ledger and HTTP are unknown here.
+OpenVINO is imported when the first network is built. Orthanc, ledger and HTTP are unknown here.
 """
 
 from __future__ import annotations
@@ -103,6 +103,8 @@ class Predictor:
         Of the decoded pixels of the frames of a batch; one that is larger goes alone.
     kept
         How many networks stay built, 1 or more.
+    threads
+        For the arithmetic; 0 for all cores.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class Predictor:
         batch_size: int = 0,
         max_bytes: int = MOST_BYTES,
         kept: int = 2,
+        threads: int = 0,
     ) -> None:
         self._folder = folder
         self._options = options or RegionOptions()
@@ -121,6 +124,7 @@ class Predictor:
         self._batch_size = batch_size
         self._max_bytes = max_bytes
         self._most_kept = max(1, kept)
+        self._threads = threads
         self._kept: OrderedDict[_Key, RunningNetwork] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -176,13 +180,13 @@ class Predictor:
 
     def running(self, network: IODeep) -> RunningNetwork:
         """Give a network as it runs, built unless it was used lately."""
-        from preread.iodeep.running import RunningNetwork  # noqa: PLC0415 - imports torch
+        from preread.iodeep.running import RunningNetwork  # noqa: PLC0415 - and OpenVINO
 
         key = self._key(network)
         with self._lock:
             running = self._kept.pop(key, None)
             if running is None:
-                running = RunningNetwork(network, self._folder, self._limits)
+                running = RunningNetwork(network, self._folder, self._limits, self._threads)
             self._kept[key] = running
             while len(self._kept) > self._most_kept:
                 self._kept.popitem(last=False)

@@ -1,17 +1,19 @@
-"""A network of an IODeep instance as it runs: torch on the CPU, in evaluation mode."""
+"""A network of an IODeep instance as it runs: OpenVINO on the CPU, in float32."""
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
 
+from preread.iodeep.openvino_network import build
 from preread.iodeep.prediction_output import Meaning
-from preread.iodeep.torch_network import build
 from preread.iodeep.validation import validate
+from preread.models.engine import cores
+from preread.models.openvino_engine import import_openvino
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from preread.iodeep.architecture import Limits
@@ -30,6 +32,8 @@ class RunningNetwork:
         Where a reference to its weights leads.
     limits
         Of what a network may take; None for the defaults.
+    threads
+        For the arithmetic; 0 for all cores.
 
     Attributes
     ----------
@@ -46,25 +50,35 @@ class RunningNetwork:
         If it cannot be built, its weights do not fit, or it gives neither masks nor boxes.
     """
 
-    def __init__(self, network: IODeep, folder: WeightsFolder, limits: Limits | None) -> None:
+    def __init__(
+        self, network: IODeep, folder: WeightsFolder, limits: Limits | None, threads: int = 0
+    ) -> None:
+        # Sizes are known to fit before anything of them is allocated.
         validated = validate(network, folder, limits)
         self.architecture = validated.architecture
         self.meaning = Meaning(validated.architecture)
         self.weights_sha256 = validated.contents.sha256
-        # Sizes are known to fit before anything of them is allocated, and no random weights are
-        # drawn for what is replaced at once.
-        with torch.device("meta"):
-            module = build(validated.architecture)
-        module.to_empty(device="cpu")
-        arrays = {
-            name: torch.from_numpy(array).to(torch.float32)
-            for name, array in validated.contents.arrays.items()
-        }
-        module.load_state_dict(arrays, strict=False)  # but for the counters of training
-        self._module = module.eval().to(memory_format=torch.channels_last)
+        compiled = (
+            import_openvino()
+            .Core()
+            .compile_model(
+                build(validated.architecture, validated.contents.arrays),
+                "CPU",
+                {
+                    "PERFORMANCE_HINT": "LATENCY",
+                    # Without it OpenVINO takes bfloat16 where the processor has it.
+                    "INFERENCE_PRECISION_HINT": "f32",
+                    "INFERENCE_NUM_THREADS": threads or cores(),
+                    "NUM_STREAMS": 1,
+                },
+            )
+        )
+        self._request = compiled.create_infer_request()
+        self._output = compiled.output(0)
+        self._lock = threading.Lock()
 
     def __call__(self, tensors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run it on a batch.
+        """Run it on a batch; safe to use by threads, of which one runs it at a time.
 
         Parameters
         ----------
@@ -76,6 +90,6 @@ class RunningNetwork:
         ndarray of float32
             (N, *output_shape).
         """
-        with torch.inference_mode():
-            output: NDArray[np.float32] = self._module(torch.from_numpy(tensors)).numpy()
-        return output
+        with self._lock:
+            found = self._request.infer({0: np.ascontiguousarray(tensors)}, share_inputs=True)
+            return np.array(found[self._output], dtype=np.float32)
