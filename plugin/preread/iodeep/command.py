@@ -10,7 +10,16 @@ import typer
 
 from preread.connecting import FAILED, Configuration
 from preread.errors import PrereadError, SettingsError
-from preread.iodeep import remote_command
+from preread.iodeep import making_command, remote_command
+from preread.iodeep.command_files import (
+    File,
+    Models,
+    bytes_of,
+    models_folder,
+    network_in,
+    text_of,
+    write_new,
+)
 from preread.tables import show as show_table
 from preread.tables import table
 
@@ -22,19 +31,8 @@ app = typer.Typer(help="Networks that are kept as DICOM objects (IODeep).", no_a
 app.command("push")(remote_command.push)
 app.command("list")(remote_command.list_networks)
 app.command("propose")(remote_command.propose)
-
-_HERE = Path("models")
-_CONFIGURATION = Path("orthanc.json")
-
-_File = Annotated[Path, typer.Argument(metavar="FILE", help="An IODeep instance.")]
-_Models = Annotated[
-    Path | None,
-    typer.Option(
-        help="The models folder, where an object may say that its weights lie. Default: that of "
-        "the configuration, or ./models.",
-        file_okay=False,
-    ),
-]
+app.command("convert")(making_command.convert)
+app.command("build")(making_command.build)
 
 
 @app.command()
@@ -79,7 +77,7 @@ def create(
             "without it that is done above 4 MB."
         ),
     ] = False,
-    models: _Models = None,
+    models: Models = None,
     config: Configuration = None,
 ) -> None:
     """Make a DICOM object of an architecture and its weights, if they fit each other."""
@@ -91,9 +89,9 @@ def create(
     from preread.iodeep.writing import encode  # noqa: PLC0415
     from preread.models.card import LARGEST_WEIGHTS  # noqa: PLC0415
 
-    folder = WeightsFolder(_folder(models, config))
-    document = parse_document(_text(architecture, LARGEST_ARCHITECTURE))
-    data = _bytes(weights, LARGEST_WEIGHTS)
+    folder = WeightsFolder(models_folder(models, config))
+    document = parse_document(text_of(architecture, LARGEST_ARCHITECTURE))
+    data = bytes_of(weights, LARGEST_WEIGHTS)
     channels = {count: term for term, count in CHANNELS.items() if term in ("MONOCHROME2", "RGB")}
     network = make(
         document,
@@ -111,17 +109,17 @@ def create(
         Description=description,
     )
     validate(network, folder)
-    _write(output, encode(network))
+    write_new(output, encode(network))
     typer.echo(network.DnnUID)
 
 
 @app.command()
 def show(
-    file: _File,
+    file: File,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Show what an object says of itself, without looking at its weights."""
-    told = _told(_network(file)) | {"Digest": _digest(file)}
+    told = _told(network_in(file)) | {"Digest": _digest(file)}
     if as_json:
         typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
         return
@@ -134,18 +132,18 @@ def show(
 @app.command("validate")
 def validate_files(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="IODeep instances.")],
-    models: _Models = None,
+    models: Models = None,
     config: Configuration = None,
 ) -> None:
     """Check that networks can be built and that their weights fit them."""
     from preread.iodeep.opening import WeightsFolder  # noqa: PLC0415
     from preread.iodeep.validation import validate  # noqa: PLC0415
 
-    folder = WeightsFolder(_folder(models, config))
+    folder = WeightsFolder(models_folder(models, config))
     failures = 0
     for file in files:
         try:
-            architecture = validate(_network(file), folder).architecture
+            architecture = validate(network_in(file), folder).architecture
             typer.echo(f"{file}: valid, {architecture.parameters} parameters")
         except PrereadError as error:
             failures += 1
@@ -157,30 +155,30 @@ def validate_files(
 
 @app.command()
 def export(
-    file: _File,
+    file: File,
     destination: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="For architecture.json, weights.safetensors.")
     ],
-    models: _Models = None,
+    models: Models = None,
     config: Configuration = None,
 ) -> None:
     """Take an object's architecture and weights out of it."""
     from preread.iodeep.making import safetensors_of  # noqa: PLC0415
     from preread.iodeep.opening import WeightsFolder, contents  # noqa: PLC0415
 
-    opened = contents(_network(file), WeightsFolder(_folder(models, config)))
+    opened = contents(network_in(file), WeightsFolder(models_folder(models, config)))
     try:
         destination.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"{destination}: cannot be made ({error.strerror})") from None
     text = json.dumps(opened.document, indent=2, ensure_ascii=False) + "\n"
-    _write(destination / "architecture.json", text.encode())
-    _write(destination / "weights.safetensors", safetensors_of(opened.arrays))
+    write_new(destination / "architecture.json", text.encode())
+    write_new(destination / "weights.safetensors", safetensors_of(opened.arrays))
 
 
 @app.command()
 def sign(
-    file: _File,
+    file: File,
     key: Annotated[
         Path,
         typer.Option(
@@ -204,13 +202,13 @@ def sign(
     from preread.iodeep.signature import load_key  # noqa: PLC0415
     from preread.iodeep.signing import signed  # noqa: PLC0415
 
-    network = _network(file)
+    network = network_in(file)
     opened = load_key(key, password)
     try:
-        made = signed(_bytes(file, LARGEST_FILE), opened)
+        made = signed(bytes_of(file, LARGEST_FILE), opened)
     except SettingsError as error:
         raise SettingsError(f"{file}: {error}") from None
-    _write(output, made)
+    write_new(output, made)
     typer.echo(network.DnnUID)
 
 
@@ -218,7 +216,7 @@ def _digest(file: Path) -> str | None:
     from preread.iodeep.reading import LARGEST_FILE  # noqa: PLC0415 - not needed for help
     from preread.iodeep.recognising import digest_of, recognise  # noqa: PLC0415
 
-    found = recognise(_bytes(file, LARGEST_FILE))
+    found = recognise(bytes_of(file, LARGEST_FILE))
     return None if found is None else digest_of(found)
 
 
@@ -240,49 +238,3 @@ def _told(network: IODeep) -> dict[str, Any]:
         told["DnnArchitecture"] = f"{len(architecture)} bytes of JSON"
     told["DnnWeights"] = str(network.DnnWeights)
     return told
-
-
-def _network(file: Path) -> IODeep:
-    from preread.iodeep.reading import LARGEST_FILE, decode  # noqa: PLC0415 - not needed for help
-
-    try:
-        return decode(_bytes(file, LARGEST_FILE))
-    except SettingsError:
-        raise
-    except PrereadError as error:
-        raise PrereadError(f"{file}: {error}") from None
-
-
-def _folder(models: Path | None, config: Path | None) -> Path:
-    found = config or (_CONFIGURATION if _CONFIGURATION.exists() else None)
-    if models is not None or found is None:
-        return models or _HERE
-    from preread.settings import site_from_file  # noqa: PLC0415 - not needed for help
-
-    return site_from_file(found).models_folder
-
-
-def _text(file: Path, most: int) -> str:
-    try:
-        return _bytes(file, most).decode("utf-8")
-    except UnicodeDecodeError:
-        raise SettingsError(f"{file}: expected a text in UTF-8") from None
-
-
-def _bytes(file: Path, most: int) -> bytes:
-    try:
-        with file.open("rb") as opened:
-            data = opened.read(most + 1)
-    except OSError as error:
-        raise SettingsError(f"{file}: cannot be read ({error.strerror})") from None
-    if len(data) > most:
-        raise SettingsError(f"{file}: larger than {most} bytes")
-    return data
-
-
-def _write(file: Path, data: bytes) -> None:
-    try:
-        with file.open("xb") as opened:
-            opened.write(data)
-    except OSError as error:
-        raise SettingsError(f"{file}: cannot be written ({error.strerror})") from None

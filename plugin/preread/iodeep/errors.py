@@ -22,6 +22,27 @@ class InvalidIODeepError(PrereadError):
         self.reason = reason
 
 
+class TorchMissingError(InvalidIODeepError):
+    """A network that torch.save wrote, where torch is not installed.
+
+    Parameters
+    ----------
+    attribute
+        Keyword of the attribute that it wrote.
+    DnnUID
+        Of the network; empty where it is not known.
+    """
+
+    def __init__(self, attribute: str, DnnUID: str = "") -> None:  # noqa: N803 - its own name
+        which = f" of the network {DnnUID}" if DnnUID else ""
+        super().__init__(
+            attribute,
+            f"that{which} was written by torch.save, which torch alone reads, and torch is not "
+            "installed here; have `preread iodeep convert` write the object anew where it is, or "
+            "install it here, in the folder of Preread's source: pip install '.[torch]'",
+        )
+
+
 class PredictionError(PrereadError):
     """A network that cannot say where something is in an image, whatever the image."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from preread.iodeep.document import parse_document
-from preread.iodeep.errors import InvalidIODeepError
+from preread.iodeep.errors import InvalidIODeepError, TorchMissingError
 from preread.iodeep.torch_saved import torch_document
 from preread.iodeep.weights import (
     HashOfFile,
@@ -170,15 +170,19 @@ def contents(network: IODeep, folder: WeightsFolder, most: int = LARGEST_WEIGHTS
     Raises
     ------
     InvalidIODeepError
-        Naming DnnArchitecture or DnnWeights, if it cannot be read or is not allowed.
+        Naming DnnArchitecture or DnnWeights, if it cannot be read or is not allowed; a
+        `TorchMissingError` if that takes torch, which is not installed.
     """
     architecture = network.DnnArchitecture
-    if isinstance(architecture, TorchSaved):
-        document = torch_document(architecture.data)
-    else:
-        document = parse_document(architecture)
-    data = weights_data(network.DnnWeights, folder, most)
-    return Contents(document, arrays_of(data), sha256_of(data))
+    try:
+        if isinstance(architecture, TorchSaved):
+            document = torch_document(architecture.data)
+        else:
+            document = parse_document(architecture)
+        data = weights_data(network.DnnWeights, folder, most)
+        return Contents(document, arrays_of(data), sha256_of(data))
+    except TorchMissingError as error:
+        raise TorchMissingError(error.attribute, network.DnnUID) from None
 
 
 def weights_data(weights: Weights, folder: WeightsFolder, most: int = LARGEST_WEIGHTS) -> bytes:

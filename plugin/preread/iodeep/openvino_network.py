@@ -57,7 +57,8 @@ def build(architecture: Architecture, arrays: Arrays) -> Any:
     architecture
         What `preread.iodeep.architecture.parse_architecture` gives, and so within its limits.
     arrays
-        By the names and of the shapes of `Architecture.weight_shapes`, float32 or float16.
+        By the names and of the shapes of `Architecture.weight_shapes`, float32 or float16, finite:
+        what `preread.iodeep.validation.validate` has let through.
 
     Returns
     -------
@@ -68,7 +69,7 @@ def build(architecture: Architecture, arrays: Arrays) -> Any:
     Raises
     ------
     InvalidIODeepError
-        If a weight is no finite number, or a variance is negative.
+        If a variance is negative.
     """
     openvino = import_openvino()
     graph = _Graph(openvino.opset13, arrays)
@@ -260,10 +261,7 @@ class _Graph:
         return self._node(self._array(name))
 
     def _array(self, name: str) -> NDArray[np.float32]:
-        array = self._arrays[name].astype(np.float32, copy=False)
-        if not np.isfinite(array).all():
-            raise InvalidIODeepError("DnnWeights", f"{name}: expected finite numbers")
-        return array
+        return self._arrays[name].astype(np.float32, copy=False)
 
     def _node(self, array: Any) -> Any:
         return self.op.constant(np.ascontiguousarray(array), np.float32)

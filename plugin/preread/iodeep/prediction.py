@@ -154,21 +154,27 @@ class Predictor:
             cannot be decoded.
         """
         running = self.running(network)
-        smallest = self._options.smallest(pixel_area)
-        found: list[Region] = []
+        try:
+            return list(self._found(running, network, frames, self._options.smallest(pixel_area)))
+        finally:
+            # Networks stay built; what a batch takes may be many times as much.
+            running.rest()
+
+    def _found(
+        self, running: RunningNetwork, network: IODeep, frames: Iterable[Frame], smallest: float
+    ) -> Iterator[Region]:
         number = 0
         for batch in _batches(frames, self._batch_of(running.architecture), self._max_bytes):
             outputs = running(_input(batch, network, running.architecture))
             for place, output in enumerate(outputs):
                 read = running.meaning.read(output)
                 if isinstance(read, Masks):
-                    found += _contours(number, batch[place], read, self._options, smallest)
+                    yield from _contours(number, batch[place], read, self._options, smallest)
                 else:
-                    found += _boxes(number, batch[place], read, self._options, smallest)
+                    yield from _boxes(number, batch[place], read, self._options, smallest)
                 number += 1
             # Else they would still be held while the next are decoded.
             batch.clear()
-        return found
 
     def _batch_of(self, architecture: Architecture) -> int:
         """Give how many frames at a time keep the network within its limits."""

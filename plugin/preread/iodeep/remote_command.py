@@ -9,6 +9,7 @@ import typer
 
 from preread.connecting import FAILED, Configuration, Orthanc, Password, Url, Username
 from preread.errors import PrereadError, SettingsError
+from preread.iodeep.command_files import Models, models_folder
 from preread.tables import show, table
 
 if TYPE_CHECKING:
@@ -29,17 +30,26 @@ def push(
         typer.Option(help="Send by C-STORE to this peer, not by STOW-RS.", metavar="AET@HOST:PORT"),
     ] = "",
     aet: Annotated[str, typer.Option(help="The AE title to send from by C-STORE.")] = "PREREAD",
+    models: Models = None,
 ) -> None:
-    """Store networks in Orthanc; `preread iodeep list` shows what becomes of them."""
-    from preread.iodeep.reading import LARGEST_FILE, decode  # noqa: PLC0415 - not needed for help
+    """Store networks in Orthanc; `preread iodeep list` shows what becomes of them.
 
+    What torch.save wrote in them is written anew first, since a node has no torch to read it.
+    """
+    from preread.iodeep.converting import as_sent  # noqa: PLC0415 - not needed for help
+    from preread.iodeep.opening import WeightsFolder  # noqa: PLC0415
+    from preread.iodeep.reading import LARGEST_FILE  # noqa: PLC0415
+
+    place = models_folder(models, config)
     send = _by_c_store(peer, aet) if peer else _by_stow(config, url, username, password, dicomweb)
     failures = 0
     for file in files:
         try:
             data = _bytes(file, LARGEST_FILE)
-            network = decode(data)
-            typer.echo(f"{file}: {send(data)}, DnnUID {network.DnnUID}")
+            ready = as_sent(data, WeightsFolder(place))
+            typer.echo(f"{file}: {send(ready.data)}, DnnUID {ready.DnnUID}")
+            if ready.note:
+                typer.echo(f"{file}: {ready.note}", err=True)
         except PrereadError as error:
             failures += 1
             typer.echo(f"{file}: {str(error).removeprefix(f'{file}: ')}", err=True)

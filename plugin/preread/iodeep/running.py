@@ -58,23 +58,20 @@ class RunningNetwork:
         self.architecture = validated.architecture
         self.meaning = Meaning(validated.architecture)
         self.weights_sha256 = validated.contents.sha256
-        compiled = (
-            import_openvino()
-            .Core()
-            .compile_model(
-                build(validated.architecture, validated.contents.arrays),
-                "CPU",
-                {
-                    "PERFORMANCE_HINT": "LATENCY",
-                    # Without it OpenVINO takes bfloat16 where the processor has it.
-                    "INFERENCE_PRECISION_HINT": "f32",
-                    "INFERENCE_NUM_THREADS": threads or cores(),
-                    "NUM_STREAMS": 1,
-                },
-            )
+        core = import_openvino().Core()
+        self._compiled = core.compile_model(
+            build(validated.architecture, validated.contents.arrays),
+            "CPU",
+            {
+                "PERFORMANCE_HINT": "LATENCY",
+                # Without it OpenVINO takes bfloat16 where the processor has it.
+                "INFERENCE_PRECISION_HINT": "f32",
+                "INFERENCE_NUM_THREADS": threads or cores(),
+                "NUM_STREAMS": 1,
+            },
         )
-        self._request = compiled.create_infer_request()
-        self._output = compiled.output(0)
+        self._request = self._compiled.create_infer_request()
+        self._output = self._compiled.output(0)
         self._lock = threading.Lock()
 
     def __call__(self, tensors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -93,3 +90,8 @@ class RunningNetwork:
         with self._lock:
             found = self._request.infer({0: np.ascontiguousarray(tensors)}, share_inputs=True)
             return np.array(found[self._output], dtype=np.float32)
+
+    def rest(self) -> None:
+        """Give back the memory that batches took on their way; the next one takes it anew."""
+        with self._lock:
+            self._compiled.release_memory()

@@ -3,7 +3,8 @@
 The file is a zip of plain entries. It is checked and packed anew before torch sees it, so that two
 readers of zip files cannot see two different things in it, and torch reads it with
 ``weights_only``: nothing but containers, texts, numbers and tensors comes out. Sizes that it claims
-are bounded by its own size.
+are bounded by its own size. Where torch, an optional extra, is not installed, it is refused with
+what to do.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import numpy as np
 
 from preread.iodeep.document import plain_document
-from preread.iodeep.errors import InvalidIODeepError
+from preread.iodeep.errors import InvalidIODeepError, TorchMissingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
     import torch
 
@@ -96,8 +98,7 @@ def torch_arrays(data: bytes) -> Arrays:
         Naming DnnWeights, if it is anything else, or claims more numbers than it holds.
     """
     state = _loaded(data, "DnnWeights")
-    import torch  # noqa: PLC0415 - takes seconds; what is refused, or only told apart, needs none
-
+    torch = _torch("DnnWeights")
     if not isinstance(state, dict) or not state:
         _refuse("DnnWeights", "expected a state dictionary, names with a tensor each")
     arrays: Arrays = {}
@@ -111,6 +112,15 @@ def torch_arrays(data: bytes) -> Arrays:
         if not name.endswith("num_batches_tracked"):
             arrays[name] = _array(name, tensor)
     return arrays
+
+
+def _torch(attribute: str) -> ModuleType:
+    """Import torch, which takes seconds; what is refused, or only told apart, needs none."""
+    try:
+        import torch  # noqa: PLC0415 - an optional extra
+    except ImportError:
+        raise TorchMissingError(attribute) from None
+    return torch
 
 
 def _array(name: str, tensor: torch.Tensor) -> np.ndarray[Any, Any]:
@@ -131,8 +141,7 @@ def _loaded(data: bytes, attribute: str) -> object:
             "expected what torch.save writes since version 1.6; a bare pickle is never read",
         )
     packed = _packed_anew(data, attribute)
-    import torch  # noqa: PLC0415 - as above
-
+    torch = _torch(attribute)
     try:
         return torch.load(packed, map_location="cpu", weights_only=True)
     except _REFUSALS:

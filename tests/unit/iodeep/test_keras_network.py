@@ -1,4 +1,4 @@
-"""Keras gives what torch gives, from the same weights."""
+"""Keras gives what torch gives, and what a node runs, from the same weights."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
 from preread.iodeep.architecture import Architecture, parse_architecture
 from preread.iodeep.architecture_files import example
 from preread.iodeep.keras_files import KerasError, weights_of
 from preread.iodeep.torch_network import build as build_torch
 from tests.unit.iodeep.layer_by_layer import architectures
+from tests.unit.iodeep.trained_networks import answer, arrays_of_module, ran, trained
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 h5py = pytest.importorskip("h5py", reason="the extra `keras` is not installed")
@@ -32,22 +31,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 CONTENTS = architectures() | {"unet-small": example("unet-small")}
 
 
-def _trained(architecture: Architecture) -> nn.Module:
-    """A network none of whose weights and statistics is what it starts with."""
-    torch.manual_seed(3)
-    network = build_torch(architecture).eval()
-    with torch.no_grad():
-        for name, tensor in network.state_dict().items():
-            if tensor.is_floating_point():
-                noise = 0.1 * torch.randn_like(tensor)
-                tensor.add_(noise.abs() if name.endswith("running_var") else noise)
-    return network
-
-
-def _arrays(network: nn.Module) -> dict[str, Any]:
-    return {name: tensor.detach().numpy() for name, tensor in network.state_dict().items()}
-
-
 def _batch(architecture: Architecture) -> Any:
     return np.random.default_rng(0).normal(size=(3, *architecture.input_shape)).astype(np.float32)
 
@@ -59,16 +42,17 @@ def _output(model: Any, batch: Any) -> Any:
 @pytest.mark.parametrize("name", CONTENTS)
 def test_the_same_weights_give_the_same_output(name: str) -> None:
     architecture = parse_architecture(CONTENTS[name])
-    network = _trained(architecture)
+    network = trained(architecture)
     model = keras_network.build(architecture)
     batch = _batch(architecture)
-    with torch.inference_mode():
-        expected = network(torch.from_numpy(batch)).numpy()
+    expected = answer(network, batch)
     assert not np.allclose(_output(model, batch), expected, atol=1e-5)
-    keras_network.load_arrays(model, architecture, _arrays(network))
+    keras_network.load_arrays(model, architecture, arrays_of_module(network))
     found = _output(model, batch)
     assert found.shape == (3, *architecture.output_shape)
     assert np.allclose(found, expected, atol=1e-4 if name == "unet-small" else 1e-5)
+    # And what a node runs gives the same as what Keras has trained.
+    assert np.abs(ran(architecture, arrays_of_module(network), batch) - found).max() <= 1e-4
 
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".keras"])
@@ -180,7 +164,7 @@ def test_the_description_inside_a_keras_file_is_not_read(tmp_path: Path) -> None
 
 def test_weights_that_are_missing_or_of_another_shape() -> None:
     architecture = parse_architecture(CONTENTS["features-channels_last"])
-    arrays = _arrays(build_torch(architecture))
+    arrays = arrays_of_module(build_torch(architecture))
     model = keras_network.build(architecture)
     with pytest.raises(KerasError, match=r"layers.4.0.bias is missing"):
         keras_network.load_arrays(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from preread.iodeep.architecture import Architecture
+from preread.iodeep.openvino_network import build as build_graph
 from preread.iodeep.torch_network import build
+from preread.models.openvino_engine import import_openvino
 
 
 def trained(architecture: Architecture) -> nn.Module:
@@ -25,10 +28,31 @@ def trained(architecture: Architecture) -> nn.Module:
 
 
 def arrays_of_module(network: nn.Module) -> dict[str, NDArray[Any]]:
-    return {name: tensor.detach().numpy() for name, tensor in network.state_dict().items()}
+    """Its weights and statistics, without the counters of training."""
+    return {
+        name: tensor.detach().numpy()
+        for name, tensor in network.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
 
 
 def answer(network: nn.Module, batch: NDArray[Any]) -> NDArray[Any]:
     with torch.inference_mode():
         made: NDArray[Any] = network(torch.from_numpy(batch)).numpy()
     return made
+
+
+def ran(
+    architecture: Architecture, arrays: dict[str, NDArray[Any]], batch: NDArray[Any]
+) -> NDArray[Any]:
+    """What OpenVINO's graph of the same weights gives, as a node runs it."""
+    compiled = (
+        import_openvino()
+        .Core()
+        .compile_model(
+            build_graph(architecture, arrays),
+            "CPU",
+            {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1},
+        )
+    )
+    return np.array(compiled([batch])[0])
