@@ -69,6 +69,24 @@ def test_frames_of_a_pass_take_no_more_than_one_image_may(
     assert passes == [2, 2, 4]
 
 
+def test_networks_compute_with_the_runners_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[int] = []
+    made = RunningNetwork.__init__
+
+    def counted(
+        running: RunningNetwork, network: Any, folder: Any, limits: Any, threads: int = 0
+    ) -> None:
+        given.append(threads)
+        made(running, network, folder, limits, threads)
+
+    monkeypatch.setattr(RunningNetwork, "__init__", counted)
+    for section in ({}, {"Runner": {"Threads": 1}}):
+        configured_predictor(site_from({"Preread": section}, tmp_path)).running(pointwise(4, 4))
+    assert given == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("section", "key"),
     [

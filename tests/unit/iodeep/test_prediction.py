@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -362,6 +363,36 @@ def test_networks_stay_built_by_uid_and_hash_and_only_so_many(folder: WeightsFol
     predictor.running(third)  # the one that was used least lately, `other`, goes
     assert predictor.running(one) is kept
     assert predictor.running(other) is not predictor.running(third)
+
+
+def test_a_network_gives_back_what_its_batches_took(
+    folder: WeightsFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rested: list[RunningNetwork] = []
+    rest = RunningNetwork.rest
+
+    def counted(running: RunningNetwork) -> None:
+        rested.append(running)
+        rest(running)
+
+    monkeypatch.setattr(RunningNetwork, "rest", counted)
+    predictor = Predictor(folder, EVERYTHING)
+    sees = pointwise(8, 8)
+    frames = [frame_of(disc(8, 8, 4, 4, 2))]
+    assert len(predictor.regions(sees, frames)) == len(predictor.regions(sees, frames)) == 1
+    assert rested == [predictor.running(sees)] * 2
+    with pytest.raises(PredictionError, match="not numbers"):
+        predictor.regions(without_an_answer(), [frame_of(np.ones((4, 4)))])
+    assert len(rested) == 3
+
+
+def test_networks_are_run_by_threads_one_after_the_other(predictor: Predictor) -> None:
+    sees = pointwise(64, 64)
+    masks = [disc(64, 64, 20 + number, 30, 8) for number in range(12)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda mask: predictor.regions(sees, [frame_of(mask)]), masks))
+    for regions, mask in zip(found, masks, strict=True):
+        assert np.array_equal(filled(regions, mask.shape), mask)
 
 
 def test_another_network_under_the_same_uid_is_not_mistaken(predictor: Predictor) -> None:
