@@ -3,7 +3,7 @@
 The article's U-Net (224x224x3, 22 million parameters) and its small sister, both with random
 weights whose last bias makes one pixel in a hundred a region: speed does not depend on more than
 that. A slice is 512x512 in memory; counted is all from its levels to its contours, and beside it
-the network's own part. Rounds alternate between one slice at a time, batches, and what
+the network's own part, in OpenVINO as a node runs it and in eager torch. Rounds alternate between one slice at a time, batches, and what
 `BatchSize` 0 takes.
 """
 
@@ -29,7 +29,7 @@ from preread.iodeep.architecture import parse_architecture
 from preread.iodeep.architecture_files import example
 from preread.iodeep.iod import IODeep
 from preread.iodeep.making import make, safetensors_of
-from preread.iodeep.opening import WeightsFolder
+from preread.iodeep.opening import WeightsFolder, contents
 from preread.iodeep.prediction import BATCH, Predictor
 from preread.iodeep.prediction_input import FramePixels, check_tensor_shape
 from preread.iodeep.torch_network import build
@@ -105,13 +105,14 @@ def tensors_of(network: IODeep, frames: list[Frame]) -> NDArray[np.float32]:
 def measured(
     folder: WeightsFolder, network: IODeep, frames: list[Frame]
 ) -> tuple[list[float], int]:
-    """Give milliseconds a slice: one by one, in batches, as set; of the first the network's own."""
+    """Give milliseconds a slice: one by one, in batches, as set; the network's own, torch's."""
     tensors = tensors_of(network, frames)
     predictors = [Predictor(folder, batch_size=size) for size in (1, BATCH, 0)]
     running = predictors[0].running(network)
     found = len(predictors[0].regions(network, frames[:BATCH]))
     running(tensors[:BATCH])
-    spent: list[list[float]] = [[], [], [], []]
+    reference = loaded(network, folder)
+    spent: list[list[float]] = [[], [], [], [], []]
     for _ in range(ROUNDS):
         for column, predictor in enumerate(predictors):
             began = time.perf_counter()
@@ -121,17 +122,32 @@ def measured(
         for start in range(len(tensors)):
             running(tensors[start : start + 1])
         spent[3].append(time.perf_counter() - began)
+        began = time.perf_counter()
+        with torch.inference_mode():
+            for start in range(len(tensors)):
+                reference(torch.from_numpy(tensors[start : start + 1]))
+        spent[4].append(time.perf_counter() - began)
     return [1e3 * statistics.median(times) / len(frames) for times in spent], found
+
+
+def loaded(network: IODeep, folder: WeightsFolder) -> torch.nn.Module:
+    """Build the reference with the network's weights."""
+    opened = contents(network, folder)
+    module = build(parse_architecture(opened.document)).eval()
+    state = {name: torch.from_numpy(array).float() for name, array in opened.arrays.items()}
+    module.load_state_dict(state, strict=False)
+    return module.to(memory_format=torch.channels_last)
 
 
 def main() -> None:
     torch.set_num_threads(cores())
     frames = slices(SLICES)
-    table = Table(title=f"ROI prediction, {SLICES} slices of 512x512, {cores()} threads, torch")
+    table = Table(title=f"ROI prediction, {SLICES} slices of 512x512, {cores()} threads")
     for title in (
         "network",
         "ms, one by one",
         "of it the network",
+        "network in torch, ms",
         f"in batches of {BATCH}",
         "times as fast",
         "BatchSize 0",
@@ -143,11 +159,12 @@ def main() -> None:
         folder = WeightsFolder(Path(place))
         for name in ("unet-small", "unet"):
             network = random_network(name, folder, frames)
-            (one, batched, usual, alone), found = measured(folder, network, frames)
+            (one, batched, usual, alone, eager), found = measured(folder, network, frames)
             table.add_row(
                 name,
                 f"{one:.1f}",
                 f"{alone / one:.2f}",
+                f"{eager:.1f}",
                 f"{batched:.1f}",
                 f"{one / batched:.2f}",
                 f"{usual:.1f}",
