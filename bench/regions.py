@@ -3,8 +3,8 @@
 The article's U-Net (224x224x3, 22 million parameters) and its small sister, both with random
 weights whose last bias makes one pixel in a hundred a region: speed does not depend on more than
 that. A slice is 512x512 in memory; counted is all from its levels to its contours, and beside it
-the network's own part, in OpenVINO as a node runs it and in eager torch. Rounds alternate between one slice at a time, batches, and what
-`BatchSize` 0 takes.
+the network's own part, in OpenVINO as a node runs it and in eager torch. Rounds alternate
+between one slice at a time, batches, and what `BatchSize` 0 takes.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def main() -> None:
                 f"{one / usual:.2f}",
                 str(found),
             )
-    Console(width=110).print(table)
+    Console(width=130).print(table)
 
 
 if __name__ == "__main__":
