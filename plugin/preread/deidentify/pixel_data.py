@@ -47,8 +47,9 @@ _PIXEL_DATA: Final = 0x7FE00010
 _BITS_STORED: Final = 0x00280101
 _HIGH_BIT: Final = 0x00280102
 _PIXEL_REPRESENTATION: Final = 0x00280103
-_OVERLAY_BIT_POSITION: Final = 0x60000102
-_OVERLAY_DATA: Final = 0x60003000
+_OVERLAY_BIT_POSITIONS: Final = range(0x60000102, 0x60200102, 0x20000)
+_OVERLAY_DATA: Final = 0x2EFE
+"""From an Overlay Bit Position to the Overlay Data of the same group."""
 _FLOAT: Final = {0x7FE00008: (b"OF", 4), 0x7FE00009: (b"OD", 8)}
 """Float and Double Float Pixel Data: VR, and bytes of a pixel."""
 _SIZES: Final = (ROWS, COLUMNS, SAMPLES_PER_PIXEL, BITS_ALLOCATED)
@@ -57,6 +58,12 @@ _PAPYRUS: Final = "1.2.840.10008.1.20"
 _NATIVE: Final = frozenset((IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN, _PAPYRUS))
 """The transfer syntaxes of the standard, retired ones too, whose pixels have a defined length."""
 _VRS: Final = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"UN", b""))
+_CELLS: Final = {
+    (is_little, bits): np.dtype(f"{'<' if is_little else '>'}u{bits // 8}")
+    for is_little in (True, False)
+    for bits in (8, 16, 32, 64)
+}
+"""Unsigned integers, by byte order and Bits Allocated."""
 _LONGEST_TABLE: Final = 2**23  # bytes of the offsets of a million frames
 
 
@@ -156,6 +163,8 @@ def _float_pixels(header: Header, module: PixelModule) -> dict[int, bytes]:
     """
     found: dict[int, bytes] = {}
     for tag, (vr, size) in _FLOAT.items():
+        if tag not in header:
+            continue
         value = header.view(tag)
         frame = module.pixels * size
         longest = frame * module.frames
@@ -243,13 +252,13 @@ def _even(size: int) -> int:
 
 def _cleared(
     header: Header, module: PixelModule, element: Element, value: memoryview
-) -> list[bytes] | None:
+) -> list[bytes | memoryview] | None:
     """Return native pixel data without the bits that are no pixel's; None if there are none."""
     cell = _cell(header, module.bits, element)
     if cell is None:
         return None
     is_little = element.vr == b"OB" or header.encoding.little
-    kind = np.dtype(f"{'<' if is_little else '>'}u{cell.allocated // 8}")
+    kind = _CELLS[is_little, cell.allocated]
     whole = len(value) // kind.itemsize * kind.itemsize
     cells = np.frombuffer(value[:whole], kind)
     if not cell.has_more(cells):
@@ -272,7 +281,7 @@ def _cell(header: Header, bits: int, element: Element) -> Cell | None:
         own = range(high - stored + 1, high + 1)
         if any(position not in own for position in _embedded(header)):
             raise MalformedFile(
-                element.start, _OVERLAY_BIT_POSITION, "overlay bits within a pixel's"
+                element.start, _OVERLAY_BIT_POSITIONS[0], "overlay bits within a pixel's"
             )
         if stored >= bits or high >= bits:
             return None
@@ -283,8 +292,8 @@ def _cell(header: Header, bits: int, element: Element) -> Cell | None:
 def _embedded(header: Header) -> list[int]:
     """Return the bits in which overlays lie that have no data of their own."""
     found = []
-    for tag in range(_OVERLAY_BIT_POSITION, _OVERLAY_BIT_POSITION + 0x200000, 0x20000):
-        if tag in header and not header.raw(tag - _OVERLAY_BIT_POSITION + _OVERLAY_DATA):
+    for tag in _OVERLAY_BIT_POSITIONS:
+        if tag in header and not header.raw(tag + _OVERLAY_DATA):
             number = number_of(header, tag)
             if number is not None:
                 found.append(number)

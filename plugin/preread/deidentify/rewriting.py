@@ -144,8 +144,8 @@ class Rewriting:
             The attributes under `Action.SET`, as they are to be, whether they were there or not.
         """
         self._standing_in.written = written
-        present = set(map(_TAG, elements))
-        new = [Element(tag, b"", _NEW, _NEW, _NEW, _NEW) for tag in written if tag not in present]
+        absent = set(written).difference(map(_TAG, elements))
+        new = [Element(tag, b"", _NEW, _NEW, _NEW, _NEW) for tag in absent]
         around = _Around(self._replacements, self._profile.actions, 0)
         self._level([*elements, *new], actions, around)
         return self._parts
@@ -347,8 +347,9 @@ def _ordered(elements: list[Element]) -> tuple[list[Element], bool]:
 
     The sort is stable: of two the first counts, as it does for the identity, and the other goes.
     """
-    tags = [element[0] for element in elements]
-    if all(map(lt, tags, tags[1:])):
+    tags = list(map(_TAG, elements))
+    if all(map(lt, tags, islice(tags, 1, None))):
         return elements, False
-    first = {element[0]: element for element in reversed(elements)}
-    return sorted(first.values(), key=_TAG), True
+    if len(set(tags)) < len(tags):
+        elements = list({element[0]: element for element in reversed(elements)}.values())
+    return sorted(elements, key=_TAG), True

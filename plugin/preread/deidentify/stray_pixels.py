@@ -15,7 +15,7 @@ from preread.elements import Element, Header, dictionary_vr
 
 _PROVIDER_URL: Final = 0x00287FE0
 _SPECTROSCOPY: Final = 0x56000020
-_PIXELS: Final = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+_PIXELS: Final = (0x7FE00010, 0x7FE00008, 0x7FE00009)
 _VARIABLE_PIXELS: Final = 0x7F  # groups 7Fxx of old, PS3.5-2007 section 7.6
 _HOLDING: Final = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"UN", b""))
 _LEAST: Final = 64  # bytes: a smaller value holds no picture that anybody compressed
@@ -42,11 +42,11 @@ def check_pixels_stay(header: Header, changed: Iterable[Element], lost: Collecti
     """
     # Nearly every image leaves here.
     least = _NOTHING if header.all_elements[-1].undefined else 0
-    if any(_size(header, tag) > least and tag not in lost for tag in _PIXELS):
+    if any(header.size(tag) > least and tag not in lost for tag in _PIXELS):
         return
     if not (number_of(header, ROWS) and number_of(header, COLUMNS)):
         return
-    if _size(header, _SPECTROSCOPY):
+    if header.size(_SPECTROSCOPY):
         return
     for element in changed:
         if _may_hold_pixels(element):
@@ -54,10 +54,6 @@ def check_pixels_stay(header: Header, changed: Iterable[Element], lost: Collecti
     last = header.all_elements[-1]
     if last.tag in _PIXELS and len(header.data) - last.end > _LEAST:
         _refuse(last.tag)
-
-
-def _size(header: Header, tag: int) -> int:
-    return len(header.view(tag))
 
 
 def _may_hold_pixels(element: Element) -> bool:

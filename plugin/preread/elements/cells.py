@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 from numpy.typing import NDArray
 
 Cells = NDArray[Any]
@@ -53,16 +54,18 @@ class Cell:
             return False
         if self.high >= self.stored:
             return bool((cells & cells.dtype.type(self._others)).any())
-        # One pass over an ordinary image: there is no array of what is tested.
-        if int(cells.max()) < 1 << self.stored:
-            return False
+        # As few passes over an ordinary image as can be, and no array of what is tested.
         if not self.signed:
-            return True
+            return int(np.maximum.reduce(cells, axis=None)) >= 1 << self.stored
         values = cells.view(cells.dtype.str.replace("u", "i"))
+        least = int(np.minimum.reduce(values, axis=None))
+        most = int(np.maximum.reduce(values, axis=None))
+        if least >= 0:
+            return most >= 1 << self.stored
         half = 1 << (self.stored - 1)
-        return not (int(values.min()) >= -half and int(values.max()) < half)
+        return least < -half or most >= half
 
-    def cleared(self, cells: Cells) -> Iterator[bytes]:
+    def cleared(self, cells: Cells) -> Iterator[memoryview]:
         """Give cells without what `has_more` tells of, piece by piece.
 
         Those of signed pixels repeat the sign above it, as a program takes for granted that reads
@@ -73,12 +76,13 @@ class Cell:
         for start in range(0, cells.size, _CHUNK):
             piece = cells[start : start + _CHUNK]
             if self.signed and self.high < self.stored:
-                values = piece.view(piece.dtype.str.replace("u", "i"))
-                clean: Cells = (values << shift) >> shift
+                clean: Cells = piece.view(piece.dtype.str.replace("u", "i")) << shift
+                clean >>= shift
             else:
                 clean = piece & ~others
             # Arithmetic leaves them in this machine's byte order.
-            yield clean.astype(clean.dtype.newbyteorder(piece.dtype.byteorder)).tobytes()
+            order = clean.dtype.newbyteorder(piece.dtype.byteorder)
+            yield clean.astype(order, copy=False).view(np.uint8).data
 
     @property
     def _others(self) -> int:

@@ -22,6 +22,7 @@ BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
 _ALWAYS_INFLATED: Final = 2**28
 _MOST_GROWTH: Final = 64
 _MOST_OF_META: Final = 1000
+_META_ELEMENT: Final = struct.Struct("<HH2sH").unpack_from
 _PIECE: Final = 2**20
 _MOUTHFUL: Final = 2**16
 _UNITS_OF_A_PIECE: Final = 4_000
@@ -124,18 +125,16 @@ def read_file_meta(data: bytes | memoryview) -> FileMeta:
         seen += 1
         if seen > _MOST_OF_META:
             raise MalformedFile(position, None, "the file meta has more elements than there are")
-        group, element = struct.unpack_from("<HH", data, position)
+        group, element, vr, length = _META_ELEMENT(data, position)
         if group != 2:
             break
-        vr = bytes(data[position + 4 : position + 6])
+        value = position + 8
         if vr not in VRS:
             raise MalformedFile(position, 0x20000 | element, "the file meta has no VR")
         if vr in LONG_VRS:
             if position + 12 > len(data):
                 raise MalformedFile(position, 0x20000 | element, "cut off in the file meta")
             (length,), value = struct.unpack_from("<I", data, position + 8), position + 12
-        else:
-            (length,), value = struct.unpack_from("<H", data, position + 6), position + 8
         if value + length > len(data):
             raise MalformedFile(position, 0x20000 | element, "longer than the file")
         if vr == b"UI":

@@ -92,6 +92,11 @@ class Header:
         element = self._elements.get(tag)
         return b"" if element is None else element.vr
 
+    def size(self, tag: int) -> int:
+        """Return how many bytes a value has, 0 if the element is absent."""
+        element = self._elements.get(tag)
+        return 0 if element is None else element.value_end - element.value
+
     def raw(self, tag: int) -> bytes:
         """Return the bytes of a value, empty if the element is absent."""
         element = self._elements.get(tag)
@@ -202,14 +207,14 @@ class Header:
     @property
     def has_pixel_data(self) -> bool:
         """Whether there is pixel data of any kind."""
-        return any(tag in self._elements for tag in _PIXEL_DATA)
+        return not self._elements.keys().isdisjoint(_PIXEL_DATA)
 
     @property
     def pixel_data_length(self) -> int:
         """Bytes of the pixel data, items and all; 0 without any."""
         for tag in _PIXEL_DATA:
             if tag in self._elements:
-                return self._elements[tag].value_end - self._elements[tag].value
+                return self.size(tag)
         return 0
 
     @property

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 
 from preread.elements.budget import Budget, unlimited
@@ -331,12 +333,12 @@ def _end_of_item(
     known = ends.get(start)
     if known is not None:
         return known
-    position, seen = start, 0
-    for element in scan(data, start, end, encoding, stop_before=ITEM_END, depth=depth, ends=ends):
-        position = element.end
-        seen += 1
-        if seen == MOST_ELEMENTS:
-            raise MalformedFile(start, ITEM, f"more than {MOST_ELEMENTS} elements in an item")
+    scanned = scan(data, start, end, encoding, stop_before=ITEM_END, depth=depth, ends=ends)
+    # Of all elements only the last one is kept: a list at each depth would take much memory.
+    last = deque(enumerate(islice(scanned, MOST_ELEMENTS), 1), maxlen=1)
+    seen, position = (last[0][0], last[0][1].end) if last else (0, start)
+    if seen == MOST_ELEMENTS:
+        raise MalformedFile(start, ITEM, f"more than {MOST_ELEMENTS} elements in an item")
     ends.budget.spend(seen)
     # The scan ended before the delimiter, or at the end of the range.
     if position + 8 > end:
