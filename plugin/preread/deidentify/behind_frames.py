@@ -13,12 +13,9 @@ from preread.deidentify.fragments import Encapsulated, Stripped
 from preread.deidentify.frame_walk import BrokenFrame
 from preread.deidentify.jpeg_segments import ends_by_itself, is_video
 from preread.deidentify.mp4 import blanked, is_mp4
-from preread.elements import Header, MalformedFile
+from preread.deidentify.pixel_module import pixel_module
+from preread.elements import PIXEL_DATA, Header, MalformedFile
 
-_PIXELS: Final = (0x7FE00008, 0x7FE00009, 0x7FE00010)
-_SIZE: Final = (0x00280002, 0x00280010, 0x00280011)  # SamplesPerPixel, Rows, Columns
-_BITS_ALLOCATED: Final = 0x00280100
-_WHOLE_BITS: Final = (1, 8, 16, 32, 64)
 UNCOMPRESSED: Final = "1.2.840.10008.1.2.1.98"
 
 
@@ -56,7 +53,7 @@ def only_decoding_tells(header: Header) -> bool:
     data of which the header does not say how large a frame is; and with pixel data of two kinds, of
     which one alone is shown.
     """
-    kinds = [tag for tag in _PIXELS if tag in header]
+    kinds = [tag for tag in PIXEL_DATA if tag in header]
     if not kinds or not header.pixel_data_length:
         return False
     if len(kinds) > 1:
@@ -64,14 +61,9 @@ def only_decoding_tells(header: Header) -> bool:
     element, syntax = header.all_elements[-1], header.TransferSyntaxUID
     if element.tag == kinds[0] and element.undefined:
         if syntax == UNCOMPRESSED:
-            return not _is_sized(header)
+            return not pixel_module(header).is_sized
         return not ends_by_itself(syntax)
-    return not _is_sized(header)
-
-
-def _is_sized(header: Header) -> bool:
-    sizes = [header.number(tag) or 0 for tag in _SIZE]
-    return min(sizes) > 0 and header.number(_BITS_ALLOCATED) in _WHOLE_BITS
+    return not pixel_module(header).is_sized
 
 
 def _video(pixels: Encapsulated) -> Stripped | None:

@@ -151,8 +151,8 @@ class Encapsulated:
             pointers = []
         vr = b"OW" if self.element.vr == b"OW" else b"OB"
         header = encode_header(_PIXEL_DATA, vr, _UNDEFINED, _EXPLICIT)
-        table = struct.pack(f"<4sI{len(pointers)}I", _ITEM, 4 * len(pointers), *pointers)
-        return [header + table, *bodies, _SEQUENCE_END]
+        table = struct.pack(f"<{len(pointers)}I", *pointers)
+        return [header + beginning_of(len(table)) + table, *bodies, _SEQUENCE_END]
 
     def cut(self, longest: int) -> Stripped | None:
         """Return pixel data whose fragments are no longer than the frame in each.
@@ -181,7 +181,7 @@ class Encapsulated:
             if end - start >= 2 * longest:
                 raise MalformedFile(item, _PIXEL_DATA, "a fragment that holds more than its frame")
             size = min(end - start, padded)
-            bodies += [struct.pack("<4sI", _ITEM, size), self.view[start : start + size]]
+            bodies += [beginning_of(size), self.view[start : start + size]]
             removed += size < end - start
         return Stripped(self.enclosed([], bodies), None, None, removed)
 
@@ -255,6 +255,11 @@ class Encapsulated:
         if extended is None or not is_told:
             return _whole(parts)
         return Stripped(parts, list(extended[0]), list(extended[1] or ()), 0)
+
+
+def beginning_of(length: int) -> bytes:
+    """Return what stands before the content of a fragment, or of the Basic Offset Table."""
+    return struct.pack("<4sI", _ITEM, length)
 
 
 def _whole(parts: list[Body]) -> Stripped:

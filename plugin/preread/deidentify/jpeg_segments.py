@@ -12,7 +12,6 @@ the fragments goes. JPIP has no pixel data.
 
 from __future__ import annotations
 
-import struct
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from preread.deidentify.codestreams import (
     is_followed_by_its_like,
     walk,
 )
-from preread.deidentify.fragments import Encapsulated, Fragment, Stripped
+from preread.deidentify.fragments import Encapsulated, Fragment, Stripped, beginning_of
 from preread.deidentify.frame_walk import BrokenFrame, Edit, Walk, is_padding
 from preread.elements import Budget, Element, MalformedFile
 
@@ -34,7 +33,6 @@ MORE_FRAMES: Final = "the pixel data hold more frames than NumberOfFrames (0028,
 _PIXEL_DATA: Final = 0x7FE00010
 _NUMBER_OF_FRAMES: Final = 0x00280008
 _LONGEST_FRAGMENT: Final = 0xFFFFFFFE
-_ITEM: Final = b"\xfe\xff\x00\xe0"
 # What they cost, in units of a budget.
 _OF_A_FRAGMENT: Final = 3
 _OF_A_FRAME: Final = 20
@@ -258,5 +256,5 @@ def _rewritten(view: memoryview, frame: _Frame) -> tuple[list[bytes | memoryview
     padding = b"\0" * (length % 2)
     if length > _LONGEST_FRAGMENT:
         raise MalformedFile(frame.fragments[0][0], _PIXEL_DATA, "a frame longer than a fragment")
-    item = struct.pack("<4sI", _ITEM, length + len(padding))
+    item = beginning_of(length + len(padding))
     return [item, *(piece for piece in kept if len(piece)), *([padding] if padding else [])], length

@@ -209,7 +209,7 @@ def _native_size(header: Header, module: PixelModule, length: int) -> int:
     MalformedFile where a whole frame or more lies behind those that are counted.
     """
     rows, columns, samples, bits, frames = module
-    if min(rows, columns, samples) < 1 or bits not in (1, 8, 16, 32, 64):
+    if not module.is_sized:
         _check_none_is_zero(header, length)
         return length
     frame = rows * columns * samples * bits  # in bits

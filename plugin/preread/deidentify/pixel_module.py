@@ -13,6 +13,7 @@ NUMBER_OF_FRAMES: Final = 0x00280008
 ROWS: Final = 0x00280010
 COLUMNS: Final = 0x00280011
 BITS_ALLOCATED: Final = 0x00280100
+_WHOLE_BITS: Final = (1, 8, 16, 32, 64)
 _NUMBERS: Final = frozenset((b"DS", b"IS", b"SL", b"SS", b"UL", b"US"))
 
 
@@ -32,6 +33,11 @@ class PixelModule(NamedTuple):
     samples: int
     bits: int
     frames: int
+
+    @property
+    def is_sized(self) -> bool:
+        """Whether it is known how many bits a frame has."""
+        return min(self.rows, self.columns, self.samples) > 0 and self.bits in _WHOLE_BITS
 
     @property
     def pixels(self) -> int:

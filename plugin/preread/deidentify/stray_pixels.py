@@ -11,11 +11,10 @@ from typing import Final
 
 from preread.deidentify.errors import DeidentificationError
 from preread.deidentify.pixel_module import COLUMNS, ROWS, number_of
-from preread.elements import Element, Header, dictionary_vr
+from preread.elements import PIXEL_DATA, Element, Header, dictionary_vr
 
 _PROVIDER_URL: Final = 0x00287FE0
 _SPECTROSCOPY: Final = 0x56000020
-_PIXELS: Final = (0x7FE00010, 0x7FE00008, 0x7FE00009)
 _VARIABLE_PIXELS: Final = 0x7F  # groups 7Fxx of old, PS3.5-2007 section 7.6
 _HOLDING: Final = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"UN", b""))
 _LEAST: Final = 64  # bytes: a smaller value holds no picture that anybody compressed
@@ -42,7 +41,7 @@ def check_pixels_stay(header: Header, changed: Iterable[Element], lost: Collecti
     """
     # Nearly every image leaves here.
     least = _NOTHING if header.all_elements[-1].undefined else 0
-    if any(header.size(tag) > least and tag not in lost for tag in _PIXELS):
+    if any(header.size(tag) > least and tag not in lost for tag in PIXEL_DATA):
         return
     if not (number_of(header, ROWS) and number_of(header, COLUMNS)):
         return
@@ -52,13 +51,13 @@ def check_pixels_stay(header: Header, changed: Iterable[Element], lost: Collecti
         if _may_hold_pixels(element):
             _refuse(element.tag)
     last = header.all_elements[-1]
-    if last.tag in _PIXELS and len(header.data) - last.end > _LEAST:
+    if last.tag in PIXEL_DATA and len(header.data) - last.end > _LEAST:
         _refuse(last.tag)
 
 
 def _may_hold_pixels(element: Element) -> bool:
     tag, size = element.tag, element.value_end - element.value
-    if tag in _PIXELS or tag == _PROVIDER_URL:
+    if tag in PIXEL_DATA or tag == _PROVIDER_URL:
         return size > 0
     is_place = tag & 0x10000 or tag >> 24 == _VARIABLE_PIXELS
     vr = element.vr or dictionary_vr(tag)[:2]

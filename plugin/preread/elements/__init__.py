@@ -26,7 +26,7 @@ from preread.elements.encoding import (
 )
 from preread.elements.errors import MalformedFile, NestedTooDeep, TooMuch
 from preread.elements.explicit import explicit_little_endian
-from preread.elements.header import Header, read_header
+from preread.elements.header import PIXEL_DATA, Header, read_header
 from preread.elements.identifiers import ResourceIds, is_orthanc_id, orthanc_id, resource_ids
 from preread.elements.nesting import check_nesting, is_shallow
 from preread.elements.scan import (
@@ -49,6 +49,7 @@ __all__ = [
     "IMPLICIT_LITTLE",
     "LONG_VRS",
     "MOST_ELEMENTS",
+    "PIXEL_DATA",
     "VRS",
     "Budget",
     "Element",

@@ -26,7 +26,8 @@ _PATIENT_ID: Final = 0x00100020
 _BODY_PART: Final = 0x00180015
 _STUDY: Final = 0x0020000D
 _SERIES: Final = 0x0020000E
-_PIXEL_DATA: Final = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+PIXEL_DATA: Final = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+"""Float, Double Float and Pixel Data, of which an image has one."""
 _BINARY: Final = {
     is_little: {
         vr: struct.Struct(order + code)
@@ -207,12 +208,12 @@ class Header:
     @property
     def has_pixel_data(self) -> bool:
         """Whether there is pixel data of any kind."""
-        return not self._elements.keys().isdisjoint(_PIXEL_DATA)
+        return not self._elements.keys().isdisjoint(PIXEL_DATA)
 
     @property
     def pixel_data_length(self) -> int:
         """Bytes of the pixel data, items and all; 0 without any."""
-        for tag in _PIXEL_DATA:
+        for tag in PIXEL_DATA:
             if tag in self._elements:
                 return self.size(tag)
         return 0
@@ -262,11 +263,11 @@ def read_header(data: bytes | memoryview, budget: Budget | None = None) -> Heade
     ends = Ends(budget)
     if meta.encoding.deflated:
         data, start = inflated(data, start, budget=budget), 0
-    scanned = scan(data, start, len(data), meta.encoding, stop_behind=_PIXEL_DATA[2], ends=ends)
+    scanned = scan(data, start, len(data), meta.encoding, stop_behind=PIXEL_DATA[2], ends=ends)
     elements = list(islice(scanned, MOST_ELEMENTS + 1))
     if not elements:
         raise MalformedFile(start, None, "the data set is empty")
     last = elements[-1]
-    if len(elements) > MOST_ELEMENTS and last.tag != _PIXEL_DATA[2]:
+    if len(elements) > MOST_ELEMENTS and last.tag != PIXEL_DATA[2]:
         raise MalformedFile(last.start, None, f"more than {MOST_ELEMENTS} elements")
     return Header(data, meta, elements, ends)

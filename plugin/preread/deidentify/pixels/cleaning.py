@@ -31,9 +31,9 @@ from preread.deidentify.pixels.picture import Picture
 from preread.deidentify.pixels.policy import Look
 from preread.deidentify.pixels.regions import load_regions
 from preread.deidentify.pixels.rest import has_rest
-from preread.deidentify.pixels.seal import PIXELS, PixelSeal, sealed_values
+from preread.deidentify.pixels.seal import PixelSeal, sealed_values
 from preread.deidentify.pixels.searching import Detector, text_in_frames
-from preread.elements import MalformedFile, read_header
+from preread.elements import PIXEL_DATA, MalformedFile, read_header
 from preread.imaging import UnreadableImage
 from preread.imaging.decode import Decoded
 from preread.imaging.geometry import check_nothing_lost
@@ -233,7 +233,7 @@ class PixelCleaner:
 
 def _check_kinds(data: bytes, look: Look) -> None:
     """Refuse pixel data of two kinds: one is looked at, and the other one might be shown."""
-    kinds = [tag for tag in PIXELS if tag in read_header(data)]
+    kinds = [tag for tag in PIXEL_DATA if tag in read_header(data)]
     if look & Look.REST and len(kinds) > 1:
         raise DeidentificationError(kinds[1], "pixel data of two kinds in one image")
 

@@ -10,10 +10,9 @@ from itertools import islice
 from typing import Final
 
 from preread.deidentify.pixels.policy import Look
-from preread.elements import Header
+from preread.elements import PIXEL_DATA, Header
 
 _DEIDENTIFICATION_METHOD: Final = 0x00120063
-PIXELS: Final = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 _LONGEST: Final = 1024  # values of DeidentificationMethod are compared no further than this
 _MOST_TRIED: Final = 2  # each costs a digest of all pixels, and a file of ours has one
 _FORM: Final = re.compile(r"Preread pixels ([1-9]|1[0-5]) ([0-9a-f]{32})", flags=re.ASCII)
@@ -91,5 +90,5 @@ def sealed_values(header: Header) -> Iterable[memoryview]:
     view = memoryview(header.data)
     for element in header.all_elements:
         is_overlay = element.tag >> 24 == 0x60 and element.tag & 0xFFFF == 0x3000
-        if is_overlay or element.tag in PIXELS:
+        if is_overlay or element.tag in PIXEL_DATA:
             yield view[element.value : element.value_end]
