@@ -4,7 +4,7 @@ What is here knows encodings (PS3.5, PS3.10), not the meaning of attributes, and
 pixel data. Nothing here imports pydicom's dataset classes, Orthanc, or any other room.
 """
 
-from preread.elements.budget import Budget, OverBudget, unlimited
+from preread.elements.budget import Budget, InflatesTooFar, OverBudget, unlimited
 from preread.elements.characters import decode_text, encode_text
 from preread.elements.dictionary import (
     dictionary_vr,
@@ -57,6 +57,7 @@ __all__ = [
     "Ends",
     "FileMeta",
     "Header",
+    "InflatesTooFar",
     "MalformedFile",
     "NestedTooDeep",
     "OverBudget",

@@ -19,6 +19,10 @@ class OverBudget(PrereadError):
     """An object takes longer than the one who asked can wait; another process may take its time."""
 
 
+class InflatesTooFar(OverBudget):
+    """A deflated object grows larger than others can wait for; to inflate it again is no use."""
+
+
 class Budget:
     """The CPU time that may be spent on one object.
 

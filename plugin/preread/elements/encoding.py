@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from preread.elements.budget import Budget, OverBudget
+from preread.elements.budget import Budget, InflatesTooFar
 from preread.elements.errors import MalformedFile
 
 IMPLICIT: Final = "1.2.840.10008.1.2"
@@ -187,7 +187,7 @@ def inflated(
     MalformedFile
         If it is not deflated data, is cut off, or grows beyond `limit`.
     OverBudget
-        If it takes longer, or grows larger, than its budget lets it.
+        If it takes longer than its budget lets it; `InflatesTooFar` if it grows larger.
     """
     if limit is None:
         limit = max(_ALWAYS_INFLATED, _MOST_GROWTH * (len(data) - start))
@@ -201,7 +201,7 @@ def inflated(
         if size > limit:
             raise MalformedFile(start, None, f"the data set inflates to more than {limit} bytes")
         if size > most:
-            raise OverBudget(f"the data set inflates to more than {most} bytes")
+            raise InflatesTooFar(f"the data set inflates to more than {most} bytes")
         if budget is not None:
             budget.spend(_UNITS_OF_A_PIECE)
     return b"".join(pieces)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from preread.elements.budget import Budget, OverBudget
+from preread.elements.budget import Budget, InflatesTooFar, OverBudget
 from preread.elements.dictionary import dictionary_vr
 from preread.elements.encoding import Encoding, read_file_meta
 from preread.elements.errors import MalformedFile, NestedTooDeep
@@ -92,7 +92,9 @@ class _Walk:
                 raise
 
 
-def is_shallow(data: bytes, budget: Budget | None = None) -> bool:
+def is_shallow(
+    data: bytes, budget: Budget | None = None, *, refused: BaseException | None = None
+) -> bool:
     """Tell whether nobody who parses a file as a whole can meet deep nesting, malformed or not.
 
     Parameters
@@ -101,7 +103,12 @@ def is_shallow(data: bytes, budget: Budget | None = None) -> bool:
         A file of any kind.
     budget
         What it may cost; None for no bound.
+    refused
+        Why the file was not taken, where that is known: what inflates too far for those who wait
+        is not inflated once more, since all others wait meanwhile.
     """
+    if isinstance(refused, InflatesTooFar):
+        return False
     try:
         check_nesting(read_header(data, budget))
     except NestedTooDeep:

@@ -200,7 +200,9 @@ class Receiver:
             # By C-STORE Orthanc does not parse what it discards; else it overflows where that is
             # nested deep.
             by_dicom = origin == orthanc.InstanceOrigin.DICOM_PROTOCOL
-            if isinstance(error, OverBudget) and (by_dicom or is_shallow(data, self._budget())):
+            if isinstance(error, OverBudget) and (
+                by_dicom or is_shallow(data, self._budget(), refused=error)
+            ):
                 self._safekeeping.hold_whole(data, error, sender_of(origin))
                 return DISCARD
         except BaseException as again:  # noqa: BLE001 - what escapes would store the original

@@ -96,7 +96,7 @@ class Refusals:
         keeping = self._safekeeping
         if origin == orthanc.InstanceOrigin.PLUGIN and not self._dicomweb.goes_on:
             # Refused, it would take with it all that follows it in its request.
-            is_safe = is_shallow(data, ordinary_budget())
+            is_safe = is_shallow(data, ordinary_budget(), refused=error)
             return keeping.take(data, error, sender, again=again) if is_safe else ""
         is_wanted = isinstance(error, _UNSAFE) and keeping.takes_unsafe
         if not (is_wanted and is_shallow(data, ordinary_budget()) and is_answerable(data, origin)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from itertools import count
@@ -245,6 +246,30 @@ def test_over_http_what_may_be_nested_too_deep_for_all_we_know_is_refused(
     assert b"DICM" not in given
     assert hooks.keeping.held.count() == 0
     assert "CPU time" in hooks.failures.latest()[0].reason
+
+
+@pytest.mark.parametrize("origin", ["DICOM_PROTOCOL", "REST_API", "PLUGIN"])
+def test_what_inflates_too_far_is_inflated_once(
+    hooks: Hooks, monkeypatch: pytest.MonkeyPatch, origin: str
+) -> None:
+    """A small file of zeros would else cost all others two or three times what it may."""
+    begun: list[int] = []
+    make = zlib.decompressobj
+
+    def begin(wbits: int) -> object:
+        begun.append(wbits)
+        return make(wbits)
+
+    monkeypatch.setattr(zlib, "decompressobj", begin)
+    action, given = hooks.receive(zeros(1100), getattr(hooks.orthanc.InstanceOrigin, origin))
+    assert len(begun) == 1
+    if origin == "DICOM_PROTOCOL":
+        assert action == hooks.orthanc.ReceivedInstanceAction.DISCARD
+        assert hooks.keeping.held.count() == 1
+    else:
+        assert given is not None
+        assert b"DICM" not in given
+        assert "inflates to more than" in hooks.failures.latest()[0].reason
 
 
 def test_beside_an_archive_it_is_stored_and_told(orthanc: ModuleType, tmp_path: Path) -> None:
