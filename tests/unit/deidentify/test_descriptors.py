@@ -395,9 +395,14 @@ def test_repeated_signs_take_little_time(atom: str, form: str) -> None:
     ids=range(15),
 )
 def test_nested_and_alternating_signs_take_little_time(text: str) -> None:
-    whole = seconds("{0}", text, len(text) + 20)
     part = text[: len(text) // 4]
-    assert whole < 1 or whole < 8 * seconds("{0}", part, len(part) + 20)
+
+    def grows_as_it_should() -> bool:
+        whole = seconds("{0}", text, len(text) + 20)
+        return whole < 1 or whole < 8 * seconds("{0}", part, len(part) + 20)
+
+    # A busy machine slows one of the two now and then; what grows with the square does each time.
+    assert any(grows_as_it_should() for _ in range(3))
 
 
 @pytest.mark.parametrize("atom", ATOMS)
