@@ -121,7 +121,7 @@ class _Graph:
         """
         match step:
             case Convolution():
-                return self._convolution(step, values, name)
+                return self._convolution(step, values, given, name)
             case Normalisation():
                 return self._normalisation(values, len(given), name)
             case Linear():
@@ -160,9 +160,16 @@ class _Graph:
                 return values
         raise AssertionError(step)  # every other step is in `applied`
 
-    def _convolution(self, step: Convolution, values: Any, name: str) -> Any:
+    def _convolution(
+        self, step: Convolution, values: Any, given: tuple[int, ...], name: str
+    ) -> Any:
         weight = self._array(f"{name}.weight")
-        around = [step.padding] * step.axes
+        padding = step.padding
+        if padding >= step.kernel:
+            # A window then lies in the padding alone. Of such a convolution OpenVINO (2026.4) has
+            # been seen to lose the batch's last value, on a processor of some kind.
+            values, padding = self._surrounded(values, given, padding), 0
+        around = [padding] * step.axes
         settings = ([step.stride] * step.axes, around, around, [1] * step.axes)
         if step.groups == 1:
             made = self.op.convolution(values, self._node(weight), *settings)
@@ -173,6 +180,19 @@ class _Graph:
             return made
         bias = self._array(f"{name}.bias").reshape(-1, *[1] * step.axes)
         return self.op.add(made, self._node(bias))
+
+    def _surrounded(self, values: Any, given: tuple[int, ...], width: int) -> Any:
+        """Put zeros around (N, *given), as values: OpenVINO makes a node "pad" a padding again."""
+        op, sides = self.op, list(given)
+        batch = op.gather(op.shape_of(values), self._whole([0]), self._whole(0))
+        for axis in range(1, len(sides)):
+            edge = [*sides[:axis], width, *sides[axis + 1 :]]
+            zeros = op.broadcast(
+                self._node(np.float32(0)), op.concat([batch, self._whole(edge)], 0)
+            )
+            values = op.concat([zeros, values, zeros], axis + 1)
+            sides[axis] += 2 * width
+        return values
 
     def _normalisation(self, values: Any, axes: int, name: str) -> Any:
         weight, bias, mean, variance = (

@@ -29,7 +29,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from preread.ledger.errors import LedgerError
-from preread.ledger.wal import use_wal
+from preread.wal import use_wal
 
 # The newest step of the migrations; a test compares it with them.
 HEAD = "v0010"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from preread.ledger.errors import JournalCorrupt, JournalError
-from preread.ledger.wal import use_wal
+from preread.wal import use_wal
 
 _APPLICATION_ID = 0x50524A4C  # "PRJL"
 _VERSION = 1

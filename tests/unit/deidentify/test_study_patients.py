@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import sqlite3
 import stat
 from collections.abc import Callable
 from io import BytesIO
@@ -81,11 +84,13 @@ def test_nothing_in_the_file_leads_back(
     fresh: Callable[[], Deidentifier], image: Image, tmp_path: Path
 ) -> None:
     made(fresh(), image, b"HOSP-A")
-    file = tmp_path / "preread" / "patients.sqlite"
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    content = file.read_bytes()
-    for word in (b"HOSP", b"4711", b"Doe", b"1.9.76543"):
-        assert word not in content
+    files = list((tmp_path / "preread").iterdir())
+    assert {file.name for file in files} >= {"patients.sqlite", "patients.sqlite-wal"}
+    for file in files:
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        content = file.read_bytes()
+        for word in (b"HOSP", b"4711", b"Doe", b"1.9.76543"):
+            assert word not in content
 
 
 def test_a_file_that_cannot_be_written_refuses(secret: Secret, tmp_path: Path) -> None:
@@ -99,6 +104,34 @@ def test_a_file_that_cannot_be_written_refuses(secret: Secret, tmp_path: Path) -
 def _ask(file: Path, number: int) -> str:
     patients = StudyPatients(file, Secret(bytes(range(32))))
     return ",".join(patients.patient(f"1.2.{study}", "4711", f"P{number}") for study in range(20))
+
+
+def test_what_was_written_is_there_after_a_kill(secret: Secret, tmp_path: Path) -> None:
+    file = tmp_path / "patients.sqlite"
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=_ask_and_die, args=(file,))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert StudyPatients(file, secret).patient("1.2.3", "4711", "another") == "first"
+
+
+def _ask_and_die(file: Path) -> None:
+    StudyPatients(file, Secret(bytes(range(32)))).patient("1.2.3", "4711", "first")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_who_looks_does_not_wait_for_who_writes(secret: Secret, tmp_path: Path) -> None:
+    file = tmp_path / "patients.sqlite"
+    patients = StudyPatients(file, secret)
+    assert patients.patient("1.2.3", "4711", "first") == "first"
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("INSERT INTO study_patient VALUES (x'00', 'P')")
+    assert StudyPatients(file, secret).patient("1.2.3", "4711", "another") == "first"
+    with pytest.raises(StudyPatientsError, match="database is locked"):
+        patients.patient("1.2.4", "4711", "first")
+    other.close()
 
 
 def test_processes_that_ask_at_once_hear_the_same(tmp_path: Path) -> None:

@@ -29,11 +29,13 @@ from preread.iodeep.architecture_steps import (
 )
 from preread.iodeep.errors import InvalidIODeepError
 from preread.iodeep.openvino_network import build
+from preread.models.openvino_engine import import_openvino
 from tests.unit.iodeep.layer_by_layer import architectures
 from tests.unit.iodeep.trained_networks import answer, arrays_of_module, ran, trained
 
 CONTENTS = architectures() | {"unet-small": example("unet-small")}
 LARGEST_DIFFERENCE = 1e-4
+openvino = import_openvino()
 SWEEP = settings(max_examples=25, deadline=None)
 
 Floats = NDArray[np.float32]
@@ -180,6 +182,25 @@ def test_weights_of_half_precision_are_taken_as_they_are() -> None:
     wholes = {name: array.astype(np.float32) for name, array in halves.items()}
     batch = _batch(architecture.input_shape)
     assert np.array_equal(ran(architecture, halves, batch), ran(architecture, wholes, batch))
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("axes", [1, 2])
+def test_no_window_lies_in_a_padding_alone(axes: Any, groups: int) -> None:
+    # Kernels of OpenVINO lose a value there, on a processor of some kind.
+    for kernel, padding in ((1, 0), (1, 2), (2, 1), (2, 2), (2, 5)):
+        step = Convolution(axes, 2, 2, kernel, 1, padding, groups, bias=False)
+        architecture = _of((step,), (2, *[2] * axes))
+        made = build(architecture, arrays_of_module(trained(architecture)))
+        for graph in (made, openvino.Core().compile_model(made, "CPU").get_runtime_model()):
+            assert not any(node.get_type_name() == "Pad" for node in graph.get_ops())
+        paddings = [
+            node.get_attributes()["pads_begin"]
+            for node in made.get_ops()
+            if "Convolution" in node.get_type_name()
+        ]
+        assert paddings == [[padding if padding < kernel else 0] * axes]
+        _hold(architecture)
 
 
 def test_a_negative_variance_is_refused() -> None:
