@@ -162,7 +162,7 @@ class Deidentifier:
         if pixels.element is not None:
             elements = elements[:-1]
         body = rewriting.data_set(elements, self._top(identity, written), written)
-        check_pixels_stay(header, rewriting.changed, {tag for tag, _ in rewriting.lost})
+        check_pixels_stay(header, rewriting.changed, rewriting.lost)
         if lost := _lost_marks(header, rewriting):
             methods = (*methods, *lost)
             place = rewriting.places[DEIDENTIFICATION_METHOD]

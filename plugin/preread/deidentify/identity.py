@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from preread.deidentify.dates import DateShift, shift_of
@@ -33,6 +34,8 @@ IDENTITY: Final = (
     _SERIES_INSTANCE_UID,
 )
 """What `Identity.encoded` gives, whatever was there."""
+
+_MOST_SHARED: Final = 256  # that are remembered, for as long as this process runs
 
 _NEEDED: Final = {
     _STUDY_INSTANCE_UID: "StudyInstanceUID",
@@ -95,6 +98,9 @@ class Identities:
         self, secret: Secret, options: frozenset[Option], patients: StudyPatients | None
     ) -> None:
         self.pseudonyms = Pseudonyms(secret)
+        # The slices of a series have them in common, one after the other.
+        self._shared_uid = lru_cache(_MOST_SHARED)(self.pseudonyms.uid)
+        self._patient = lru_cache(_MOST_SHARED)(self.pseudonyms.patient)
         self._dates = secret.derive("dates")
         self._patients = patients
         self._retains_uids = Option.RETAIN_UIDS in options
@@ -110,7 +116,7 @@ class Identities:
         """
         uids = {tag: header.text(tag) for tag in _NEEDED}
         _check(uids, header.TransferSyntaxUID)
-        patient = self.pseudonyms.patient(
+        patient = self._patient(
             header.PatientID,
             header.text(_ISSUER_OF_PATIENT_ID),
             header.text(_PATIENT_NAME),
@@ -120,14 +126,14 @@ class Identities:
         identifier = header.PatientID.strip()
         known = patient in (identifier, header.text(_PATIENT_NAME).strip())
         if self._patients is not None and identifier and not known:
-            study = self.pseudonyms.uid(uids[_STUDY_INSTANCE_UID])
+            study = self._shared_uid(uids[_STUDY_INSTANCE_UID])
             patient = self._patients.patient(study, identifier, patient)
         moves = self._moves_dates and not known
         return Identity(
             patient=patient,
-            study=self._uid(uids[_STUDY_INSTANCE_UID]),
-            series=self._uid(uids[_SERIES_INSTANCE_UID]),
-            instance=self._uid(uids[_SOP_INSTANCE_UID]),
+            study=self._uid(uids[_STUDY_INSTANCE_UID], self._shared_uid),
+            series=self._uid(uids[_SERIES_INSTANCE_UID], self._shared_uid),
+            instance=self._uid(uids[_SOP_INSTANCE_UID], self.pseudonyms.uid),
             sop_class=uids[_SOP_CLASS_UID],
             was_ours=known,
             shift=shift_of(self._dates, patient) if moves else DateShift(0),
@@ -143,10 +149,10 @@ class Identities:
             self._retains_uids or self.pseudonyms.is_ours_uid(header.SOPInstanceUID)
         )
 
-    def _uid(self, original: str) -> str:
+    def _uid(self, original: str, pseudonym: Callable[[str], str]) -> str:
         if self._retains_uids and valid_uid(original):
             return original
-        return self.pseudonyms.uid(original)
+        return pseudonym(original)
 
 
 def _check(uids: Mapping[int, str], transfer_syntax: str) -> None:

@@ -118,6 +118,7 @@ class Rewriting:
         self._standing_in = StandingIn(data, profile, values)
         self._ends = Ends() if ends is None else ends
         self._budget = self._ends.budget
+        self._written: Mapping[int, bytes] = {}
         self._items_seen = 0
         self._unchanged: set[tuple[object, ...]] = set()
         self._parts: list[Part] = []
@@ -143,7 +144,7 @@ class Rewriting:
         written
             The attributes under `Action.SET`, as they are to be, whether they were there or not.
         """
-        self._standing_in.written = written
+        self._written = written
         absent = set(written).difference(map(_TAG, elements))
         new = [Element(tag, b"", _NEW, _NEW, _NEW, _NEW) for tag in absent]
         around = _Around(self._replacements, self._profile.actions, 0)
@@ -229,16 +230,20 @@ class Rewriting:
         int or None
             Its length; None if the element stays as it is.
         """
+        if action is Action.SET:
+            written = self._written[element.tag]
+            self.places[element.tag] = len(self._parts)
+            self._parts.append(written)
+            self.counts[action] += 1
+            return len(written)
         if action is Action.REMOVE and element.tag & 0x10000:
             action = self._private.action(element, level)
         if action in SEQUENCES:
-            written, differs = self._sequence(element, action, around)
-            return written if differs else None
+            length, differs = self._sequence(element, action, around)
+            return length if differs else None
         done, part = self._standing_in.part(element, action, level, around.replacements)
         if part is None:
             return None
-        if done is Action.SET:
-            self.places[element.tag] = len(self._parts)
         self._parts.append(part)
         self.counts[done] += 1
         return len(part)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from preread.deidentify.actions import VALUES, Action
@@ -33,8 +32,6 @@ class StandingIn:
 
     Attributes
     ----------
-    written
-        The attributes under `Action.SET`, as they are to be, by tag.
     lost
         How often what could not be read was removed for that, by tag and reason.
     """
@@ -44,7 +41,6 @@ class StandingIn:
         self._view = memoryview(data)
         self._profile = profile
         self._values = values
-        self.written: Mapping[int, bytes] = {}
         self.lost: dict[tuple[int, str], int] = {}
 
     def part(
@@ -57,7 +53,7 @@ class StandingIn:
         element
             Where it lies.
         action
-            What is to be done, if it can.
+            What is to be done, if it can: not `Action.SET`, which needs no element.
         level
             What is around it.
         replacements
@@ -110,8 +106,6 @@ class StandingIn:
         tag = element.tag
         if action is Action.REMOVE:
             return b""
-        if action is Action.SET:
-            return self.written[tag]
         if action is Action.EMPTY:
             return replacements.empty(tag)
         if action is Action.DUMMY:

@@ -21,7 +21,9 @@ _LEAST: Final = 64  # bytes: a smaller value holds no picture that anybody compr
 _NOTHING: Final = 8  # bytes of encapsulated pixel data that have an offset table and no frame
 
 
-def check_pixels_stay(header: Header, changed: Iterable[Element], lost: Collection[int]) -> None:
+def check_pixels_stay(
+    header: Header, changed: Iterable[Element], lost: Collection[tuple[int, str]]
+) -> None:
     """Refuse an image that would be left without its pixels.
 
     Parameters
@@ -31,7 +33,7 @@ def check_pixels_stay(header: Header, changed: Iterable[Element], lost: Collecti
     changed
         The elements of the top level that did not stay as they were.
     lost
-        The tags of those that could not be read.
+        Those that could not be read, by tag and reason.
 
     Raises
     ------
@@ -39,9 +41,13 @@ def check_pixels_stay(header: Header, changed: Iterable[Element], lost: Collecti
         If there are Rows and Columns, no pixel data that stay, and something that may hold pixels
         among what goes.
     """
+    last = header.all_elements[-1]
+    least = _NOTHING if last.undefined else 0
     # Nearly every image leaves here.
-    least = _NOTHING if header.all_elements[-1].undefined else 0
-    if any(header.size(tag) > least and tag not in lost for tag in PIXEL_DATA):
+    if last.tag in PIXEL_DATA and last.value_end - last.value > least and not lost:
+        return
+    gone = {tag for tag, _ in lost}
+    if any(header.size(tag) > least and tag not in gone for tag in PIXEL_DATA):
         return
     if not (number_of(header, ROWS) and number_of(header, COLUMNS)):
         return
@@ -50,7 +56,6 @@ def check_pixels_stay(header: Header, changed: Iterable[Element], lost: Collecti
     for element in changed:
         if _may_hold_pixels(element):
             _refuse(element.tag)
-    last = header.all_elements[-1]
     if last.tag in PIXEL_DATA and len(header.data) - last.end > _LEAST:
         _refuse(last.tag)
 

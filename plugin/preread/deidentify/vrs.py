@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final, NamedTuple
 
 from preread.elements import dictionary_vr, most_values, standard_tags
@@ -163,6 +163,7 @@ _ALIKE: Final = (
 )
 
 
+@lru_cache(maxsize=4096)
 def fits(vr: bytes, tag: int) -> bool:
     """Tell whether an element may stay as what its tag says.
 

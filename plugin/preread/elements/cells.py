@@ -7,8 +7,7 @@ lies in the others no value tells of, and some programs show it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +18,7 @@ Cells = NDArray[Any]
 _CHUNK: Final = 2**20  # cells that are cleared at once
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(NamedTuple):
     """How the bits of a cell are shared out.
 
     Attributes
@@ -76,7 +74,9 @@ class Cell:
         for start in range(0, cells.size, _CHUNK):
             piece = cells[start : start + _CHUNK]
             if self.signed and self.high < self.stored:
-                clean: Cells = piece.view(piece.dtype.str.replace("u", "i")) << shift
+                # A shift to the left, which numpy does faster as a product.
+                shifted = piece * piece.dtype.type(1 << shift)
+                clean: Cells = shifted.view(shifted.dtype.str.replace("u", "i"))
                 clean >>= shift
             else:
                 clean = piece & ~others

@@ -8,7 +8,6 @@ from it. What cannot be made safe is replaced by bytes that are not DICOM: Ortha
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import orthanc
@@ -29,7 +28,7 @@ from preread.errors import PrereadError
 from preread.hooks import log
 from preread.hooks.announcements import Announcements
 from preread.hooks.as_sent import check_answerable
-from preread.hooks.cost import ordinary_budget
+from preread.hooks.cost import Allowance
 from preread.hooks.deletions import Deletions
 from preread.hooks.dicomweb import DicomWeb
 from preread.hooks.failures import Failures
@@ -99,8 +98,8 @@ class Receiver:
         Tells what bears the UID of a result of ours.
     dicomweb
         What a refusal costs in a STOW-RS request.
-    budget
-        Makes what may be spent on one object. What takes longer is held as it came, and comes back
+    allowance
+        What may be spent on one object. What takes longer is held as it came, and comes back
         de-identified.
     """
 
@@ -117,9 +116,9 @@ class Receiver:
         gate: Gate,
         own_results: OwnResults,
         dicomweb: DicomWeb,
-        budget: Callable[[], Budget] = ordinary_budget,
+        allowance: Allowance | None = None,
     ) -> None:
-        self._budget = budget
+        self._allowance = Allowance() if allowance is None else allowance
         self._mode = mode
         self._deidentifier = deidentifier
         self._catalogue = catalogue
@@ -133,23 +132,27 @@ class Receiver:
 
     def __call__(self, data: bytes, origin: orthanc.InstanceOrigin) -> Verdict:
         """Keep, replace or discard what arrived; every failure ends in a refusal."""
+        spent = time.thread_time()
+        try:
+            return self._judge(data, origin)
+        finally:
+            self._allowance.spent(time.thread_time() - spent)
+
+    def _judge(self, data: bytes, origin: orthanc.InstanceOrigin) -> Verdict:
         began = time.perf_counter()
         try:
             self._gate.begins()
-            budget = self._budget()
-            own = self._own_write(data, origin, budget)
+            own = self._own_write(data, origin)
             if own is not None:
                 return own
             if self._mode is Mode.INCOMING:
-                return self._incoming(data, origin, began, budget)
+                return self._incoming(data, origin, began)
         except BaseException as error:  # noqa: BLE001 - what escapes would store the original
             if self._mode is Mode.INCOMING:
                 return self._put_off(error, data, origin, began)
         return self._beside(data, origin, began)
 
-    def _own_write(
-        self, data: bytes, origin: orthanc.InstanceOrigin, budget: Budget
-    ) -> Verdict | None:
+    def _own_write(self, data: bytes, origin: orthanc.InstanceOrigin) -> Verdict | None:
         """Let an announced result pass, unless a newer arrival or a deletion overtook it."""
         announcements = self._memory.announcements
         if origin == orthanc.InstanceOrigin.DICOM_PROTOCOL or announcements.empty:
@@ -158,7 +161,7 @@ class Receiver:
         if arrived is not None:
             self._write_down(Arrival.from_json(arrived.arrival), len(data))
             return _KEEP
-        header = read_header(data, budget)
+        header = read_header(data, self._allowance.whole())
         ids = ids_of(header)
         announced = announcements.match(ids.instance, data)
         if announced is None:
@@ -201,7 +204,7 @@ class Receiver:
             # nested deep.
             by_dicom = origin == orthanc.InstanceOrigin.DICOM_PROTOCOL
             if isinstance(error, OverBudget) and (
-                by_dicom or is_shallow(data, self._budget(), refused=error)
+                by_dicom or is_shallow(data, self._allowance.budget(), refused=error)
             ):
                 self._safekeeping.hold_whole(data, error, sender_of(origin))
                 return DISCARD
@@ -209,9 +212,8 @@ class Receiver:
             error = again
         return self._refusals.verdict(error, data, origin, sender_of(origin), began)
 
-    def _incoming(
-        self, data: bytes, origin: orthanc.InstanceOrigin, began: float, budget: Budget
-    ) -> Verdict:
+    def _incoming(self, data: bytes, origin: orthanc.InstanceOrigin, began: float) -> Verdict:
+        budget = self._allowance.budget()
         sender = _ORIGINS.get(origin, "an unknown sender")
         guest = self._gate.look(data, origin, budget)
         if guest is not None and (guest.trusted or guest.asks_for_title):
@@ -292,7 +294,7 @@ class Receiver:
         announced.
         """
         try:
-            budget = self._budget()
+            budget = self._allowance.whole()
             header = read_header(data, budget)
             check_nesting(header, forgiving=True)
             self._own_results.check(header)

@@ -21,6 +21,7 @@ from preread.deidentify.pixels.complete import CompleteDeidentifier
 from preread.deidentify.quarantine import WHOLE
 from preread.elements import Budget
 from preread.hooks.announcements import BadAnnouncement
+from preread.hooks.cost import Allowance
 from preread.models.catalogue import Catalogue
 from preread.runner.announcing import Announcer
 from preread.runner.holding import Holding
@@ -134,10 +135,10 @@ class Passing(Hooked):
 @pytest.fixture
 def hooks(orthanc: ModuleType, tmp_path: Path) -> Hooks:
     """Return hooks for which the first look at the clock is one too late."""
-    return Hooks(orthanc, tmp_path, Mode.INCOMING, OPTIONS, budget=short)
+    return Hooks(orthanc, tmp_path, Mode.INCOMING, OPTIONS, allowance=Allowance(short))
 
 
-def short() -> Budget:
+def short(_: float) -> Budget:
     return Budget(0.5, inflated=2**20, clock=count().__next__)
 
 
@@ -273,7 +274,7 @@ def test_what_inflates_too_far_is_inflated_once(
 
 
 def test_beside_an_archive_it_is_stored_and_told(orthanc: ModuleType, tmp_path: Path) -> None:
-    hooks = Hooks(orthanc, tmp_path, Mode.COPY, budget=short)
+    hooks = Hooks(orthanc, tmp_path, Mode.COPY, allowance=Allowance(short))
     action, _ = hooks.arrive(undefined(20_000))
     assert action == hooks.orthanc.ReceivedInstanceAction.KEEP_AS_IS
     assert "not read" in hooks.failures.latest()[0].origin

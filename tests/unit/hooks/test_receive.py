@@ -31,8 +31,9 @@ from preread.deidentify.pixels.policy import Look
 from preread.deidentify.pixels.seal import PixelSeal, sealed_values
 from preread.deidentify.quarantine import Quarantine, QuarantineError
 from preread.deidentify.trail import Trail
-from preread.elements import Budget, read_header, resource_ids
+from preread.elements import read_header, resource_ids
 from preread.hooks.announcements import Announcements
+from preread.hooks.cost import Allowance
 from preread.hooks.deletions import Deletions
 from preread.hooks.inflight import InFlight
 from preread.iodeep.trust import Trust
@@ -60,7 +61,7 @@ class Node:
         options: DeidentifyOptions | None = None,
         takes_unsafe: bool = False,
         trusted: IODeepSettings | None = None,
-        budget: Callable[[], Budget] | None = None,
+        allowance: Allowance | None = None,
     ) -> None:
         receive = importlib.import_module("preread.hooks.receive")
         changes = importlib.import_module("preread.hooks.changes")
@@ -98,7 +99,7 @@ class Node:
             gate=self.gate,
             own_results=own.OwnResults(Pseudonyms(Secret(b"s" * 32)).is_result_uid),
             dicomweb=self.dicomweb,
-            **({"budget": budget} if budget else {}),
+            allowance=allowance,
         )
 
         def look_at(data: bytes, instance: str) -> Any:
