@@ -9,8 +9,9 @@ export DICOM HTTP_PORT DICOM_PORT
 
 python := .venv/bin/python
 # Each file in one process of several, in the order of tests/order.py. The processes share the cores:
-# each computes in one thread, since several would spin while they wait for their turn.
-pytest := OMP_THREAD_LIMIT=1 $(python) -m pytest --dist loadfile --no-loadscope-reorder
+# each computes in one thread, since several would spin while they wait for their turn. No limit of
+# OpenMP does that: a kernel that has asked for two threads waits for ever for the second.
+pytest := OMP_NUM_THREADS=1 $(python) -m pytest --dist loadfile --no-loadscope-reorder
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
