@@ -23,6 +23,7 @@ from preread.connecting import (
 from preread.errors import PrereadError, SettingsError
 from preread.iodeep import command as iodeep
 from preread.service import command as service
+from preread.training import models_command as models
 
 if TYPE_CHECKING:
     pass
@@ -41,6 +42,7 @@ app = typer.Typer(
 
 app.add_typer(quarantining.app, name="quarantine")
 app.add_typer(iodeep.app, name="iodeep")
+app.add_typer(models.app, name="models")
 app.command("serve-iodeep")(service.serve)
 
 

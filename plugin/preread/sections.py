@@ -15,6 +15,7 @@ from pydantic import Field, field_validator
 
 from preread.deidentify import Option
 from preread.iodeep_sections import IODeepSettings
+from preread.models.engine_names import EngineName
 from preread.section import Section
 
 ORIGIN: Final = re.compile(r"https?://[^/@\s?#]+")
@@ -41,14 +42,6 @@ class OutsideInput(StrEnum):
 
     WITHHOLD = "withhold"
     MARK = "mark"
-
-
-class EngineName(StrEnum):
-    """What carries out the networks' arithmetic."""
-
-    TORCH = "torch"
-    OPENVINO = "openvino"
-    OPENVINO_INT8 = "openvino-int8"
 
 
 class AuditSettings(Section):
@@ -145,13 +138,20 @@ class ModelsSettings(Section):
 
     folder: Path = Field(
         Path("models"),
-        description="The folder with one folder per model (`card.json`, `weights.safetensors`). "
+        description="The folder with one folder per model (`card.json`, `model.onnx`). "
         "Relative to the configuration file.",
     )
     run: tuple[str, ...] | None = Field(
         None,
         description="Names of the models to run, in the order in which the private block shows "
         "them; `null` runs every model in the folder.",
+    )
+    engine: EngineName = Field(
+        EngineName.OPENVINO,
+        description="What carries out the networks' arithmetic: `openvino`; `onnxruntime`, which "
+        "uses a GPU where the package `onnxruntime-gpu` finds one; or `torch`, the reference. The "
+        "last two need the extra of their name. A network kept in 8 bits computes in 8 bits with "
+        "`openvino` where the processor can (VNNI), and gives the same but for rounding elsewhere.",
     )
     outside_input: OutsideInput = Field(
         OutsideInput.WITHHOLD,
@@ -255,12 +255,6 @@ class RunnerSettings(Section):
     )
     username: str = Field("", description="Orthanc user of a runner that Orthanc did not start.")
     password: str = Field("", description="The password of that user.", repr=False)
-    engine: EngineName = Field(
-        EngineName.OPENVINO,
-        description="`torch` is the reference, `openvino` the faster equal, `openvino-int8` "
-        "faster still, with the loss that the model's card states; a model without an 8-bit copy "
-        "runs in `openvino`.",
-    )
     threads: int = Field(0, ge=0, le=1024, description="Threads for the networks; 0: all cores.")
     batch_size: int = Field(
         0, ge=0, le=1024, description="Images per pass of a network; 0: the engine's choice."

@@ -28,6 +28,14 @@ HEADS: Final = {
 }
 """The last layer, whose shape depends on the number of classes."""
 
+LAST_FEATURES: Final = {
+    ArchitectureName.INCEPTION_V3: "Mixed_7c",
+    ArchitectureName.MOBILENET_V2: "features.18",
+    ArchitectureName.RESNET101_V2: "norm",
+    ArchitectureName.RESNET50_V2: "norm",
+}
+"""The module whose output is averaged over the image just before the last layer."""
+
 _WIDTHS: Final = {
     ArchitectureName.INCEPTION_V3: 2048,
     ArchitectureName.MOBILENET_V2: 1280,

@@ -1,7 +1,7 @@
-"""What a network looked at: Grad-CAM (Selvaraju and others, 2017) of its last feature map.
+"""What a network looked at: its class activation map (Zhou and others, 2016).
 
-torch and captum are imported when the first map is asked for: a runner that nobody asks for one
-never loads them for this.
+Where the last layer is linear in the mean of the last feature map, as in these networks, that is
+what Grad-CAM (Selvaraju and others, 2017) gives, and it needs no gradients.
 """
 
 from __future__ import annotations
@@ -11,33 +11,17 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from preread.models.card import ArchitectureName, InvalidModelError
-from preread.models.engine import cores
+from preread.models.card import InvalidModelError
+from preread.models.engine import make_engine
+from preread.models.head import Head
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
-    from torch import nn
 
+    from preread.models.engine import Engine, LoadedBackbone
     from preread.models.model import Model
 
-LAST_FEATURES: Final = {
-    ArchitectureName.INCEPTION_V3: "Mixed_7c",
-    ArchitectureName.MOBILENET_V2: "features.18",
-    ArchitectureName.RESNET101_V2: "norm",
-    ArchitectureName.RESNET50_V2: "norm",
-}
-"""The module whose output is averaged over the image just before the last layer."""
-
 _KEPT: Final = 4  # networks; the largest takes 170 MB
-
-
-def _whole_network(model: Model) -> nn.Module:
-    """Put a model's network together; the one place that knows how."""
-    from preread.models.loading import load_whole  # noqa: PLC0415 - see the module's docstring
-
-    return load_whole(model)
 
 
 class Attention:
@@ -45,24 +29,19 @@ class Attention:
 
     Parameters
     ----------
-    load
-        Gives a model's whole network, verified, in evaluation mode.
+    engine
+        An engine, or its name in the settings; made when the first map is asked for.
+    threads
+        For the arithmetic, when `engine` is a name; 0 for all cores.
     kept
         How many networks stay loaded; the one that was asked longest ago goes first.
-    threads
-        For the arithmetic, of the whole process; 0 for all cores. Set with the first network.
     """
 
-    def __init__(
-        self,
-        load: Callable[[Model], nn.Module] = _whole_network,
-        kept: int = _KEPT,
-        threads: int = 0,
-    ) -> None:
-        self._load = load
+    def __init__(self, engine: Engine | str, threads: int = 0, kept: int = _KEPT) -> None:
+        self._engine = engine
+        self._threads = threads
         self._kept = kept
-        self._threads: int | None = threads or cores()
-        self._networks: OrderedDict[str, nn.Module] = OrderedDict()
+        self._networks: OrderedDict[str, tuple[LoadedBackbone, Head]] = OrderedDict()
 
     def map(self, model: Model, image: NDArray[np.float32], target: int) -> NDArray[np.float32]:
         """Tell which parts of an image speak for a class.
@@ -87,41 +66,31 @@ class Attention:
         preread.models.card.InvalidModelError
             If the model's files are not what its card says, or its numbers are not finite.
         """
-        return grad_cam(self._network(model), LAST_FEATURES[model.card.Architecture], image, target)
+        backbone, head = self._network(model)
+        return class_activation(backbone.maps(image[np.newaxis])[0], head.weights_of(target))
 
-    def _network(self, model: Model) -> nn.Module:
+    def _network(self, model: Model) -> tuple[LoadedBackbone, Head]:
         if model.name not in self._networks:
-            self._set_threads()
+            if isinstance(self._engine, str):
+                self._engine = make_engine(self._engine, self._threads)
             while len(self._networks) >= self._kept:
                 self._networks.popitem(last=False)
-            # Gradients are wanted of the feature map alone, and those of weights take memory.
-            self._networks[model.name] = self._load(model).requires_grad_(requires_grad=False)
+            self._networks[model.name] = (self._engine.load(model), Head.of(model))
         self._networks.move_to_end(model.name)
         return self._networks[model.name]
 
-    def _set_threads(self) -> None:
-        if self._threads is not None:
-            import torch  # noqa: PLC0415 - see the module's docstring
 
-            torch.set_num_threads(self._threads)
-            self._threads = None
-
-
-def grad_cam(
-    network: nn.Module, layer: str, image: NDArray[np.float32], target: int
+def class_activation(
+    features: NDArray[np.float32], weights: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """Weigh a layer's feature maps by their mean gradients for one class, and add them up.
+    """Weigh the last feature maps by what each counts for a class, and add them up.
 
     Parameters
     ----------
-    network
-        In evaluation mode; gives logits.
-    layer
-        Name of the module.
-    image
-        float32 (C, H, W).
-    target
-        Index of the logit.
+    features
+        (D, h, w).
+    weights
+        (D,), a row of the last layer.
 
     Returns
     -------
@@ -133,15 +102,9 @@ def grad_cam(
     preread.models.card.InvalidModelError
         If the result is not finite.
     """
-    import torch  # noqa: PLC0415 - see the module's docstring
-    from captum.attr import LayerGradCam  # noqa: PLC0415 - as torch
-
-    images = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32)[np.newaxis])
-    method = LayerGradCam(network, network.get_submodule(layer))
-    weighed = method.attribute(images, target=target, relu_attributions=True)
-    found: NDArray[np.float64] = weighed.detach()[0, 0].numpy().astype(np.float64)
+    found = np.maximum(np.tensordot(weights, features.astype(np.float64), 1), 0)
     if not np.isfinite(found).all():
-        raise InvalidModelError("the network's gradients are not finite; its weights are unusable")
+        raise InvalidModelError("the network's features are not finite; its weights are unusable")
     highest = found.max()
     relative = found / highest if highest > 0 else found
     return relative.astype(np.float32)

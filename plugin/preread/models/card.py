@@ -45,6 +45,7 @@ __all__ = [
     "INTENDED_USE",
     "LARGEST_CARD",
     "LARGEST_WEIGHTS",
+    "NETWORK",
     "SMALLEST_SIDE",
     "WEIGHTS",
     "Applicability",
@@ -71,9 +72,11 @@ __all__ = [
 LARGEST_CARD: Final = 1024 * 1024
 """Bytes; a card is a few kilobytes."""
 LARGEST_WEIGHTS: Final = 2 * 1024**3
-"""Bytes of a file of weights."""
+"""Bytes of a network, or of a file of weights."""
 CARD: Final = "card.json"
+NETWORK: Final = "model.onnx"
 WEIGHTS: Final = "weights.safetensors"
+_NO_NETWORK: Final = ("missing", "model_type", "string_pattern_mismatch")
 INTENDED_USE: Final = "Research only. Not a medical device and not a diagnosis."
 
 
@@ -101,10 +104,12 @@ class ModelCard(Part):
     Outside
         What was measured on images of no split. These figures are nearer to what a site will see.
     WeightsSHA256
-        Of ``weights.safetensors`` beside the card: the whole network or, with a backbone, its last
-        layer, and what tells images that are unlike the training data.
+        Of ``weights.safetensors`` beside the card: the last layer, and what tells images that are
+        unlike the training data.
     Backbone
-        The rest of the network, where several models share it.
+        The rest of the network, which several models may share.
+    Quantization
+        Where it computes in 8 bits.
 
     Raises
     ------
@@ -128,7 +133,7 @@ class ModelCard(Part):
     Attribution: Text
     AppliesTo: Applicability
     WeightsSHA256: Digest
-    Backbone: BackboneFacts | None = None
+    Backbone: BackboneFacts
     Calibration: CalibrationFacts | None = None
     OutOfDistribution: OutOfDistributionFacts | None = None
     Training: TrainingFacts
@@ -181,6 +186,8 @@ def parse_card(text: str | bytes, name: str) -> ModelCard:
         elif (key, first["type"]) == ("Input", "missing"):
             kinds = " or ".join(InputKind)
             message = f"expected {kinds}, the kind of image that the model was measured on"
+        elif key.startswith("Backbone") and first["type"] in _NO_NETWORK:
+            message = "expected a network in ONNX; make it of an older one: preread models convert"
         raise InvalidModelError(
             f"{name}: {key}: {message}" if key else f"{name}: {message}"
         ) from None

@@ -110,22 +110,23 @@ class Applicability(Part):
 
 
 class BackboneFacts(Part):
-    """The part of a network that several models share: everything but the last layer.
+    """The network in ONNX but for the last layer: it gives an image's features.
 
     Attributes
     ----------
     File
-        Relative to the folder of models, such as ``backbones/MobileNetV2.safetensors``.
+        ``model.onnx`` beside the card or, where several models share it, relative to the folder of
+        models, such as ``backbones/MobileNetV2.onnx``.
     SHA256
         Of that file.
     Precision
-        In which its weights are kept. ``int8``: convolution kernels as whole numbers with one
-        scale for each output channel, everything else in float32.
+        ``int8``: convolutions compute in 8 bits where the processor can; their kernels are whole
+        numbers with one scale for each output channel.
     """
 
-    File: str = Field(pattern=r"^backbones/[A-Za-z0-9][A-Za-z0-9._-]{0,95}\.safetensors$")
+    File: str = Field(pattern=r"^(model|backbones/[A-Za-z0-9][A-Za-z0-9._-]{0,95})\.onnx$")
     SHA256: Digest
-    Precision: Literal["float16", "float32", "int8"]
+    Precision: Literal["float32", "int8"]
 
 
 class JudgeFacts(BackboneFacts):
@@ -357,25 +358,19 @@ class TrainingFacts(Part):
 
 
 class QuantizationFacts(Part):
-    """The 8-bit copy of the network and what it costs.
+    """What it cost to have the network compute in 8 bits, against the same network in float32.
 
     Attributes
     ----------
-    ModelSHA256, WeightsSHA256
-        Of ``int8.xml`` and ``int8.bin`` beside the card.
     CalibrationImages
         How many images of the training part set the ranges.
-    TestImages, MicroAccuracy, AccuracyLoss, LogLoss, LargestDifference
-        On the test part of the split of the shipped weights; the loss is in points of 0..1
-        against float32, and the difference is of a probability.
+    TestImages, ChangedClasses, LargestDifference
+        On the test part of the split of the shipped weights: the images, those whose likeliest
+        class is another one, and the largest difference of a probability.
     """
 
     Method: Text
-    ModelSHA256: Digest
-    WeightsSHA256: Digest
     CalibrationImages: Count
     TestImages: Count
-    MicroAccuracy: Fraction
-    AccuracyLoss: Annotated[float, Field(ge=-1, le=1)]
-    LogLoss: float
+    ChangedClasses: Count
     LargestDifference: Fraction

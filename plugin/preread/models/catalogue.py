@@ -343,12 +343,10 @@ def _model_in(folder: Path, name: str) -> Model:
     model = Model(name, read_card(place), place)
     _check_size(model.weights, f"{name}/{WEIGHTS}")
     for key, owner in (("Backbone", model), ("OutOfDistribution.Judge", model.judge)):
-        shared = owner.card.Backbone
-        if shared is not None:
-            told = f"{name}/{CARD}: {key}.File: {shared.File}"
-            if not owner.backbone.resolve().is_relative_to(root):
-                raise InvalidModelError(f"{told}: leads out of the folder of models")
-            _check_size(owner.backbone, told)
+        told = f"{name}/{CARD}: {key}.File: {owner.card.Backbone.File}"
+        if not owner.backbone.resolve().is_relative_to(root):
+            raise InvalidModelError(f"{told}: leads out of the folder of models")
+        _check_size(owner.backbone, told)
     return model
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from preread.models.card import InvalidModelError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
-    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
     from preread.models.model import Model
+
+
+FEATURES: Final = "features"
+MAP: Final = "map"
+"""The outputs of a network in ONNX: (N, D), and (N, D, h, w) of which those are the mean."""
 
 
 class LoadedBackbone(Protocol):
@@ -40,13 +44,23 @@ class LoadedBackbone(Protocol):
         """
         ...
 
+    def maps(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Give what pooling takes the mean of: the last feature maps of a batch.
+
+        Returns
+        -------
+        ndarray of float32
+            (N, D, h, w), evenly over the images.
+        """
+        ...
+
 
 class Engine(Protocol):
     """Loads backbones; has a name that stands in results."""
 
     @property
     def name(self) -> str:
-        """As in the setting ``Preread.Runner.Engine``."""
+        """As in the setting ``Preread.Models.Engine``."""
         ...
 
     @property
@@ -74,37 +88,40 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def make_engine(name: str, threads: int = 0, cache: Path | None = None) -> Engine:
+def make_engine(name: str, threads: int = 0) -> Engine:
     """Make an engine by its name in the settings.
 
     Parameters
     ----------
     name
-        ``torch``, ``openvino`` or ``openvino-int8``.
+        ``openvino``, ``onnxruntime`` or ``torch``.
     threads
         For the arithmetic; 0 for all cores.
-    cache
-        Folder for networks that were converted; None for the user's own.
 
     Raises
     ------
     InvalidModelError
-        If there is no such engine.
+        If there is no such engine, or its library is not installed.
     """
     # Each engine's library is imported only where it is used.
     match name:
-        case "torch":
-            from preread.models.torch_engine import TorchEngine  # noqa: PLC0415
-
-            return TorchEngine(threads)
         case "openvino":
             from preread.models.openvino_engine import OpenVinoEngine  # noqa: PLC0415
 
-            return OpenVinoEngine(threads, cache)
-        case "openvino-int8":
-            from preread.models.openvino_engine import OpenVinoInt8Engine  # noqa: PLC0415
+            return OpenVinoEngine(threads)
+        case "onnxruntime":
+            from preread.models.onnxruntime_engine import OnnxRuntimeEngine  # noqa: PLC0415
 
-            return OpenVinoInt8Engine(threads, cache)
+            return OnnxRuntimeEngine(threads)
+        case "torch":
+            try:
+                from preread.models.torch_engine import TorchEngine  # noqa: PLC0415
+            except ImportError:
+                raise InvalidModelError(
+                    "Preread.Models.Engine: torch is not installed; install preread with its "
+                    "extra `torch`"
+                ) from None
+            return TorchEngine(threads)
     raise InvalidModelError(
-        f"Preread.Runner.Engine: {name[:40]!r}; expected torch, openvino or openvino-int8"
+        f"Preread.Models.Engine: {name[:40]!r}; expected openvino, onnxruntime or torch"
     )

@@ -13,7 +13,6 @@ from preread.models.prediction import Prediction, Unlikeness
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
     from datetime import datetime
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -35,8 +34,6 @@ class Ensemble:
         An engine, or its name in the settings.
     threads
         For the arithmetic, when `engine` is a name; 0 for all cores.
-    cache
-        Folder for converted networks, when `engine` is a name; None for the user's own.
     eager
         Whether all models are loaded, and their weights verified, at once; else each when it is
         first asked.
@@ -52,12 +49,11 @@ class Ensemble:
         catalogue: Catalogue,
         engine: Engine | str = "openvino",
         threads: int = 0,
-        cache: Path | None = None,
         *,
         eager: bool = True,
     ) -> None:
         self._catalogue = catalogue
-        self._engine = make_engine(engine, threads, cache) if isinstance(engine, str) else engine
+        self._engine = make_engine(engine, threads) if isinstance(engine, str) else engine
         self._backbones: dict[Hashable, LoadedBackbone] = {}
         self._heads: dict[str, Head] = {}
         # Of each model's backbone and of its judge's, which often are one.
@@ -210,7 +206,7 @@ def _labelled(
         version=card.Version,
         dataset=card.Dataset.Name,
         weights_sha256=card.WeightsSHA256,
-        backbone_sha256=None if card.Backbone is None else card.Backbone.SHA256,
+        backbone_sha256=card.Backbone.SHA256,
         classes=card.Classes,
         probabilities=tuple(rows.mean(axis=0).tolist()),
         frames=tuple(tuple(row) for row in rows.tolist()),

@@ -90,6 +90,11 @@ class Head:
         temperature = 1.0 if card.Calibration is None else card.Calibration.Temperature
         return cls(weight, bias, temperature, novelty)
 
+    def weights_of(self, target: int) -> NDArray[np.float64]:
+        """Give what each feature counts for a class: (D,)."""
+        row: NDArray[np.float64] = self._weight[target]
+        return row
+
     def answer(
         self, features: NDArray[np.float32], judged: NDArray[np.float32] | None = None
     ) -> Answer:
@@ -107,6 +112,21 @@ class Head:
         InvalidModelError
             If a feature is not finite, or there are more or fewer of them.
         """
+        scores = (
+            None
+            if self._novelty is None
+            else self._novelty.score(features if judged is None else judged)
+        )
+        return Answer(self.probabilities(features), scores)
+
+    def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Give the probabilities (N, classes) of images by their features (N, D).
+
+        Raises
+        ------
+        InvalidModelError
+            If a feature is not finite, or there are more or fewer of them.
+        """
         if features.ndim != 2 or features.shape[1] != self._weight.shape[1]:
             raise InvalidModelError(
                 f"the backbone gave features of shape {features.shape}, expected "
@@ -116,13 +136,7 @@ class Head:
             raise InvalidModelError(
                 "the network's features are not finite; its weights are unusable"
             )
-        logits = features.astype(np.float64) @ self._weight.T + self._bias
-        scores = (
-            None
-            if self._novelty is None
-            else self._novelty.score(features if judged is None else judged)
-        )
-        return Answer(softmax(logits), scores)
+        return softmax(features.astype(np.float64) @ self._weight.T + self._bias)
 
 
 def softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""A model's files put together: its backbone, which others may share, and what is its own.
+"""A model's files put together: its network, which others may share, and what is its own.
 
 What needs no torch is read without it; only building a network imports it.
 """
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from preread.models.model import Model
 
 
-def verify_backbone(model: Model, most: int = LARGEST_WEIGHTS) -> bytes:
-    """Read the file that holds a model's backbone, and verify it.
+def read_network(model: Model, most: int = LARGEST_WEIGHTS) -> bytes:
+    """Read the file of a model's network, and verify it.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def verify_backbone(model: Model, most: int = LARGEST_WEIGHTS) -> bytes:
     Returns
     -------
     bytes
-        Of the backbone's own file or, without one, of the complete network.
+        ONNX.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def read_own(model: Model) -> Parts:
     Returns
     -------
     Parts
-        The last layer's weights fit the card's classes. The backbone is left empty.
+        The last layer's weights fit the card's classes. The backbone is empty.
 
     Raises
     ------
@@ -74,17 +74,16 @@ def read_own(model: Model) -> Parts:
     """
     card = model.card
     expected = head_shapes(card.Architecture, len(card.Classes))
-    shared = card.Backbone is not None
-    most = largest_file(expected) + NOVELTY_ROOM if shared else LARGEST_WEIGHTS
+    most = largest_file(expected) + NOVELTY_ROOM
     data = read_weights(inside(model, model.weights), card.WeightsSHA256, most)
     name = name_of(model.weights)
     parts = split_arrays(parse_weights(data, name), card.Architecture)
-    check_fit(parts.head if not shared else parts.head | parts.backbone, expected, name)
-    return parts._replace(backbone={})
+    check_fit(parts.head | parts.backbone, expected, name)
+    return parts
 
 
 def load_backbone(model: Model) -> nn.Module:
-    """Build the network of a model without its last layer, for use.
+    """Build the network of a model without its last layer, for use with torch.
 
     Sizes are known before anything of them is allocated: from the architecture, not the file.
 
@@ -99,7 +98,7 @@ def load_backbone(model: Model) -> nn.Module:
         If the file is not what the card says, or does not fit the network.
     """
     network = backbone_blueprint(model.card.Architecture)
-    fill(network, _backbone_arrays(model, shapes(network)))
+    fill(network, backbone_arrays(model, shapes(network)))
     return network.eval()
 
 
@@ -111,22 +110,37 @@ def load_whole(model: Model) -> nn.Module:
     torch.nn.Module
         In evaluation mode, float32; gives logits (N, classes), which no temperature divides.
     """
-    card = model.card
-    network = blueprint(card.Architecture, len(card.Classes))
-    backbone = _backbone_arrays(model, shapes(backbone_blueprint(card.Architecture)))
-    return fill(network, backbone | read_own(model).head).eval()
+    return fill(
+        blueprint(model.card.Architecture, len(model.card.Classes)), whole_arrays(model)
+    ).eval()
 
 
-def _backbone_arrays(model: Model, expected: dict[str, tuple[int, ...]]) -> Arrays:
-    card = model.card
-    most = largest_file(expected)
-    if card.Backbone is None:
-        most += largest_file(head_shapes(card.Architecture, len(card.Classes))) + NOVELTY_ROOM
-    data = verify_backbone(model, most)
+def whole_arrays(model: Model) -> Arrays:
+    """Give all weights of a model in float32, by the names of its network in torch.
+
+    Raises
+    ------
+    InvalidModelError
+        As `load_backbone`.
+    """
+    expected = shapes(backbone_blueprint(model.card.Architecture))
+    return backbone_arrays(model, expected) | read_own(model).head
+
+
+def backbone_arrays(model: Model, expected: dict[str, tuple[int, ...]]) -> Arrays:
+    """Give the weights of a model's network but for the last layer; see `whole_arrays`.
+
+    Parameters
+    ----------
+    expected
+        Names and shapes, as `preread.models.architectures.shapes` gives them.
+    """
+    # torch's extra brings what reads ONNX.
+    from preread.models.onnx_weights import arrays_of  # noqa: PLC0415
+
+    data = read_network(model, largest_file(expected))
     name = name_of(model.backbone)
-    arrays = parse_weights(data, name)
-    if card.Backbone is None:
-        arrays = split_arrays(arrays, card.Architecture).backbone
+    arrays = arrays_of(data, model.card.Architecture, name)
     check_fit(arrays, expected, name)
     return arrays
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from preread.models.card import WEIGHTS, BackboneFacts, ModelCard
+from preread.models.card import NETWORK, WEIGHTS, BackboneFacts, ModelCard
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,20 +31,19 @@ class Model:
 
     @property
     def weights(self) -> Path:
-        """The file of its weights: the whole network or, with a backbone, what is its own."""
+        """The file of what is its own: its last layer, and what tells unlike images."""
         return self.folder / WEIGHTS
 
     @property
     def backbone(self) -> Path:
-        """The file of its backbone; that of its weights when it shares none."""
-        shared = self.card.Backbone
-        return self.weights if shared is None else self.folder.parent / shared.File
+        """The file of its network but for the last layer."""
+        file = self.card.Backbone.File
+        return (self.folder if file == NETWORK else self.folder.parent) / file
 
     @property
     def backbone_sha256(self) -> str:
         """SHA-256 of that file: models of which it is the same run the same backbone."""
-        shared = self.card.Backbone
-        return self.card.WeightsSHA256 if shared is None else shared.SHA256
+        return self.card.Backbone.SHA256
 
     @property
     def judge(self) -> Model:
@@ -62,8 +61,6 @@ class Model:
             update={
                 "Architecture": facts.Architecture,
                 "Backbone": backbone,
-                # Its threshold was found with features in float32, of this model's size of image.
-                "Quantization": None,
                 "OutOfDistribution": None,
             }
         )

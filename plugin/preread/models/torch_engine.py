@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
+from preread.models.architectures import LAST_FEATURES
 from preread.models.engine import cores
 from preread.models.loading import load_backbone
 
@@ -22,7 +23,7 @@ _BATCH: Final = 8
 
 
 class TorchEngine:
-    """Runs backbones as torch does without any compilation.
+    """Runs networks as torch does without any compilation, of weights read back from ONNX.
 
     Parameters
     ----------
@@ -44,17 +45,19 @@ class TorchEngine:
         return model.card.Architecture, model.backbone_sha256
 
     def load(self, model: Model) -> TorchBackbone:
-        """Verify a backbone's weights and build it; see `Engine.load`."""
-        return TorchBackbone(load_backbone(model), self._format)
+        """Verify the file of a network and build it; see `Engine.load`."""
+        layer = LAST_FEATURES[model.card.Architecture]
+        return TorchBackbone(load_backbone(model), layer, self._format)
 
 
 class TorchBackbone:
-    """A backbone in evaluation mode; see `LoadedBackbone`."""
+    """A network in evaluation mode; see `LoadedBackbone`."""
 
     engine = TorchEngine.name
 
-    def __init__(self, network: nn.Module, memory_format: torch.memory_format) -> None:
+    def __init__(self, network: nn.Module, layer: str, memory_format: torch.memory_format) -> None:
         self._network = network.to(memory_format=memory_format)
+        self._layer = network.get_submodule(layer)
         self._format = memory_format
 
     def features(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -63,3 +66,14 @@ class TorchBackbone:
             images = torch.from_numpy(batch).contiguous(memory_format=self._format)
             found: NDArray[np.float32] = self._network(images).numpy()
             return found
+
+    def maps(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Give the last feature maps of a batch."""
+        seen: list[Any] = []
+        handle = self._layer.register_forward_hook(lambda _m, _i, given: seen.append(given))
+        try:
+            self.features(batch)
+        finally:
+            handle.remove()
+        found: NDArray[np.float32] = seen[0].contiguous().numpy()
+        return found

@@ -19,7 +19,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from preread.models.architectures import blueprint, is_of_head, shapes
+from preread.models.architectures import is_of_head, shapes
 from preread.models.card import LARGEST_WEIGHTS, InvalidModelError
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 Precision = Literal["float16", "float32", "int8"]
 Arrays = dict[str, "NDArray[Any]"]
 
-LARGEST_INT8: Final = 512 * 1024**2
-"""Bytes of an 8-bit copy."""
 NOVELTY: Final = "novelty."
 """How the names of tensors begin that belong to no network."""
 SCALE: Final = ".scale"
@@ -278,41 +276,6 @@ def check_fit(
             raise InvalidModelError(f"{name}: {key}: holds numbers that are not finite")
 
 
-def load_network(
-    path: Path, sha256: str, architecture: ArchitectureName, classes: int
-) -> nn.Module:
-    """Build a network and give it the verified weights of a complete file, for use.
-
-    Sizes are known before anything of them is allocated: from the architecture, not the file.
-    A model that shares its backbone is loaded by `preread.models.loading.load_whole`.
-
-    Parameters
-    ----------
-    path, sha256
-        The file and what the card says of it. What it holds for telling unlike images is left.
-    architecture, classes
-        What to build.
-
-    Returns
-    -------
-    torch.nn.Module
-        In evaluation mode, float32.
-
-    Raises
-    ------
-    InvalidModelError
-        If the file is not what the card says, or does not fit the network.
-    """
-    network = blueprint(architecture, classes)
-    expected = shapes(network)
-    data = read_weights(path, sha256, largest_file(expected) + NOVELTY_ROOM)
-    name = name_of(path)
-    parts = split_arrays(parse_weights(data, name), architecture)
-    arrays = parts.backbone | parts.head
-    check_fit(arrays, expected, name)
-    return fill(network, arrays).eval()
-
-
 def load_pretrained(network: nn.Module, path: Path, architecture: ArchitectureName) -> str:
     """Give a network the weights of one trained for other classes; its last layer is kept.
 
@@ -321,7 +284,7 @@ def load_pretrained(network: nn.Module, path: Path, architecture: ArchitectureNa
     network
         In place.
     path
-        A complete network of any number of classes, or a backbone alone.
+        A complete network of any number of classes, or a backbone alone, in safetensors or ONNX.
     architecture
         Of both.
 
@@ -340,7 +303,13 @@ def load_pretrained(network: nn.Module, path: Path, architecture: ArchitectureNa
     }
     most = largest_file(expected) + 256 * 1024**2  # the last layer of other classes
     data = _bounded(path, path.name, most)
-    arrays = split_arrays(parse_weights(data, path.name), architecture).backbone
+    if path.suffix == ".onnx":
+        # torch's extra brings what reads ONNX.
+        from preread.models.onnx_weights import arrays_of  # noqa: PLC0415
+
+        arrays = arrays_of(data, architecture, path.name)
+    else:
+        arrays = split_arrays(parse_weights(data, path.name), architecture).backbone
     check_fit(arrays, expected, path.name)
     fill(network, arrays)
     return sha256_of(data)

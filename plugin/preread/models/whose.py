@@ -23,8 +23,8 @@ def prediction_of(card: ModelCard, predictions: Sequence[Prediction]) -> Predict
     predictions
         Those of the image.
     """
-    shared = None if card.Backbone is None else card.Backbone.SHA256
-    wanted = (card.Name, card.Dataset.Name, card.Version, card.WeightsSHA256, shared)
+    network = card.Backbone.SHA256
+    wanted = (card.Name, card.Dataset.Name, card.Version, card.WeightsSHA256, network)
     for one in predictions:
         files = (one.weights_sha256, one.backbone_sha256)
         if (one.model, one.dataset, one.version, *files) == wanted:

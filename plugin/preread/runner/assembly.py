@@ -223,8 +223,8 @@ def _secret(site: Site, journal: Journal | None) -> Secret:
 
 
 def _networks(site: Site, catalogue: Catalogue) -> Networks:
-    runner = site.settings.runner
-    return Ensemble(catalogue, runner.engine.value, runner.threads)
+    settings = site.settings
+    return Ensemble(catalogue, settings.models.engine.value, settings.runner.threads)
 
 
 def _explainer(
@@ -236,7 +236,7 @@ def _explainer(
         pacs,
         Announcer(secret.derive("announcement")),
         catalogue,
-        Attention(threads=site.settings.runner.threads),
+        Attention(site.settings.models.engine.value, site.settings.runner.threads),
         partial(open_image, max_bytes=site.settings.runner.max_image_megabytes * 2**20),
         Pseudonyms(secret),
         # By the header alone: the copy itself, with clean pixels, is in Orthanc.

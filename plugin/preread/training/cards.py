@@ -18,6 +18,7 @@ from preread.models.card_facts import (
     ClassMetrics,
     DatasetFacts,
     Label,
+    QuantizationFacts,
     SplitMetrics,
     TeacherFacts,
     TrainingFacts,
@@ -28,12 +29,15 @@ from preread.training.data_set import ONLY_SET
 from preread.training.errors import TrainingError
 from preread.training.evaluation.temperature import fit_temperature, scaled
 from preread.training.metrics import Figures, figures
+from preread.training.onnx_rounding import METHOD
 from preread.training.plan import Optimizer, Plan
 from preread.training.split_file import split_digest
 from preread.training.teacher import VIEWS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from preread.training.data_set import DataSet, LabelSet
     from preread.training.description import Description
@@ -158,8 +162,32 @@ def card_of(
         Calibration=calibration,
         OutOfDistribution=made.written.out_of_distribution,
         Training=_training(request, told, made, float(np.abs(found - exact).max()), loss),
+        Quantization=quantization(exact, found, made.written.calibrating),
     )
     return card, measured
+
+
+def quantization(
+    exact: NDArray[np.float64], found: NDArray[np.float64], calibrating: int
+) -> QuantizationFacts | None:
+    """Say what 8 bits cost; None where there are none.
+
+    Parameters
+    ----------
+    exact, found
+        (N, classes), probabilities in float32 and as the network is kept.
+    calibrating
+        How many images set the ranges; 0 for a network that is kept in float32.
+    """
+    if not calibrating:
+        return None
+    return QuantizationFacts(
+        Method=METHOD,
+        CalibrationImages=calibrating,
+        TestImages=len(found),
+        ChangedClasses=int((exact.argmax(axis=1) != found.argmax(axis=1)).sum()),
+        LargestDifference=round(float(np.abs(found - exact).max(initial=0)), 4),
+    )
 
 
 def _calibration(one: LabelSet, split: Split, written: Written) -> CalibrationFacts | None:

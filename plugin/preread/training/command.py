@@ -45,10 +45,9 @@ class PresetName(StrEnum):
 
 
 class Kept(StrEnum):
-    """Numbers that weights are kept in."""
+    """Numbers that a network is kept in and computes in."""
 
     FLOAT32 = "float32"
-    FLOAT16 = "float16"
     INT8 = "int8"
 
 
@@ -171,12 +170,12 @@ def train(
         ),
     ] = None,
     keep: Annotated[
-        Kept, typer.Option(help="Numbers that the weights are kept in.")
-    ] = Kept.FLOAT16,
-    int8: Annotated[
-        bool,
-        typer.Option(help="Make and measure a copy that computes in 8 bits (extra `int8`)."),
-    ] = False,
+        Kept,
+        typer.Option(
+            help="Numbers that the network is kept in; int8 computes in 8 bits where the processor "
+            "can."
+        ),
+    ] = Kept.FLOAT32,
     seed: Annotated[
         int, typer.Option(help="Of split, order and augmentation.", min=0, max=2**32)
     ] = 0,
@@ -249,7 +248,6 @@ def train(
             kind=split or SplitKind(chosen.kind),
             plan=plan,
             kept=keep.value,
-            int8=int8,
             device=place,
             command=_command_line(context),
         )

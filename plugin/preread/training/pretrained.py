@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from preread.models.card import CARD, ArchitectureName, read_card
-from preread.models.conversion_cache import user_cache
 from preread.models.weights import weights_bytes, write_atomically
 from preread.training.errors import TrainingError
 from preread.training.request import BACKBONES
 from preread.training.split_file import split_digest
+from preread.user_cache import user_cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -119,7 +119,7 @@ def _splits_beside(path: Path) -> Iterator[tuple[str, str | None]]:
     if path.parent.name == BACKBONES:
         for place in sorted(path.parent.parent.glob(f"*/{CARD}")):
             card = read_card(place.parent)
-            if card.Backbone is not None and card.Backbone.File == f"{BACKBONES}/{path.name}":
+            if card.Backbone.File == f"{BACKBONES}/{path.name}":
                 yield f"{place.parent.name}/{CARD}", card.Training.SplitSHA256
 
 

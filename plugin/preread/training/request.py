@@ -81,9 +81,7 @@ class Request:
     plan
         How it is fitted.
     kept
-        In which numbers the weights are kept.
-    int8
-        Whether a copy that computes in 8 bits is made and measured.
+        In which numbers the network is kept and computes.
     device
         Where it runs.
     command
@@ -104,8 +102,7 @@ class Request:
     validation: float
     kind: SplitKind
     plan: Plan
-    kept: Literal["float16", "float32", "int8"]
-    int8: bool
+    kept: Literal["float32", "int8"]
     device: torch.device
     command: str
 

@@ -25,9 +25,9 @@ from preread.training.listing import read_listing
 from preread.training.measuring import batches_of
 from preread.training.network import Network
 from preread.training.normalisation import is_folded, unfold
+from preread.training.onnx_rounding import check_nncf
 from preread.training.plan import Transfer
 from preread.training.pretrained import check_same_split
-from preread.training.quantizing import check_nncf, quantize
 from preread.training.split_file import split_digest
 from preread.training.splits import Split, SplitKind
 from preread.training.teacher import (
@@ -158,7 +158,7 @@ def _check(request: Request) -> None:
         raise TrainingError(
             f"--size {request.size}: {request.architecture} needs {smallest} or more"
         )
-    if request.int8:
+    if request.kept == "int8":
         check_nncf()
     _check_start(request)
 
@@ -340,17 +340,6 @@ def _finish(
     for folder in folders:
         write_atomically(folder / HISTORY, (json.dumps(history, indent=1) + "\n").encode())
     _write_cards(folders, cards)
-    if request.int8:
-        # The 8-bit copy is made of what was written, and the models are whole without it.
-        models = [
-            Model(folder.name, card, folder) for folder, card in zip(folders, cards, strict=True)
-        ]
-        facts = quantize(models, data, split, seed=request.plan.seed)
-        cards = [
-            card.model_copy(update={"Quantization": one})
-            for card, one in zip(cards, facts, strict=True)
-        ]
-        _write_cards(folders, cards)
     return tuple(cards)
 
 

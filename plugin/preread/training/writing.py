@@ -6,17 +6,16 @@ Everything that is measured is measured on what is written, rounding included.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-import torch
 
-from preread.models.architectures import build_backbone
-from preread.models.card import WEIGHTS
+from preread.models.card import NETWORK, WEIGHTS
 from preread.models.card_facts import BackboneFacts, JudgeFacts, OutOfDistributionFacts
+from preread.models.engine import cores
 from preread.models.novelty import FEWEST, METHOD, Novelty
+from preread.models.openvino_engine import OpenVinoBackbone, read_onnx
 from preread.models.weights import (
-    fill,
     parse_weights,
     sha256_of,
     weights_bytes,
@@ -25,8 +24,10 @@ from preread.models.weights import (
 from preread.training.data_set import ONLY_SET
 from preread.training.errors import TrainingError
 from preread.training.judging import judge_of
-from preread.training.measuring import features_of
-from preread.training.network import Network, head_arrays, outputs_of
+from preread.training.measuring import batches_of, features_of
+from preread.training.network import head_arrays, outputs_of
+from preread.training.onnx_making import onnx_of
+from preread.training.onnx_rounding import CALIBRATION_IMAGES, rounded
 from preread.training.request import BACKBONES
 
 if TYPE_CHECKING:
@@ -37,12 +38,9 @@ if TYPE_CHECKING:
 
     from preread.models.model import Model
     from preread.training.data_set import DataSet, LabelSet
+    from preread.training.network import Network
     from preread.training.request import Request
     from preread.training.splits import Split
-
-SMALL_KERNEL: Final = 40_000
-"""Weights below which a tensor is not kept in 8 bits: a network's first layers, whose rounding goes
-through all others, are a hundredth of its size."""
 
 HELD_OUT_SHARE: Final = 0.99
 """Share of the validation part that lies below the threshold of `Novelty`."""
@@ -55,7 +53,7 @@ class Written:
     Attributes
     ----------
     backbone
-        The shared file, if there is one.
+        The network.
     weights_sha256
         Of the model's own file.
     logits
@@ -65,15 +63,18 @@ class Written:
         The same from the weights before rounding, for the test part alone.
     out_of_distribution
         For the card; None without a validation part.
+    calibrating
+        How many images set the ranges of 8 bits; 0 for float32.
     files
         What is to be written where; what models share is named by each.
     """
 
-    backbone: BackboneFacts | None
+    backbone: BackboneFacts
     weights_sha256: str
     logits: NDArray[np.float64]
     exact: NDArray[np.float64]
     out_of_distribution: OutOfDistributionFacts | None
+    calibrating: int
     files: Mapping[Path, bytes]
 
 
@@ -117,39 +118,65 @@ def weights_of(
     judge
         Whose features tell images unlike the training data; None for the network's own.
     """
-    backbone = {
-        name: np.asarray(tensor.detach().cpu().numpy(), dtype=np.float32)
-        for name, tensor in network.backbone.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
-    kept = weights_bytes(backbone, request.kept, whole_from=SMALL_KERNEL)
+    kept = onnx_of(network.backbone, request.architecture)
+    calibrating = _calibrating(request, split) if request.kept == "int8" else split.training[:0]
+    if request.kept == "int8":
+        kept = rounded(kept, [batch.numpy() for batch in batches_of(data, calibrating, 1)])
+    shape = request.preprocessing.shape
     everything = np.arange(len(data), dtype=np.int64)
-    rounded = fill(build_backbone(request.architecture), parse_weights(kept, "weights")).eval()
-    features = _features(rounded.to(request.device), request, data, everything)
-    before = _features(network.backbone, request, data, split.test)
-    judging = None if judge is None else judge_of(request, judge, whole_from=SMALL_KERNEL)
+    features = written_features(kept, shape, data, everything)
+    before = features_of(network.backbone, data, split.test, request.device).cpu().numpy()
+    judging = None if judge is None else judge_of(request, judge)
     told: tuple[JudgeFacts | None, NDArray[np.float32]] = (None, features)
     if judging is not None:
-        seen = _features(judging.backbone.to(request.device), request, data, everything)
-        told = (judging.facts, seen)
-    facts, shared = None, {} if judging is None else dict(judging.files)
+        told = (judging.facts, written_features(judging.data, shape, data, everything))
+    place = request.output / NETWORK
     if request.shares_backbone:
-        place = request.output.parent / BACKBONES / f"{request.output.name}.safetensors"
-        shared[place] = kept
-        facts = BackboneFacts(
-            File=f"{BACKBONES}/{place.name}", SHA256=sha256_of(kept), Precision=request.kept
-        )
-    return tuple(
-        _own(request, one, split, (features, before), told, facts, (*own, shared))
-        for one, own in zip(
-            data.sets,
-            (
-                (folder, head_arrays(network, outputs, request.architecture), backbone)
-                for folder, outputs in zip(folders, outputs_of(data.sets), strict=True)
-            ),
-            strict=True,
-        )
+        place = request.output.parent / BACKBONES / f"{request.output.name}.onnx"
+    shared = {place: kept} | ({} if judging is None else dict(judging.files))
+    facts = BackboneFacts(
+        File=f"{BACKBONES}/{place.name}" if request.shares_backbone else NETWORK,
+        SHA256=sha256_of(kept),
+        Precision=request.kept,
     )
+    heads = [
+        head_arrays(network, outputs, request.architecture) for outputs in outputs_of(data.sets)
+    ]
+    return tuple(
+        _own(
+            _Common(facts, features, before, told, len(calibrating), shared),
+            one,
+            split,
+            folder,
+            head,
+        )
+        for one, folder, head in zip(data.sets, folders, heads, strict=True)
+    )
+
+
+def _calibrating(request: Request, split: Split) -> NDArray[np.int64]:
+    """Choose images of the training part, as many of each class as there are."""
+    random = np.random.default_rng(request.plan.seed)
+    count = min(CALIBRATION_IMAGES, len(split.training))
+    return np.sort(random.choice(split.training, size=count, replace=False))
+
+
+def written_features(
+    network: bytes, shape: tuple[int, ...], data: DataSet, part: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Give the features (N, D) that a network makes of images as it lies on disk.
+
+    Parameters
+    ----------
+    network
+        ONNX.
+    shape
+        (C, H, W) of an image.
+    data, part
+        Of which images.
+    """
+    loaded = OpenVinoBackbone(read_onnx(network, shape, "the network"), cores())
+    return np.concatenate([loaded.features(one.numpy()) for one in batches_of(data, part, 32)])
 
 
 def write_weights(models: Sequence[Written]) -> None:
@@ -161,36 +188,36 @@ def write_weights(models: Sequence[Written]) -> None:
         write_atomically(place, content)
 
 
-def _features(
-    backbone: torch.nn.Module, request: Request, data: DataSet, part: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    return features_of(backbone, data, part, request.device).cpu().numpy()
+class _Common(NamedTuple):
+    """What the models of one network have in common."""
+
+    backbone: BackboneFacts
+    features: NDArray[np.float32]
+    before: NDArray[np.float32]
+    judged: tuple[JudgeFacts | None, NDArray[np.float32]]
+    calibrating: int
+    files: dict[Path, bytes]
 
 
 def _own(
-    request: Request,
+    common: _Common,
     one: LabelSet,
     split: Split,
-    features: tuple[NDArray[np.float32], NDArray[np.float32]],
-    judged: tuple[JudgeFacts | None, NDArray[np.float32]],
-    facts: BackboneFacts | None,
-    own: tuple[Path, dict[str, NDArray[Any]], dict[str, NDArray[Any]], dict[Path, bytes]],
+    folder: Path,
+    head: dict[str, NDArray[np.float32]],
 ) -> Written:
-    folder, head, backbone, shared = own
     inside = one.labels >= 0
-    novelty, told = _novelty(judged, split, inside)
-    arrays = head | novelty if facts is not None else backbone | head | novelty
-    # A last layer of its own is a few kilobytes, which need no rounding.
-    precision = "float32" if facts is not None else request.kept
-    data = weights_bytes(arrays, precision, whole_from=SMALL_KERNEL)
+    novelty, told = _novelty(common.judged, split, inside)
+    data = weights_bytes(head | novelty)
     written = parse_weights(data, WEIGHTS)
     return Written(
-        backbone=facts,
+        backbone=common.backbone,
         weights_sha256=sha256_of(data),
-        logits=logits_with({name: written[name] for name in head}, features[0]),
-        exact=logits_with(head, features[1]),
+        logits=logits_with({name: written[name] for name in head}, common.features),
+        exact=logits_with(head, common.before),
         out_of_distribution=told,
-        files=shared | {folder / WEIGHTS: data},
+        calibrating=common.calibrating,
+        files=common.files | {folder / WEIGHTS: data},
     )
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from preread.imaging.preprocessing import Preprocessing
-from preread.models.architectures import build, is_of_head
+from preread.models.architectures import build, is_of_head, without_head
 from preread.models.card import (
     CARD,
+    NETWORK,
     WEIGHTS,
     Applicability,
     ArchitectureName,
@@ -26,8 +28,9 @@ from preread.models.card import (
     card_text,
 )
 from preread.models.novelty import Novelty
-from preread.models.weights import sha256_of, split_state, weights_bytes
+from preread.models.weights import Arrays, sha256_of, split_state, weights_bytes
 from preread.training.normalisation import remeasure
+from preread.training.onnx_making import onnx_of
 
 torch.set_num_threads(1)
 
@@ -59,6 +62,7 @@ def make_card(sha256: str, **changes: Any) -> ModelCard:
         "Attribution": "none",
         "AppliesTo": Applicability(Modality=("CT",), BodyPartExamined=("CHEST",)),
         "WeightsSHA256": sha256,
+        "Backbone": BackboneFacts(File=NETWORK, SHA256="0" * 64, Precision="float32"),
         "Training": TrainingFacts(
             InitialWeights="random",
             InitialWeightsSHA256=None,
@@ -94,6 +98,16 @@ def random_network(
     return network.eval()
 
 
+@cache
+def taken_apart(
+    architecture: ArchitectureName = ArchitectureName.MOBILENET_V2, size: int = 96
+) -> tuple[bytes, Arrays]:
+    """Give `random_network` as a node has it: in ONNX but for the last layer, and that."""
+    network = random_network(architecture, size)
+    _, head = split_state(network, architecture)
+    return onnx_of(without_head(network, architecture), architecture), head
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     place = tmp_path / "models"
@@ -109,6 +123,7 @@ def add_card(folder: Path) -> MakeModel:
         place = folder / name
         place.mkdir()
         (place / WEIGHTS).write_bytes(b"none")
+        (place / NETWORK).write_bytes(b"none")
         (place / CARD).write_text(card_text(make_card("0" * 64, **changes)))
         return place
 
@@ -125,14 +140,17 @@ def add_network(folder: Path) -> MakeModel:
         size: int = 96,
         **changes: Any,
     ) -> Path:
-        data = weights_bytes(random_network(architecture, size))
         place = folder / name
         place.mkdir()
+        network, head = taken_apart(architecture, size)
+        (place / NETWORK).write_bytes(network)
+        data = weights_bytes(head)
         (place / WEIGHTS).write_bytes(data)
         card = make_card(
             sha256_of(data),
             Architecture=architecture,
             Preprocessing=Preprocessing(size=(size, size)),
+            Backbone=BackboneFacts(File=NETWORK, SHA256=sha256_of(network), Precision="float32"),
             **changes,
         )
         (place / CARD).write_text(card_text(card))
@@ -149,16 +167,14 @@ def add_sharing(folder: Path) -> MakeModel:
         *names: str,
         architecture: ArchitectureName = ArchitectureName.MOBILENET_V2,
         size: int = 96,
-        precision: Literal["float16", "float32", "int8"] = "float32",
         novelty: Novelty | None = None,
         **changes: Any,
     ) -> Path:
-        backbone, head = split_state(random_network(architecture, size), architecture)
-        data = weights_bytes(backbone, precision)
-        file = f"backbones/{architecture}.safetensors"
+        network, head = taken_apart(architecture, size)
+        file = f"backbones/{architecture}.onnx"
         (folder / "backbones").mkdir(exist_ok=True)
-        (folder / file).write_bytes(data)
-        shared = BackboneFacts(File=file, SHA256=sha256_of(data), Precision=precision)
+        (folder / file).write_bytes(network)
+        shared = BackboneFacts(File=file, SHA256=sha256_of(network), Precision="float32")
         for turn, name in enumerate(names):
             own = {key: np.roll(array, turn, axis=0) for key, array in head.items()}
             own |= {} if novelty is None else novelty.arrays()

@@ -56,7 +56,7 @@ def test_the_kind_of_image_is_stated(document: dict[str, Any]) -> None:
 
 
 def test_each_missing_key_is_named(document: dict[str, Any]) -> None:
-    optional = {"IntendedUse", "Quantization", "Backbone", "Calibration", "OutOfDistribution"}
+    optional = {"IntendedUse", "Quantization", "Calibration", "OutOfDistribution"}
     optional.add("Outside")
     for key in document.keys() - optional:
         without = {k: v for k, v in document.items() if k != key}
@@ -81,10 +81,12 @@ def test_each_missing_key_is_named(document: dict[str, Any]) -> None:
         (("Preprocessing", "Channels"), 1, "Preprocessing.Channels: the architectures take 3"),
         (("Limits",), [], "Limits: "),
         (("Training", "Seconds"), "long", "Training.Seconds: "),
-        (("Backbone",), {"File": "../b.safetensors"}, "Backbone.File: String should match"),
-        (("Backbone",), {"File": "backbones/../b.safetensors"}, "Backbone.File: String should"),
-        (("Backbone",), {"File": "backbones/b.bin"}, "Backbone.File: String should match"),
-        (("Backbone",), {"File": "backbones/b.safetensors"}, "Backbone.SHA256: Field required"),
+        (("Backbone",), None, "Backbone: expected a network in ONNX"),
+        (("Backbone", "File"), "../b.onnx", "Backbone.File: expected a network in ONNX"),
+        (("Backbone", "File"), "backbones/../b.onnx", "Backbone.File: expected a network in ONNX"),
+        (("Backbone", "File"), "other.onnx", "Backbone.File: expected a network in ONNX"),
+        (("Backbone", "File"), "backbones/b.safetensors", "older one: preread models convert"),
+        (("Backbone",), {"File": "backbones/b.onnx"}, "Backbone.SHA256: "),
         (("Calibration",), {"Temperature": 0}, "Calibration.Temperature: "),
         (("OutOfDistribution",), {"Method": "m", "Threshold": 0}, "OutOfDistribution.Threshold: "),
     ],

@@ -125,7 +125,7 @@ def test_missing_and_oversized_weights(
         Catalogue.load(folder)
 
 
-BACKBONE = BackboneFacts(File="backbones/b.safetensors", SHA256="1" * 64, Precision="float32")
+BACKBONE = BackboneFacts(File="backbones/b.onnx", SHA256="1" * 64, Precision="float32")
 
 
 JUDGE = JudgeFacts(**BACKBONE.model_dump(), Architecture=ArchitectureName.INCEPTION_V3)
@@ -163,7 +163,7 @@ def test_a_backbone_is_looked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     add_card("a", **sharing)
-    where = rf"^a/card\.json: {re.escape(key)}\.File: backbones/b\.safetensors: "
+    where = rf"^a/card\.json: {re.escape(key)}\.File: backbones/b\.onnx: "
     with pytest.raises(InvalidModelError, match=where + "cannot be read"):
         Catalogue.load(folder)
     file = put_backbone(folder)

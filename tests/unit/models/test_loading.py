@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -16,7 +17,7 @@ from preread.models.architectures import (
     is_of_head,
     shapes,
 )
-from preread.models.card import CARD, WEIGHTS, ArchitectureName, InvalidModelError, card_text
+from preread.models.card import CARD, ArchitectureName, InvalidModelError, card_text
 from preread.models.catalogue import Catalogue
 from preread.models.loading import load_backbone, load_whole, read_own
 from preread.models.model import Model
@@ -44,9 +45,9 @@ def test_a_network_is_its_backbone_and_a_linear_layer(
     assert features.shape == (3, features_width(architecture))
     assert features.dtype == np.float32
     assert expected.std() > 0.01
-    assert np.array_equal(whole, expected)
+    assert np.abs(whole - expected).max() <= 1e-4 * np.abs(expected).max()
     logits = features.astype(np.float64) @ weight.T + own[f"{name}.bias"]
-    assert np.abs(logits - expected).max() <= 1e-5 * max(1.0, np.abs(expected).max())
+    assert np.abs(logits - whole).max() <= 1e-5 * max(1.0, np.abs(expected).max())
 
 
 @pytest.mark.parametrize("architecture", list(ArchitectureName))
@@ -64,29 +65,22 @@ def test_shapes_are_known_without_building_anything(architecture: ArchitectureNa
     assert head.keys() == head_shapes(architecture, len(CLASSES)).keys()
 
 
-def test_a_complete_file_is_taken_apart(add_network: Any, folder: Path) -> None:
-    place = add_network("net")
-    arrays = parse_weights((place / WEIGHTS).read_bytes(), "w")
+def test_a_model_has_a_network_of_its_own_or_shares_one(
+    add_network: Any, add_sharing: Any, folder: Path
+) -> None:
+    add_network("own")
+    add_sharing("sharing")
+    catalogue = Catalogue.load(folder)
+    assert catalogue["own"].backbone == folder / "own" / "model.onnx"
+    assert catalogue["sharing"].backbone == folder / "backbones" / "MobileNetV2.onnx"
+    assert catalogue["own"].backbone_sha256 == catalogue["sharing"].backbone_sha256
     novelty = {"novelty.mean": np.ones(3, dtype=np.float32)}
-    model = rewritten(Catalogue.load(folder)["net"], weights_bytes(arrays | novelty))
-    images = torch.randn(2, 3, 96, 96)
-    with torch.inference_mode():
-        assert torch.equal(load_whole(model)(images), random_network()(images))
-        assert load_backbone(model)(images).shape == (2, 1280)
+    head = parse_weights(catalogue["own"].weights.read_bytes(), "w")
+    model = rewritten(catalogue["own"], weights_bytes(head | novelty))
     own = read_own(model)
     assert own.head.keys() == head_shapes(SMALL, 3).keys()
     assert own.novelty.keys() == novelty.keys()
-
-
-@pytest.mark.parametrize("precision", ["float16", "int8"])
-def test_a_backbone_in_fewer_bits_is_near(precision: str, add_sharing: Any, folder: Path) -> None:
-    add_sharing("net", precision=precision)
-    model = Catalogue.load(folder)["net"]
-    images = torch.randn(4, 3, 96, 96, generator=torch.Generator().manual_seed(1))
-    with torch.inference_mode():
-        found = load_whole(model)(images).softmax(dim=1)
-        expected = random_network()(images).softmax(dim=1)
-    assert 0 < float((found - expected).abs().max()) < 0.1
+    assert load_backbone(model)(torch.randn(2, 3, 96, 96)).shape == (2, 1280)
 
 
 def rewritten(model: Model, data: bytes) -> Model:
@@ -100,7 +94,6 @@ def rewritten(model: Model, data: bytes) -> Model:
 def with_backbone(model: Model, data: bytes) -> Model:
     """Put another backbone into its file, and its digest on the card."""
     model.backbone.write_bytes(data)
-    assert model.card.Backbone is not None
     shared = model.card.Backbone.model_copy(update={"SHA256": sha256_of(data)})
     return Model(model.name, model.card.model_copy(update={"Backbone": shared}), model.folder)
 
@@ -156,30 +149,37 @@ def test_a_last_layer_that_does_not_fit_is_refused(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("missing", r"backbones/MobileNetV2\.safetensors: features\.0\.0\.weight is missing"),
-        ("head", r"'classifier\.1\.bias' is no weight of this network"),
-        ("novelty", r"'novelty\.mean' is no weight of this network"),
-        ("int8", r"backbones/MobileNetV2\.safetensors: features\.0\.0\.weight: 8-bit numbers"),
+        ("missing", r"backbones/MobileNetV2\.onnx: features\.0\.0\.weight is missing"),
+        ("strange", r"'other\.weight' is no weight of this network"),
+        ("shape", r"features\.0\.0\.weight: shape \(16.*expected \(32"),
+        ("nan", r"features\.0\.0\.weight: holds numbers that are not finite"),
+        ("none", r"backbones/MobileNetV2\.onnx: not an ONNX file"),
     ],
 )
 def test_a_backbone_that_does_not_fit_is_refused(
     change: str, message: str, add_sharing: Any, folder: Path
 ) -> None:
-    import safetensors.numpy
-
     file = add_sharing("net")
     model = Catalogue.load(folder)["net"]
-    arrays = parse_weights(file.read_bytes(), "w")
+    network = onnx.load_from_string(file.read_bytes())
+    stored = {one.name: one for one in network.graph.initializer}
+    first = next(one for one in network.graph.node if one.op_type == "Conv")
+    kernel = onnx.numpy_helper.to_array(stored["features.0.0.weight"])
     match change:
         case "missing":
-            del arrays["features.0.0.weight"]
-        case "head":
-            arrays["classifier.1.bias"] = np.zeros(3, dtype=np.float32)
-        case "novelty":
-            arrays["novelty.mean"] = np.zeros(3, dtype=np.float32)
-        case "int8":
-            arrays["features.0.0.weight"] = np.zeros((32, 3, 3, 3), dtype=np.int8)
-    model = with_backbone(model, safetensors.numpy.save(arrays))
+            network.graph.node.remove(first)
+        case "strange":
+            network.graph.node.add().CopyFrom(first)
+            network.graph.node[-1].input[1] = "other.weight"
+            network.graph.initializer.append(onnx.numpy_helper.from_array(kernel, "other.weight"))
+        case "shape":
+            made = onnx.numpy_helper.from_array(kernel[:16], "features.0.0.weight")
+            stored["features.0.0.weight"].CopyFrom(made)
+        case "nan":
+            made = onnx.numpy_helper.from_array(kernel * np.nan, "features.0.0.weight")
+            stored["features.0.0.weight"].CopyFrom(made)
+    data = b"none" if change == "none" else network.SerializeToString()
+    model = with_backbone(model, data)
     for load in (load_backbone, load_whole):
         with pytest.raises(InvalidModelError, match=message):
             load(model)
@@ -192,7 +192,7 @@ def test_a_changed_backbone_is_refused(load: Any, add_sharing: Any, folder: Path
     data = bytearray(file.read_bytes())
     data[-5] ^= 1
     file.write_bytes(data)
-    with pytest.raises(InvalidModelError, match=r"backbones/Mob\w+\.safetensors: its SHA-256"):
+    with pytest.raises(InvalidModelError, match=r"backbones/Mob\w+\.onnx: its SHA-256"):
         load(model)
 
 
@@ -202,7 +202,7 @@ def test_an_oversized_backbone_is_not_read(load: Any, add_sharing: Any, folder: 
     model = Catalogue.load(folder)["net"]
     with file.open("wb") as opened:
         opened.truncate(2**33)  # sparse
-    with pytest.raises(InvalidModelError, match=r"backbones/Mob\w+\.safetensors: larger than"):
+    with pytest.raises(InvalidModelError, match=r"backbones/Mob\w+\.onnx: larger than"):
         load(model)
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 
 from preread.imaging.preprocessing import Preprocessing
 from preread.models.card import (
     CARD,
-    WEIGHTS,
+    NETWORK,
     ArchitectureName,
     JudgeFacts,
     card_text,
@@ -35,8 +36,8 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 class Counting:
     """An engine that notes what it loads, and what it is asked."""
 
-    def __init__(self, name: str = "torch", cache: Path | None = None) -> None:
-        self._engine = make_engine(name, 1, cache)
+    def __init__(self, name: str = "torch") -> None:
+        self._engine = make_engine(name, 1)
         self.name, self.batch_hint = self._engine.name, self._engine.batch_hint
         self.key = self._engine.key
         self.loaded: list[str] = []
@@ -56,8 +57,11 @@ class Listening:
         self._passes.append(len(batch))
         return self._backbone.features(batch)
 
+    def maps(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self._backbone.maps(batch)
 
-@pytest.mark.parametrize("engine", ["torch", "openvino"])
+
+@pytest.mark.parametrize("engine", ["torch", "openvino", "onnxruntime"])
 @pytest.mark.parametrize("architecture", list(ArchitectureName))
 def test_a_shared_backbone_gives_what_a_whole_network_gives(
     architecture: ArchitectureName,
@@ -65,13 +69,12 @@ def test_a_shared_backbone_gives_what_a_whole_network_gives(
     add_network: Any,
     add_sharing: Any,
     folder: Path,
-    tmp_path: Path,
 ) -> None:
     add_network("own", architecture)
     add_sharing("first", "second", architecture=architecture)
     catalogue, batch = Catalogue.load(folder), images(3, 96)
     reference = Ensemble(catalogue, "torch", 1).predict("own", batch).probabilities
-    ensemble = Ensemble(catalogue, engine, 1, tmp_path / "cache")
+    ensemble = Ensemble(catalogue, engine, 1)
     found = ensemble.predict_together(("second", "own", "first"), batch)
     # Outputs that are all alike would make any two engines equal.
     assert reference.std(axis=0).max() > 0.02
@@ -83,11 +86,22 @@ def test_a_shared_backbone_gives_what_a_whole_network_gives(
     assert np.abs(found["second"].probabilities - rolled).max() <= EQUAL
 
 
+def with_another_network(place: Path) -> None:
+    """Give a model a network that is another file, whatever it computes."""
+    network = onnx.load_from_string((place / NETWORK).read_bytes())
+    network.doc_string = "another"
+    data = network.SerializeToString()
+    (place / NETWORK).write_bytes(data)
+    card = read_card(place)
+    facts = card.Backbone.model_copy(update={"SHA256": sha256_of(data)})
+    (place / CARD).write_text(card_text(card.model_copy(update={"Backbone": facts})))
+
+
 def test_a_backbone_is_loaded_and_passed_once(
     add_network: Any, add_sharing: Any, folder: Path
 ) -> None:
     add_sharing("a", "b", "c")
-    add_network("own")
+    with_another_network(add_network("own"))
     engine = Counting()
     ensemble = Ensemble(Catalogue.load(folder), engine)
     assert engine.loaded == ["a", "own"]
@@ -133,29 +147,6 @@ def test_models_with_different_preprocessing_are_not_asked_together(
         ensemble.predict_together(("a", "b"), images(1, 96))
 
 
-def test_the_conversion_is_kept_by_the_backbone(
-    add_sharing: Any, folder: Path, tmp_path: Path
-) -> None:
-    file = add_sharing("a", "b")
-    cache = tmp_path / "cache"
-    expected = Ensemble(Catalogue.load(folder), "openvino", 1, cache).predict("b", images(1, 96))
-    entries = sorted(cache.iterdir())
-    [entry] = entries
-    digest = read_card(folder / "a").Backbone
-    assert digest is not None
-    assert digest.SHA256 in entry.name
-    # Another last layer needs no conversion; another backbone does.
-    (folder / "a" / WEIGHTS).unlink()
-    (folder / "a" / CARD).unlink()
-    again = Ensemble(Catalogue.load(folder), "openvino", 1, cache).predict("b", images(1, 96))
-    assert np.array_equal(again.probabilities, expected.probabilities)
-    assert sorted(cache.iterdir()) == entries
-    file.unlink()
-    add_sharing("c", precision="float16")
-    Ensemble(Catalogue.load(folder, ["c"]), "openvino", 1, cache)
-    assert len(list(cache.iterdir())) == 2
-
-
 def test_an_image_unlike_the_training_images_gets_no_class(add_sharing: Any, folder: Path) -> None:
     batch = images(24, 96)
     add_sharing("bare")
@@ -191,9 +182,7 @@ def test_an_image_unlike_the_training_images_gets_no_class(add_sharing: Any, fol
         ensemble.prediction("judging", judging.probabilities[:2], (), NOW)
 
 
-def test_another_network_judges_what_is_unlike(
-    add_sharing: Any, folder: Path, tmp_path: Path
-) -> None:
+def test_another_network_judges_what_is_unlike(add_sharing: Any, folder: Path) -> None:
     batch = images(24, 96)
     file = add_sharing("judge")
     judge = make_engine("torch", 1).load(Catalogue.load(folder)["judge"])
@@ -222,7 +211,7 @@ def test_another_network_judges_what_is_unlike(
     # Whoever runs the judge anyway runs it once.
     ensemble.predict_together(("judge", "judged"), few)
     assert engine.passes == [3, 3, 3, 3]
-    converted = Ensemble(catalogue, "openvino", 1, tmp_path / "cache").predict("judged", few)
+    converted = Ensemble(catalogue, "openvino", 1).predict("judged", few)
     assert converted.novelty is not None
     assert np.allclose(converted.novelty, answers["judged"].novelty, rtol=1e-3)
 

@@ -13,16 +13,34 @@ from numpy.typing import NDArray
 from preread.models.architectures import HEADS, blueprint, build, shapes
 from preread.models.card import SMALLEST_SIDE, ArchitectureName, InvalidModelError
 from preread.models.weights import (
-    load_network,
+    NOVELTY_ROOM,
+    check_fit,
+    fill,
+    largest_file,
     load_pretrained,
+    name_of,
     parse_weights,
     read_weights,
     sha256_of,
+    split_arrays,
     split_state,
     weights_bytes,
     write_atomically,
 )
 from preread.training.normalisation import is_folded
+
+
+def load_network(
+    path: Path, sha256: str, architecture: ArchitectureName, classes: int
+) -> torch.nn.Module:
+    """Build a network of a complete file, as what converts old models does."""
+    network = blueprint(architecture, classes)
+    expected = shapes(network)
+    data = read_weights(path, sha256, largest_file(expected) + NOVELTY_ROOM)
+    parts = split_arrays(parse_weights(data, name_of(path)), architecture)
+    check_fit(parts.backbone | parts.head, expected, name_of(path))
+    return fill(network, parts.backbone | parts.head).eval()
+
 
 SMALL = ArchitectureName.MOBILENET_V2
 

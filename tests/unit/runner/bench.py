@@ -23,7 +23,7 @@ from preread.imaging import Preprocessing, open_image
 from preread.ledger.arrival import Arrival, Event, EventKind
 from preread.ledger.job import Job
 from preread.ledger.sql import SqlLedger
-from preread.models.card import Applicability, InputKind, ModelCard
+from preread.models.card import Applicability, BackboneFacts, InputKind, ModelCard
 from preread.models.catalogue import Catalogue
 from preread.models.head import Answer
 from preread.models.model import Model
@@ -195,6 +195,9 @@ def catalogue_of(
             "AppliesTo": Applicability(Modality=("CT",)),
             "Classes": ("Bright", "Dark"),
             "WeightsSHA256": "0" * 64,
+            "Backbone": BackboneFacts(
+                File="backbones/one.onnx", SHA256="0" * 64, Precision="float32"
+            ),
         }
         return ModelCard.model_construct(**facts)
 

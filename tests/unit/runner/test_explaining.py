@@ -21,8 +21,9 @@ from preread.errors import SettingsError
 from preread.imaging import Preprocessing, open_image
 from preread.ledger.explanation import Explanation, ExplanationState, Wanted
 from preread.ledger.job import JobState
-from preread.models.card import DatasetFacts, InputKind, ModelCard
+from preread.models.card import NETWORK, BackboneFacts, DatasetFacts, InputKind, ModelCard
 from preread.models.catalogue import Catalogue
+from preread.models.engine_names import EngineName
 from preread.models.model import Model
 from preread.models.prediction import Prediction, Unlikeness
 from preread.results import attention_picture
@@ -45,16 +46,19 @@ SECRET = Secret(b"s" * 32)
 def test_networks_take_as_many_threads_as_the_settings_say(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told: dict[str, Any] = {}
-    monkeypatch.setattr(assembly, "Attention", lambda **options: told.update(options))
+    told: list[Any] = []
+    monkeypatch.setattr(assembly, "Attention", lambda *options: told.extend(options))
     for name in ("Announcer", "Explainer", "Pseudonyms"):
         monkeypatch.setattr(assembly, name, lambda *_given, **_options: None)
     runner = SimpleNamespace(threads=3, max_image_megabytes=1)
     deidentify = SimpleNamespace(mode=None)
-    site: Any = SimpleNamespace(settings=SimpleNamespace(runner=runner, deidentify=deidentify))
+    models = SimpleNamespace(engine=EngineName.ONNXRUNTIME)
+    site: Any = SimpleNamespace(
+        settings=SimpleNamespace(runner=runner, deidentify=deidentify, models=models)
+    )
     nothing: Any = None
     assembly._explainer(site, nothing, nothing, SECRET, nothing)
-    assert told == {"threads": 3}
+    assert told == ["onnxruntime", 3]
 
 
 def card(name: str, sha256: str = "a" * 64, classes: tuple[str, ...] = CLASSES) -> ModelCard:
@@ -68,6 +72,7 @@ def card(name: str, sha256: str = "a" * 64, classes: tuple[str, ...] = CLASSES) 
         "Preprocessing": Preprocessing(size=(32, 32)),
         "Classes": classes,
         "WeightsSHA256": sha256,
+        "Backbone": BackboneFacts(File=NETWORK, SHA256=sha256, Precision="float32"),
     }
     return ModelCard.model_construct(**facts)
 
@@ -83,6 +88,7 @@ def said(one: ModelCard, *frames: Sequence[float], unlike: float | None = None) 
         version=one.Version,
         dataset=one.Dataset.Name,
         weights_sha256=one.WeightsSHA256,
+        backbone_sha256=one.Backbone.SHA256,
         classes=one.Classes,
         probabilities=tuple(np.mean(rows, axis=0).tolist()),
         frames=tuple(tuple(row) for row in rows),

@@ -27,7 +27,7 @@ def sharing() -> Catalogue:
 
     def with_backbone(model: Model, digit: str) -> Model:
         shared = BackboneFacts(
-            File=f"backbones/{digit}.safetensors", SHA256=digit * 64, Precision="float32"
+            File=f"backbones/{digit}.onnx", SHA256=digit * 64, Precision="float32"
         )
         card = model.card.model_copy(
             update={

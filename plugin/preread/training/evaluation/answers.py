@@ -71,8 +71,7 @@ class Asking:
         groups: dict[tuple[str, str], list[Member]] = {}
         for member in members:
             card = member.model.card
-            shared = card.Backbone.SHA256 if card.Backbone else card.WeightsSHA256
-            key = (shared, card.Preprocessing.model_dump_json())
+            key = (card.Backbone.SHA256, card.Preprocessing.model_dump_json())
             groups.setdefault(key, []).append(member)
         for group in groups.values():
             # An image that one of them is measured on costs the others nothing.

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     )
 
 _DIGITS: Final = 4
-_ROUNDED: Final = "openvino-int8"
 """The engine whose figures are those of a rounded copy of the weights."""
 
 
@@ -99,7 +98,7 @@ def metrics_of(
 
 def _is_of_models_as_they_are(evaluation: Evaluation) -> bool:
     source = evaluation.Source
-    return source.Part == "test" and not source.Map and evaluation.Engine != _ROUNDED
+    return source.Part == "test" and not source.Map
 
 
 def _key(entry: SplitMetrics) -> tuple[object, ...]:
@@ -108,7 +107,7 @@ def _key(entry: SplitMetrics) -> tuple[object, ...]:
 
 
 def _entries(name: str, card: ModelCard, evaluation: Evaluation) -> Iterator[SplitMetrics]:
-    backbone = card.Backbone.SHA256 if card.Backbone else None
+    backbone = card.Backbone.SHA256
     kinds: dict[Kind, list[tuple[ModelResult, SplitFacts]]] = {}
     for run in evaluation.Runs:
         for result in run.Models:

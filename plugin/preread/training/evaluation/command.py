@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from preread.errors import PrereadError
+from preread.models.engine_names import EngineName
 from preread.training.bars import Bars
 from preread.training.evaluation.combining import Rule
 from preread.training.evaluation.errors import EvaluationError
@@ -18,14 +19,6 @@ if TYPE_CHECKING:
     from preread.training.evaluation.document import Evaluation
     from preread.training.evaluation.evaluating import Outcome
     from preread.training.evaluation.request import Request
-
-
-class EngineName(StrEnum):
-    """What does the arithmetic."""
-
-    OPENVINO = "openvino"
-    TORCH = "torch"
-    OPENVINO_INT8 = "openvino-int8"
 
 
 class WhichPart(StrEnum):
@@ -130,10 +123,9 @@ def evaluate(
     try:
         if (write_cards or calibrate) and part is not WhichPart.TEST:
             raise EvaluationError("--write-cards, --calibrate: cards tell of --part test alone")
-        if (write_cards or calibrate) and (engine is EngineName.OPENVINO_INT8 or mapping):
+        if (write_cards or calibrate) and mapping:
             raise EvaluationError(
-                "--write-cards, --calibrate: cards tell of the models as they are; leave out --map "
-                "and --engine openvino-int8"
+                "--write-cards, --calibrate: cards tell of the models as they are; leave out --map"
             )
         request = _request(
             runs=tuple(runs),

@@ -85,7 +85,7 @@ def measured_models(
     splits = [one.record.facts(one.model) if one.record else None for one in members]
     chosen = [items_of(member, request, images) for member in members]
     held_out = [_held_out(member, request, images) for member in members]
-    ensemble = Ensemble(catalogue, request.engine, request.threads, request.cache, eager=False)
+    ensemble = Ensemble(catalogue, request.engine, request.threads, eager=False)
     asking = Asking(ensemble, images, progress)
     wanted = {
         member.model.name: (*items.digests, *(validation.digests if validation else ()))

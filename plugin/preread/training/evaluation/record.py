@@ -187,11 +187,8 @@ def parse_record(data: bytes, name: str) -> tuple[tuple[str, ...], tuple[Row, ..
 
 def _place(model: Model) -> Path:
     own = model.folder / SPLIT
-    if own.is_file() or model.card.Backbone is None:
-        place = own
-    else:
-        backbone = model.folder.parent / model.card.Backbone.File
-        place = backbone.with_name(f"{backbone.stem}.{SPLIT}")
+    shared = model.backbone.with_name(f"{model.backbone.stem}.{SPLIT}")
+    place = own if own.is_file() or model.backbone.parent == model.folder else shared
     if not place.resolve().is_relative_to(model.folder.parent.resolve()):
         raise InvalidModelError(f"{model.name}: leads out of the folder of models")
     return place

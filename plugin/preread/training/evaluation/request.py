@@ -49,7 +49,7 @@ class Request:
         From a label of the data to a class.
     rule, weights
         Of the ensemble; no weights: from the log-loss on the validation part.
-    engine, threads, cache
+    engine, threads
         See `preread.models.ensemble.Ensemble`.
     draws, seed
         Of the bootstrap.
@@ -73,7 +73,6 @@ class Request:
     calibrate: bool
     command: str
     threads: int = 0
-    cache: Path | None = None
 
     def __post_init__(self) -> None:
         if self.part == "all" and self.data is None:

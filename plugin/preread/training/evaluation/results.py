@@ -71,7 +71,7 @@ def _model(one: MeasuredModel, request: Request, images: Images) -> ModelResult:
         Set=one.member.set_name,
         Dataset=card.Dataset.Name,
         WeightsSHA256=card.WeightsSHA256,
-        BackboneSHA256=card.Backbone.SHA256 if card.Backbone else None,
+        BackboneSHA256=card.Backbone.SHA256,
         Split=one.split,
         Calibration=one.calibration,
         BestEpoch=own.BestEpoch if own else None,

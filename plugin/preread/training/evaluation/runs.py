@@ -103,9 +103,8 @@ def history_of(model: Model) -> dict[str, tuple[EpochLine, ...]]:
         If the file is not a history.
     """
     places = [model.folder / HISTORY]
-    if model.card.Backbone is not None:
-        backbone = model.folder.parent / model.card.Backbone.File
-        places.append(backbone.with_name(f"{backbone.stem}.{HISTORY}"))
+    if model.backbone.parent != model.folder:
+        places.append(model.backbone.with_name(f"{model.backbone.stem}.{HISTORY}"))
     for place in places:
         if place.is_file():
             name = f"{place.parent.name}/{place.name}"
