@@ -175,7 +175,7 @@ def train(
     ] = Kept.FLOAT16,
     int8: Annotated[
         bool,
-        typer.Option(help="Make and measure a copy that computes in 8 bits (extra `int8`)."),
+        typer.Option(help="Make and measure a copy that computes in 8 bits (extra `train`)."),
     ] = False,
     seed: Annotated[
         int, typer.Option(help="Of split, order and augmentation.", min=0, max=2**32)

@@ -47,7 +47,7 @@ def check_nncf() -> None:
     """
     import_openvino()
     if importlib.util.find_spec("nncf") is None:
-        raise TrainingError("--int8 needs NNCF: install preread with its extra `int8`")
+        raise TrainingError("--int8 needs NNCF: install preread with its extra `train`")
 
 
 def quantize(
