@@ -30,6 +30,6 @@ _HEX: Final = (
 )
 
 INFERNO: Final[NDArray[np.float32]] = (
-    np.frombuffer(bytes.fromhex(_HEX), np.uint8).reshape(256, 3).astype(np.float32) / 255
+    np.frombuffer(bytes.fromhex(_HEX), np.uint8).reshape(256, 3).astype(np.float32) / np.float32(255)
 )
 """256 colours, RGB, 0..1."""
