@@ -29,7 +29,7 @@ _HEX: Final = (
     "f2ea69f1ec6df1ed71f1ef75f1f179f2f27df2f482f3f586f3f68af4f88ef5f992f6fa96f8fb9af9fc9dfafda1fcffa4"
 )
 
-INFERNO: Final[NDArray[np.float32]] = (
-    np.frombuffer(bytes.fromhex(_HEX), np.uint8).reshape(256, 3).astype(np.float32) / np.float32(255)
-)
+INFERNO: Final[NDArray[np.float32]] = np.frombuffer(bytes.fromhex(_HEX), np.uint8).reshape(
+    256, 3
+).astype(np.float32) / np.float32(255)
 """256 colours, RGB, 0..1."""
