@@ -22,32 +22,37 @@ RUN python3.11 -m venv .venv \
 COPY plugin/preread/__init__.py plugin/preread/errors.py \
     plugin/preread/deidentify/pixels/detector_file.py /tmp/preread/
 RUN PYTHONPATH=/tmp .venv/bin/python -m preread.detector_file
-# What no CPU needs: plug-ins of OpenVINO, what packages test themselves with, archives for linkers.
-RUN cd .venv/lib/python3.11/site-packages \
+COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
+COPY plugin plugin
+# Left out: what no CPU needs of OpenVINO, its readers of formats that are not used here, what packages
+# test themselves with, archives for linkers, and pip. Compiled once, here: who runs it cannot write
+# beside it, and would compile at every start.
+RUN .venv/bin/pip install --no-cache-dir --quiet --no-deps --no-build-isolation -e . \
+    && cd .venv/lib/python3.11/site-packages \
+    && /opt/preread/.venv/bin/pip uninstall --quiet --yes setuptools pip \
     && rm -f openvino/libs/libopenvino_intel_gpu_plugin* openvino/libs/libopenvino_intel_npu* \
+        openvino/libs/cache.json \
+    && for reader in gguf jax paddle pytorch tensorflow; do \
+        rm -f openvino/libs/libopenvino_${reader}_*; done \
     && find . -type d -name tests -not -path './preread*' -prune -exec rm -rf {} + \
     && find . -name '*.a' -delete \
-    && find . -name __pycache__ -prune -exec rm -rf {} +
+    && find . -name __pycache__ -prune -exec rm -rf {} + \
+    && /opt/preread/.venv/bin/python -m compileall -q -j 0 . /opt/preread/plugin
 
 FROM ${BASE}
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-        ca-certificates orthanc orthanc-dicomweb orthanc-python python3-venv \
+        ca-certificates orthanc orthanc-dicomweb orthanc-python python3 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10042 --user-group --no-create-home --home-dir /var/lib/preread \
         preread \
-    && install -d -o preread -g preread -m 0700 /var/lib/preread
+    && install -d -o preread -g preread -m 0700 /var/lib/preread \
+    && install -d /etc/preread
 
 WORKDIR /opt/preread
-COPY --from=packages /opt/preread/.venv .venv
-COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
-COPY plugin plugin
+COPY plugin/docker/orthanc.json /etc/preread/orthanc.json
 COPY models models
-# Compiled once, here: who runs it cannot write beside it, and would compile at every start.
-RUN .venv/bin/pip install --no-cache-dir --quiet --no-deps --no-build-isolation -e . \
-    && .venv/bin/python -m compileall -q -j 0 plugin .venv/lib/python3.11/site-packages \
-    && install -d /etc/preread \
-    && cp plugin/docker/orthanc.json /etc/preread/orthanc.json
+COPY --from=packages /opt/preread ./
 
 USER preread
 VOLUME /var/lib/preread
