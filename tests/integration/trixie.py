@@ -27,6 +27,8 @@ from typing import Any
 from tests.integration.pacs import ROOT, Pacs
 
 _RELEASE = "trixie"
+ON_TRIXIE = platform.freedesktop_os_release().get("VERSION_CODENAME") == _RELEASE
+"""Whether the tests run on a Debian 13, whose Orthanc then is the one of all tests."""
 _PACKAGES = ("orthanc", "orthanc-python", "orthanc-dicomweb", "python3")
 _PYTHON = "3.13"
 # What a forwarder needs beside the base package; no network, no viewer.
@@ -62,7 +64,7 @@ def trixie_root() -> Path | None:
     TrixieMissing
         If this machine cannot make or run it.
     """
-    if platform.freedesktop_os_release().get("VERSION_CODENAME") == _RELEASE:
+    if ON_TRIXIE:
         return None
     if os.geteuid() != 0:
         raise TrixieMissing("debootstrap and chroot need root")
