@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test lint types unit integration bench bench-deidentify docs installed clean
+.PHONY: help install demo run test test-trixie locks lint types unit integration bench bench-deidentify docs installed clean
 
 # What the demonstration takes from the environment or the command line.
 export DICOM HTTP_PORT DICOM_PORT
@@ -14,7 +14,7 @@ python := .venv/bin/python
 pytest := OMP_NUM_THREADS=1 $(python) -m pytest --dist loadfile --no-loadscope-reorder
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 install: ## what `make demo` and `make run` need, and no more
 	@.ci/setup demo
@@ -30,6 +30,13 @@ run: ## install, start Orthanc and keep it serving (end with Ctrl-C)
 # In one run: while one test waits for an Orthanc or a browser, another computes.
 test: lint types ## install, then lint, types and all tests
 	$(pytest) -n 5
+
+# Of this checkout, in a folder that debootstrap makes; needs root.
+test-trixie: ## all tests on Debian 13 (Orthanc 1.12.7, Python 3.13)
+	@.ci/trixie .ci/trixie-tests all
+
+locks: installed ## write the lock files anew
+	@.ci/lock
 
 lint: installed ## ruff
 	.venv/bin/ruff check .

@@ -7,10 +7,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import json5
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from preread.deidentify import LOOKING, DeidentifyOptions, Option
 from preread.errors import PrereadError, SettingsError
+from preread.models.engine_names import EngineName
 from preread.section import Section
 from preread.sections import EngineName, Mode, Placement, Settings
 from preread.variables import expanded
@@ -53,6 +61,13 @@ class OrthancFacts(BaseModel):
     ingest_transcoding: Annotated[str, Field(alias="IngestTranscoding")] = ""
     remote_access_allowed: Annotated[bool, Field(alias="RemoteAccessAllowed")] = False
     authentication_enabled: Annotated[bool | None, Field(alias="AuthenticationEnabled")] = None
+
+    @field_validator("overwrite_instances", mode="before")
+    @classmethod
+    def _as_boolean(cls, value: object) -> object:
+        """Take the words of Orthanc 1.13; what has changed is all that Preread overwrites."""
+        words = {"Always": True, "IfChanged": True, "Never": False}
+        return words.get(value, value) if isinstance(value, str) else value
 
     @property
     def authenticates(self) -> bool:

@@ -65,6 +65,24 @@ def test_an_image_sent_from_outside_comes_back_with_its_prediction(
     assert sum({one.Withheld for one in image.results} == {reason} for image in found) == 3
 
 
+def test_the_image_is_small_enough(
+    container: Container, capsys: pytest.CaptureFixture[str]
+) -> None:
+    size = int(_docker("image", "inspect", "-f", "{{.Size}}", IMAGE).stdout) / 1e6
+    with capsys.disabled():
+        print(f"\nimage: {size:.0f} MB")  # noqa: T201
+    assert size <= 1200
+
+
+def test_memory_and_processes_are_limited_and_what_ends_starts_again(container: Container) -> None:
+    told = _docker(
+        *("inspect", "-f"),
+        "{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}} {{.HostConfig.RestartPolicy.Name}}",
+        container.name,
+    )
+    assert told.stdout.split() == [str(6 * 2**30), "1024", "unless-stopped"]
+
+
 def test_nobody_is_let_in_without_a_password(container: Container) -> None:
     for path in ("/system", "/preread/status", "/dicom-web/studies"):
         assert httpx.get(container.node.url + path).status_code == 401

@@ -1,5 +1,6 @@
 """What the installation says when it cannot go on."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ def checkout(tmp_path: Path) -> Path:
     (tmp_path / "clone" / ".ci").mkdir(parents=True)
     shutil.copy(ROOT / ".ci" / "setup", tmp_path / "clone" / ".ci")
     shutil.copy(ROOT / "pyproject.toml", tmp_path / "clone")
+    shutil.copytree(ROOT / ".ci" / "locks", tmp_path / "clone" / ".ci" / "locks")
     (tmp_path / "bin").mkdir()
     return tmp_path / "clone"
 
@@ -65,13 +67,9 @@ def test_nothing_is_done_when_nothing_is_missing(checkout: Path) -> None:
     for name in ("preread", "pip"):
         (binaries / name).write_text("#!/bin/sh\necho called >&2; exit 1\n")
         (binaries / name).chmod(0o755)
-    stamp = subprocess.run(
-        ["sha256sum"],
-        stdin=(checkout / "pyproject.toml").open("rb"),
-        capture_output=True,
-        check=True,
-    )
-    (checkout / ".venv" / ".preread-demo").write_bytes(stamp.stdout)
+    made_of = (checkout / "pyproject.toml", checkout / ".ci" / "locks" / "node.txt")
+    stamp = hashlib.sha256(b"".join(path.read_bytes() for path in made_of)).hexdigest()
+    (checkout / ".venv" / ".preread-demo").write_text(f"{stamp}  -\n")
     done = _setup(checkout, "demo")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -120,18 +118,43 @@ def test_packages_come_by_uv_unless_pip_was_told_of_an_index_or_uv_fails(
     binaries.mkdir(parents=True)
     (binaries / "pip").write_text(f"#!/bin/sh{PIP}")
     (binaries / "pip").chmod(0o755)
+    (binaries / "python").write_text('#!/bin/sh\necho "python $*" >>calls\n')
+    (binaries / "python").chmod(0o755)
     (checkout / "told").write_text(told)
     (checkout / "fails").write_text(str(fails))
     done = _setup(checkout, "demo")
     assert (done.returncode, done.stderr) == (0, "")
     calls = (checkout / "calls").read_text().splitlines()
+    assert calls.pop() == "python -m preread.deidentify.pixels.detector_file"
     made = [call for call in calls if " install " in call]
     assert [call.split()[0] for call in made] == installs
-    assert made[-1].endswith("-e .")
+    assert made[-1].endswith("-e .[runner]")
     assert not (checkout / ".venv" / ".uv").exists()
+
+
+@pytest.mark.parametrize("version", ["python3.11", "python3.13"])
+def test_the_python_is_the_one_that_orthanc_embeds(checkout: Path, version: str) -> None:
+    _program(checkout, "dpkg-query", "echo installed")
+    _program(checkout, "ldd", f"echo 'lib{version}.so.1.0 => not found'")
+    (checkout / ".venv" / "lib" / "python3.2").mkdir(parents=True)
+    done = _setup(checkout, "demo")
+    assert done.returncode == 1
+    if Path("/usr/bin", version).exists():
+        said = f".venv is of another Python than Orthanc's {version}: remove it (make clean)"
+    else:
+        said = f"/usr/bin/{version} is missing: Orthanc embeds that Python"
+    assert done.stderr == f"preread: {said}\n"
+
+
+def test_an_orthanc_without_python_is_one_line(checkout: Path) -> None:
+    _program(checkout, "dpkg-query", "echo installed")
+    _program(checkout, "ldd", "echo libc.so.6")
+    done = _setup(checkout, "demo")
+    assert done.returncode == 1
+    assert done.stderr.endswith("names no libpython3: which Python Orthanc embeds is not known\n")
 
 
 def test_a_wrong_word_is_told(checkout: Path) -> None:
     done = _setup(checkout, "everything")
     assert done.returncode == 1
-    assert done.stderr == "preread: usage: .ci/setup demo|test\n"
+    assert done.stderr == "preread: usage: .ci/setup demo|core|test\n"

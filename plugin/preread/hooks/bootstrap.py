@@ -12,6 +12,12 @@ from pathlib import Path
 
 import orthanc
 
+_NOT_HERE = ("gdcm", "requests", "rich", "tqdm")
+"""What pydicom and structlog would take where the runner's packages lie beside theirs.
+
+GDCM ends the process on what it does not like, and the others cost Orthanc's start and memory.
+"""
+
 
 def start() -> None:
     """Put the site-packages first on the path and register the callbacks.
@@ -23,12 +29,19 @@ def start() -> None:
     """
     try:
         sys.path.insert(0, str(site_packages()))
+        keep_out()
         importlib.import_module("preread.hooks.plugin").register()
     except BaseException as error:
         orthanc.LogError(f"Preread cannot start: {error}")
         if os.environ.get("PREREAD_TRACEBACK"):
             raise
         raise SystemError("Preread cannot start; the reason stands in the line above") from None
+
+
+def keep_out() -> None:
+    """Make what has no place inside Orthanc look as if it was not installed."""
+    for name in _NOT_HERE:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # as PEP 328 has it
 
 
 def site_packages() -> Path:

@@ -243,4 +243,8 @@ def _send(output: orthanc.RestOutput, answer: Answer) -> None:
         return
     text = body if isinstance(body, str) else body.decode("ascii", "replace")
     output.SetHttpHeader("Content-Type", answer.content_type)
-    output.SendHttpStatus(answer.status, text, len(text.encode()))
+    try:
+        output.SendHttpStatus(answer.status, text, len(text.encode()))
+    except TypeError:
+        # orthanc-python 5 (Debian 13) counts for itself, and has sent nothing yet.
+        output.SendHttpStatus(answer.status, text)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from preread.results.inferno import INFERNO
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 NOTICE: Final = "Research only, not a diagnosis."
 OUTSIDE: Final = "The image is unlike the training data: the model gives it no class."
 TITLE: Final = "What the network looked at (Grad-CAM)"
-_COLOURS: Final = "inferno"  # matplotlib's; its brightness rises evenly, in grey print too
 _SHORTEST: Final = 512  # pixels of the frame's longer side as it is shown
 _LONGEST: Final = 2048
 _MOST_OPAQUE: Final = 0.5
@@ -133,11 +134,8 @@ def _blended(shown: NDArray[np.float32], values: NDArray[np.float32]) -> NDArray
 
 
 def _colours(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    import matplotlib as mpl  # noqa: PLC0415 - half a second, for those who draw
-
-    table = np.asarray(mpl.colormaps[_COLOURS](np.arange(256))[:, :3], dtype=np.float32)
     index = np.clip(np.rint(255.0 * values), 0, 255).astype(np.intp)
-    found: NDArray[np.float32] = table[index]
+    found: NDArray[np.float32] = INFERNO[index]
     return found
 
 

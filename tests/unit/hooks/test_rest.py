@@ -41,6 +41,22 @@ def test_an_answer_is_json(rest: Any) -> None:
     assert json.loads(body) == {"Id": "a"}
 
 
+def test_an_orthanc_that_counts_for_itself_gets_the_text_alone(
+    rest: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[tuple[Any, ...]] = []
+
+    def send(_self: Any, *arguments: Any) -> None:
+        if len(arguments) != 2:
+            raise TypeError("Bad types for the arguments (2 arguments expected)")
+        sent.append(arguments)
+
+    monkeypatch.setattr(rest.orthanc.RestOutput, "SendHttpStatus", send)
+    call(rest, lambda _: rest.Answer({}), uri="/preread/a/b")
+    [(status, body)] = sent
+    assert (status, json.loads(body)["HttpStatus"]) == (404, 404)
+
+
 def test_an_unknown_path_is_404(rest: Any) -> None:
     error = error_of(call(rest, lambda _: rest.Answer({}), uri="/preread/a/b"))
     assert error["HttpStatus"] == 404

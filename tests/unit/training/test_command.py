@@ -619,7 +619,7 @@ class TestWrongInput:
         self, few: Path, refuse: Callable[..., str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-        line = "--int8 needs NNCF: install preread with its extra `int8`"
+        line = "--int8 needs NNCF: install preread with its extra `train`"
         assert refuse(few, "--int8") == line
 
     @pytest.mark.parametrize(

@@ -18,10 +18,12 @@ from preread.deidentify.errors import DeidentificationError
 from preread.deidentify.options import Option
 from preread.deidentify.pixels.boxes import Box, covered
 from preread.deidentify.pixels.detection import TextDetector
+from preread.deidentify.pixels.detector_file import DetectorError
 from preread.deidentify.pixels.encoding import (
     LOSSLESS,
     Encoded,
     NotEncodable,
+    check_writable,
     encoded,
     syntaxes_for,
 )
@@ -162,6 +164,8 @@ class PixelCleaner:
             raise DeidentificationError(_PIXEL_DATA, str(error)) from None
         except MalformedFile as error:
             raise DeidentificationError(error.tag, error.reason) from None
+        except DetectorError as error:
+            raise DeidentificationError(_PIXEL_DATA, str(error)) from None
         except Exception as error:  # noqa: BLE001
             # Whatever the bytes provoke in a library: what was not looked at is not passed on. The
             # message of a library may hold a value.
@@ -252,6 +256,7 @@ def _rewrite(
         pixels.clear()
         dataset[source.keyword].value = pixels.tobytes()
         return
+    check_writable(picture.syntax)
     for syntax in syntaxes_for(picture.syntax):
         try:
             written = encoded(_blanked(dataset, picture, found, deface=deface), layout, syntax)

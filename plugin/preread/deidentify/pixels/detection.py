@@ -1,6 +1,6 @@
 """Finding text in a frame, offline: boxes around everything that looks like a line of it.
 
-PP-OCR's detector (the DB network whose weights come with the package ``rapidocr``) runs on
+PP-OCR's detector (the DB network, see `detector_file`) runs on
 OpenVINO. It was made for photographs, light letters on uneven ground among them, which tesseract
 was not; that is left to judge the outcome. It takes outlines of bodies for text, which is why its
 answers are sorted by size, and asked for at two scales and on a picture of thin strokes. What it
@@ -9,9 +9,9 @@ finds is held against planted words in ``tests/unit/deidentify/pixels/test_detec
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -20,13 +20,10 @@ from PIL import Image
 from scipy import ndimage
 
 from preread.deidentify.pixels.boxes import Box
+from preread.deidentify.pixels.detector_file import weights_file
 from preread.deidentify.pixels.rendering import View, display_views, stroke_views
-from preread.errors import PrereadError
 from preread.models.engine import cores
 from preread.models.openvino_engine import import_openvino
-
-_PACKAGE: Final = "rapidocr"
-_WEIGHTS: Final = "PP-OCRv6_det_small.onnx"
 
 _TILE: Final = 1536  # pixels of the network's input, along each side
 _OVERLAP: Final = 128
@@ -50,10 +47,6 @@ _GROWTH: Final = 0.8
 _MARGIN: Final = 2.0  # pixels of the picture
 
 
-class DetectorError(PrereadError):
-    """There is no text detector."""
-
-
 class TextDetector:
     """Finds text.
 
@@ -65,13 +58,13 @@ class TextDetector:
     Raises
     ------
     DetectorError
-        If the package with the weights is not installed.
+        If the weights are missing.
     """
 
     def __init__(self, threads: int = 0) -> None:
         core = import_openvino().Core()
         self._network = core.compile_model(
-            str(_weights()),
+            str(weights_file(os.environ, sys.path)),
             "CPU",
             {
                 "PERFORMANCE_HINT": "LATENCY",
@@ -163,15 +156,3 @@ def _starts(side: int, tile: int, overlap: int) -> range:
 
 def _rounded(side: float) -> int:
     return max(1, round(side / _STEP)) * _STEP
-
-
-def _weights() -> Path:
-    # The package is not imported: it brings an interface, downloads and logging of its own.
-    spec = find_spec(_PACKAGE)
-    for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
-        path = Path(folder) / "models" / _WEIGHTS
-        if path.is_file():
-            return path
-    raise DetectorError(
-        f"the weights of the text detector ({_WEIGHTS}) are missing; install {_PACKAGE} 3.10"
-    )

@@ -25,12 +25,16 @@ from pydicom.uid import (
     JPEGLossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
+    JPEGLSTransferSyntaxes,
     RLELossless,
 )
 
+from preread.deidentify.errors import DeidentificationError
 from preread.imaging.decode import Decoded
 from preread.imaging.layout import Layout
 from preread.imaging.presence import DEFLATED_IMAGE_FRAME
+
+_PIXEL_DATA: Final = 0x7FE00010
 
 LOSSLESS: Final = frozenset(
     (
@@ -85,6 +89,27 @@ def syntaxes_for(syntax: UID) -> tuple[UID, ...]:
     ['JPEG-LS Lossless Image Compression', 'Explicit VR Little Endian']
     """
     return (syntax if syntax in _WRITTEN else JPEGLSLossless, ExplicitVRLittleEndian)
+
+
+def check_writable(syntax: UID) -> None:
+    """Refuse what would change its transfer syntax for want of a package.
+
+    Parameters
+    ----------
+    syntax
+        In which the pixels came.
+
+    Raises
+    ------
+    DeidentificationError
+        If it is JPEG-LS and nothing here writes that: pyjpegls has no build for every Python.
+    """
+    if syntax in JPEGLSTransferSyntaxes and not get_encoder(JPEGLSLossless).is_available:
+        raise DeidentificationError(
+            _PIXEL_DATA,
+            "JPEG-LS cannot be cleaned without the package pyjpegls, which the runner's Python "
+            "lacks; run the runner with a Python up to 3.13",
+        )
 
 
 def encoded(frames: Iterable[Decoded], layout: Layout, syntax: UID) -> Encoded:

@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from preread.deidentify.pixels.boxes import covered
-from preread.deidentify.pixels.detection import DetectorError, TextDetector
+from preread.deidentify.pixels.detection import TextDetector
+from preread.deidentify.pixels.detector_file import VARIABLE, DetectorError
 from preread.deidentify.pixels.picture import Picture
 from preread.deidentify.pixels.searching import text_in
 from tests.unit.deidentify.pixels.planting import Word, plant, random_words, speckle
@@ -77,8 +78,8 @@ def test_pictures_of_any_size_are_taken(detector: TextDetector) -> None:
 
 
 def test_without_its_weights_there_is_no_detector(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("preread.deidentify.pixels.detection._PACKAGE", "no_such_package")
-    with pytest.raises(DetectorError, match="install"):
+    monkeypatch.setenv(VARIABLE, "/nowhere/detector.onnx")
+    with pytest.raises(DetectorError, match=r"no file /nowhere/detector\.onnx; run: "):
         TextDetector()
 
 
