@@ -20,7 +20,7 @@ from preread.deidentify import LOOKING, DeidentifyOptions, Option
 from preread.errors import PrereadError, SettingsError
 from preread.models.engine_names import EngineName
 from preread.section import Section
-from preread.sections import EngineName, Mode, Placement, Settings
+from preread.sections import Mode, Placement, Settings
 from preread.variables import expanded
 
 __all__ = [
