@@ -86,6 +86,8 @@ def convert(source: Path, output: Path, progress: Callable[[str], None]) -> tupl
     for name, told in cards.items():
         progress(name)
         converting.model(name, told)
+    for name, told in cards.items():
+        converting.write_card(name, told)
     return tuple(names)
 
 
@@ -113,6 +115,7 @@ class _Converting:
             parts = split_arrays(_read(*weights), architecture)
             network = _network(parts.backbone, architecture, name_of(weights[0]))
             own = weights_bytes(parts.head | parts.novelty)
+            self._made[told["WeightsSHA256"]] = (NETWORK, sha256_of(network))
             write_atomically(folder / NETWORK, network)
             told["WeightsSHA256"] = sha256_of(own)
             told["Backbone"] = _facts(NETWORK, sha256_of(network))
@@ -123,10 +126,16 @@ class _Converting:
         judge = (told.get("OutOfDistribution") or {}).get("Judge")
         if judge is not None:
             judge.update(self._shared(judge, ArchitectureName(judge["Architecture"])))
-        text = json.dumps(told)
-        card = parse_card(text, f"{name}/{CARD}")
-        write_atomically(folder / CARD, card_text(card).encode())
         _take_along(self._source / name, folder, "")
+
+    def write_card(self, name: str, told: dict[str, Any]) -> None:
+        """Write a card, once it is known what became of all networks that it may name."""
+        training = told.get("Training") or {}
+        for facts in (training.get("Teacher"), training.get("GrownFrom")):
+            if facts and facts.get("WeightsSHA256") in self._made:
+                facts["WeightsSHA256"] = self._made[facts["WeightsSHA256"]][1]
+        card = parse_card(json.dumps(told), f"{name}/{CARD}")
+        write_atomically(self._output / name / CARD, card_text(card).encode())
 
     def _shared(self, facts: dict[str, Any], architecture: ArchitectureName) -> dict[str, str]:
         """Convert what several models share, and give the facts for a card."""

@@ -99,6 +99,7 @@ def quantize(
     write_atomically(first.backbone, after)
     for model, told in zip(models, facts, strict=True):
         _write_card(model, sha256_of(after), told)
+    _tell_whose_it_was(folder, first.backbone_sha256, sha256_of(after))
     return _models(folder, file)
 
 
@@ -145,6 +146,20 @@ def _features(
     shape = model.card.Preprocessing.shape
     loaded = OpenVinoBackbone(read_onnx(network, shape, "the network"), cores())
     return np.concatenate([loaded.features(found[one]) for one in order])
+
+
+def _tell_whose_it_was(folder: Path, before: str, after: str) -> None:
+    """Have the cards of models that learnt from a network, or grew from it, name it as it is."""
+    for model in Catalogue.load(folder):
+        training = model.card.Training
+        named = {
+            key: facts.model_copy(update={"WeightsSHA256": after})
+            for key, facts in (("Teacher", training.Teacher), ("GrownFrom", training.GrownFrom))
+            if facts is not None and facts.WeightsSHA256 == before
+        }
+        if named:
+            card = model.card.model_copy(update={"Training": training.model_copy(update=named)})
+            write_atomically(model.folder / CARD, card_text(card).encode())
 
 
 def _write_card(model: Model, sha256: str, told: QuantizationFacts | None) -> None:

@@ -15,11 +15,12 @@ from torch import nn
 
 import preread
 from preread.models.architectures import build, build_backbone
-from preread.models.card import CARD, ArchitectureName, card_text, read_card
+from preread.models.card import CARD, NETWORK, ArchitectureName, card_text, read_card
 from preread.models.card_facts import BackboneFacts
-from preread.models.weights import load_pretrained, parse_weights, weights_bytes
+from preread.models.weights import load_pretrained, parse_weights
 from preread.training import pretrained
 from preread.training.errors import TrainingError
+from preread.training.onnx_making import onnx_of
 from preread.training.pretrained import (
     LIBRARY,
     NATIVE_SIZE,
@@ -147,13 +148,13 @@ SHIPPED = Path(preread.__file__).parents[2] / "models"
 SAME, OTHER = (hashlib.sha256(content).hexdigest() for content in (b"same", b"other"))
 
 
-def write_card(folder: Path, split_sha256: str | None, backbone: str | None = None) -> None:
+def write_card(folder: Path, split_sha256: str | None, backbone: str = NETWORK) -> None:
     """Write the card of a model that was trained on a split, or on none that it names."""
     card = read_card(next(SHIPPED.glob("MobileNetV2-*")))
-    facts = backbone and BackboneFacts(File=backbone, SHA256="0" * 64, Precision="float16")
+    facts = BackboneFacts(File=backbone, SHA256="0" * 64, Precision="float32")
     told = card.Training.model_copy(update={"SplitSHA256": split_sha256})
     folder.mkdir()
-    made = card.model_copy(update={"Training": told, "Backbone": facts or None})
+    made = card.model_copy(update={"Training": told, "Backbone": facts})
     (folder / CARD).write_text(card_text(made))
 
 
@@ -166,46 +167,46 @@ def refusal(path: Path) -> str:
 
 @pytest.mark.parametrize("name", ["split.csv", "net.split.csv"])
 def test_weights_beside_another_split_are_refused(name: str, tmp_path: Path) -> None:
-    path = tmp_path / "net.safetensors"
+    path = tmp_path / "net.onnx"
     check_same_split(path, SAME)
     (tmp_path / name).write_bytes(b"same")
     (tmp_path / "other.split.csv").write_bytes(b"other")
     check_same_split(path, SAME)
     (tmp_path / name).write_bytes(b"other")
-    assert refusal(path).startswith(f"--pretrained net.safetensors: {name} tells of another split,")
-    link = tmp_path / "elsewhere" / "start.safetensors"
+    assert refusal(path).startswith(f"--pretrained net.onnx: {name} tells of another split,")
+    link = tmp_path / "elsewhere" / "start.onnx"
     link.parent.mkdir()
     path.write_bytes(b"")
     link.symlink_to(path)
-    assert refusal(link).startswith(f"--pretrained start.safetensors: {name} tells of another")
+    assert refusal(link).startswith(f"--pretrained start.onnx: {name} tells of another")
 
 
 def test_weights_of_a_model_of_another_split_are_refused(tmp_path: Path) -> None:
     for name, split in (("same", SAME), ("other", OTHER), ("none", None)):
         write_card(tmp_path / name, split)
-    check_same_split(tmp_path / "same" / "weights.safetensors", SAME)
+    check_same_split(tmp_path / "same" / NETWORK, SAME)
     for name in ("other", "none"):
-        told = refusal(tmp_path / name / "weights.safetensors")
+        told = refusal(tmp_path / name / NETWORK)
         assert f" {name}/card.json tells of another split" in told
 
 
 def test_a_backbone_of_models_of_another_split_is_refused(tmp_path: Path) -> None:
     backbones = tmp_path / "backbones"
     backbones.mkdir()
-    write_card(tmp_path / "net-A", SAME, "backbones/net.safetensors")
-    write_card(tmp_path / "old-A", OTHER, "backbones/old.safetensors")
-    check_same_split(backbones / "net.safetensors", SAME)
-    assert " old-A/card.json tells of another split" in refusal(backbones / "old.safetensors")
+    write_card(tmp_path / "net-A", SAME, "backbones/net.onnx")
+    write_card(tmp_path / "old-A", OTHER, "backbones/old.onnx")
+    check_same_split(backbones / "net.onnx", SAME)
+    assert " old-A/card.json tells of another split" in refusal(backbones / "old.onnx")
 
 
 def test_a_training_does_not_start_from_another_split(two_sets: TwoSets, tmp_path: Path) -> None:
-    path = tmp_path / "backbones" / "net.safetensors"
+    path = tmp_path / "backbones" / "net.onnx"
     path.parent.mkdir()
-    path.write_bytes(weights_bytes(build_backbone(SMALL)))
+    path.write_bytes(onnx_of(build_backbone(SMALL), SMALL))
     shutil.copy(two_sets.listing, path.with_name("net.split.csv"))
     told = refused(
         two_sets.listing, *two_sets.descriptions, "--output", tmp_path / "made", "--size", 32,
         "--pretrained", path, "--epochs", 1,
     )  # fmt: skip
-    assert told.startswith("--pretrained net.safetensors: net.split.csv tells of another split, so")
+    assert told.startswith("--pretrained net.onnx: net.split.csv tells of another split, so")
     assert not list(tmp_path.glob("made*"))

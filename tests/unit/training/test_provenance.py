@@ -21,7 +21,7 @@ SHIPPED = Path(preread.__file__).parents[2] / "models"
 
 
 def split_of(model: Model) -> Path:
-    if model.card.Backbone is None:
+    if model.backbone.parent == model.folder:
         return model.folder / "split.csv"
     return model.backbone.with_suffix(".split.csv")
 

@@ -81,7 +81,7 @@ def test_killed_after_an_epoch_it_ends_with_the_same_weights(
     assert "epoch 2:" in again.stdout
     assert "epoch 3:" in again.stdout
     for file in (
-        "backbones/net.safetensors",
+        "backbones/net.onnx",
         "backbones/net.split.csv",
         f"net-Shapes/{WEIGHTS}",
         f"net-Two/{WEIGHTS}",
@@ -114,7 +114,7 @@ def test_a_teacher_that_was_changed_is_another_teacher(two_sets: TwoSets, tmp_pa
     common = (two_sets.listing, *two_sets.descriptions, *OPTIONS)
     start_from = tmp_path / "start"
     trained(*common, "--epochs", 1, "--output", start_from, "--keep", "float32")
-    backbone = tmp_path / "backbones" / "start.safetensors"
+    backbone = tmp_path / "backbones" / "start.onnx"
     extraction = (*common, "--pretrained", backbone, "--transfer", "feature-extraction")
     student = (*common, "--epochs", 1, "--output", tmp_path / "student")
     for epochs in (1, 2):

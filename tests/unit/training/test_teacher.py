@@ -154,9 +154,9 @@ def test_knows_where_the_models_of_several_sets_are() -> None:
 
 @pytest.fixture(scope="module")
 def run(two_sets: TwoSets, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a run of one network for two sets, ``net``, kept in float16, and one for one set."""
+    """Make a run of one network for two sets, ``net``, and one for one set."""
     folder = tmp_path_factory.mktemp("run")
-    common = (*BETTER, *SMALL, "--keep", "float16")
+    common = (*BETTER, *SMALL)
     trained(two_sets.listing, "--output", folder / "net", *two_sets.descriptions, *common)
     only = ("--description", two_sets.descriptions[1], "--root", two_sets.root)
     trained(two_sets.listing, "--output", folder / "only", *only, *common)
@@ -191,7 +191,6 @@ def test_a_student_says_whose_it_is(two_sets: TwoSets, run: Path, tmp_path: Path
         card = read_card(tmp_path / f"student-{name}")
         taught, theirs = card.Training.Teacher, read_card(run / f"net-{name}")
         assert taught is not None
-        assert theirs.Backbone is not None
         assert taught.WeightsSHA256 == theirs.Backbone.SHA256
         assert taught.SplitSHA256 == card.Training.SplitSHA256 == theirs.Training.SplitSHA256
         assert f"{VIEWS} such views of each image" in card.Training.Augmentation
@@ -210,7 +209,7 @@ def test_a_teacher_of_one_set_and_another_size_teaches(
     card = read_card(tmp_path / "student")
     assert card.Preprocessing.size == (40, 40)
     assert card.Training.Teacher is not None
-    assert card.Training.Teacher.WeightsSHA256 == read_card(run / "only").WeightsSHA256
+    assert card.Training.Teacher.WeightsSHA256 == read_card(run / "only").Backbone.SHA256
 
 
 def test_refuses_a_teacher_that_may_have_seen_the_test_part(
@@ -249,7 +248,7 @@ def test_refuses_a_teacher_that_does_not_fit(two_sets: TwoSets, run: Path, tmp_p
     )
     assert "another range, mean or std" in refused(*options, "--teacher", models / "net")
     first.write_text(json.dumps(card))
-    (models / "backbones" / "net.safetensors").write_bytes(b"0")
+    (models / "backbones" / "net.onnx").write_bytes(b"0")
     assert "its SHA-256 is not the one on the card" in refused(
         *options, "--teacher", models / "net"
     )

@@ -27,6 +27,7 @@ from preread.models.weights import sha256_of, weights_bytes
 from preread.training.data_set import NOT_IN_SET, DataSet
 from preread.training.listing import read_listing
 from preread.training.normalisation import remeasure
+from preread.training.onnx_making import onnx_of
 from preread.training.split_file import split_digest, write_split
 from preread.training.splits import SplitKind, split_sets
 from tests.unit.models.conftest import make_card
@@ -91,8 +92,8 @@ def make_run(drawn: Drawn) -> MakeRun:
             remeasure(backbone, [images[::4]])
             with torch.inference_mode():
                 features = backbone.eval()(images).numpy()
-            data = weights_bytes(backbone, "float32")
-            place = folder / "backbones" / f"{network}.safetensors"
+            data = onnx_of(backbone, ARCHITECTURE)
+            place = folder / "backbones" / f"{network}.onnx"
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(data)
             path = folder / "backbones" / f"{network}.split.csv"

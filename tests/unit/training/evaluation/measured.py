@@ -53,7 +53,7 @@ def result(name: str, seed: int, kind: Kind = "random", **changes: Any) -> Model
         "Set": "IQ-OTHNCCD",
         "Dataset": "IQ-OTHNCCD Lung Cancer Dataset",
         "WeightsSHA256": f"{seed:064x}",
-        "BackboneSHA256": None,
+        "BackboneSHA256": "0" * 64,
         "Split": SplitFacts(
             Kind=kind,
             Seed=seed,

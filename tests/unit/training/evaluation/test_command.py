@@ -449,11 +449,10 @@ def test_wrong_options_get_one_line(models: Path, drawn: Drawn, tmp_path: Path) 
         ),
         *(
             (
-                (models, *root, *option, *more),
+                (models, *root, option, "--map", "Disc="),
                 r"--write-cards, --calibrate: cards tell of the models as they are; leave out",
             )
-            for option in (("--write-cards",), ("--calibrate",))
-            for more in (("--map", "Disc="), ("--engine", "openvino-int8"))
+            for option in ("--write-cards", "--calibrate")
         ),
         ((models, *root, "--map", "Ball=Bar"), r"--map: 'Ball' is no label of the data"),
         ((models / "A-Two", "--data", renamed), r"label 'rod' of the data is none of the cla"),

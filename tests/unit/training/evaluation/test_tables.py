@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from preread.models.card import CARD, WEIGHTS, card_text, read_card
+from preread.models.card import CARD, NETWORK, WEIGHTS, card_text, read_card
 from preread.models.catalogue import Catalogue
 from preread.training.evaluation.cards import metrics_of
 from preread.training.evaluation.document import (
@@ -90,6 +90,7 @@ def put(folder: Path, name: str, sha256: str, **changes: Any) -> Path:
     place = folder / name
     place.mkdir(parents=True)
     (place / WEIGHTS).write_bytes(b"none")
+    (place / NETWORK).write_bytes(b"none")
     (place / CARD).write_text(card_text(make_card(sha256, Classes=CLASSES, **changes)))
     return place
 
@@ -147,12 +148,11 @@ def test_figures_that_evaluations_do_not_tell_of_stay(tmp_path: Path) -> None:
 
 
 def test_a_card_tells_of_the_model_as_it_is(tmp_path: Path) -> None:
-    """Neither of its 8-bit copy, nor of labels that were mapped, nor of another part."""
+    """Neither of labels that were mapped, nor of another part."""
     card = read_card(put(tmp_path, "MobileNetV2-IQ", f"{1:064x}"))
     own = evaluation(run(1))
     assert metrics_of("MobileNetV2-IQ", card, [own])
     for other in (
-        evaluation(run(1), Engine="openvino-int8"),
         evaluation(run(1), Source=Source(Name="", Part="test", Map={"cyst": "Benign"})),
         evaluation(run(1), Source=Source(Name="", Part="validation", Map={})),
     ):
