@@ -78,8 +78,7 @@ def main() -> None:
         ensemble = Ensemble(catalogue, ENGINE)
         section = {
             "Deidentify": {"Mode": "incoming"},
-            "Models": {"Folder": str(folder / "models")},
-            "Runner": {"Engine": ENGINE},
+            "Models": {"Folder": str(folder / "models"), "Engine": ENGINE},
         }
         pacs = Pacs(folder / "pacs", section).start()
         try:
