@@ -20,10 +20,18 @@ from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 
 from preread.imaging.secondary_capture import secondary_capture
-from preread.models.architectures import build
-from preread.models.card import CARD, WEIGHTS, ArchitectureName, card_text
-from preread.models.weights import sha256_of, weights_bytes
+from preread.models.architectures import build, without_head
+from preread.models.card import (
+    CARD,
+    NETWORK,
+    WEIGHTS,
+    ArchitectureName,
+    BackboneFacts,
+    card_text,
+)
+from preread.models.weights import sha256_of, split_state, weights_bytes
 from preread.results import read_block
+from preread.training.onnx_making import onnx_of
 from tests.integration.images import PLANTED, ct_series, real_ct
 from tests.integration.pacs import Pacs, eventually
 from tests.integration.test_conformance import errors_of
@@ -39,12 +47,17 @@ NAME = "net"
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with one network of random weights, which knows every image."""
     torch.manual_seed(7)
-    network = build(ArchitectureName.MOBILENET_V2, len(CLASSES)).eval()
-    data = weights_bytes(network)
+    architecture = ArchitectureName.MOBILENET_V2
+    network = build(architecture, len(CLASSES)).eval()
+    data = weights_bytes(split_state(network, architecture)[1])
+    made = onnx_of(without_head(network, architecture), architecture)
     folder = tmp_path_factory.mktemp("models")
     (folder / NAME).mkdir()
     (folder / NAME / WEIGHTS).write_bytes(data)
-    (folder / NAME / CARD).write_text(card_text(make_card(sha256_of(data))))
+    (folder / NAME / NETWORK).write_bytes(made)
+    facts = BackboneFacts(File=NETWORK, SHA256=sha256_of(made), Precision="float32")
+    card = make_card(sha256_of(data), Backbone=facts)
+    (folder / NAME / CARD).write_text(card_text(card))
     return folder
 
 

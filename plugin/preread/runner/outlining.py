@@ -16,6 +16,8 @@ from preread.runner.queue_worker import TROUBLE_PAUSE, QueueWorker
 
 _log = structlog.get_logger(__name__)
 
+_MOMENT = 0.2  # seconds that a series waits for the networks that came with it
+
 
 class Looks(Protocol):
     """What looks at a series; `preread.runner.outliner.Outliner` does."""
@@ -75,7 +77,12 @@ class Outlining(QueueWorker[SeriesTask, Outcome]):
     def _reserve(self) -> SeriesTask | None:
         if not self._ready():
             return None
-        return self._series.reserve(self._owner, self._lease, self._quiet)
+        lent = self._series.reserve(self._owner, self._lease, self._quiet)
+        if lent is None or self._ready():
+            return lent
+        # It came to the ledger after the first look, and with it a network that may be its own.
+        self._series.release(lent, _MOMENT)
+        return None
 
     def _make(self, lent: SeriesTask) -> Outcome:
         return self._outliner.look(lent, lambda: self._goes_on(lent))

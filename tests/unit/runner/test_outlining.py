@@ -409,6 +409,27 @@ def test_it_waits_until_it_is_known_which_networks_there_are(bench: Bench, tmp_p
     assert room.task().regions == 1
 
 
+def test_a_network_that_comes_with_its_series_is_waited_for(bench: Bench, tmp_path: Path) -> None:
+    """Both may come to the ledger between a look at the networks and one at the series."""
+    room = Room(bench, tmp_path)
+    told = iter((True, False))
+    outlining = Outlining(
+        bench.ledger.series_work,
+        room.outliner,
+        OWNER,
+        bench.meter,
+        lease_seconds=60,
+        quiet_seconds=0,
+        ready=lambda: next(told, True),
+    )
+    room.arrive(bright(1, (2, 2)))
+    assert not outlining.step()
+    assert room.task().state is TaskState.PENDING
+    room.install()
+    eventually(outlining.step)
+    assert room.task().regions == 1
+
+
 def test_its_thread_works_and_ends(room: Room) -> None:
     room.install()
     room.arrive(bright(1, (2, 2)))
