@@ -14,6 +14,7 @@ from preread.models.architectures import (
     shapes,
 )
 from preread.models.card import LARGEST_WEIGHTS, InvalidModelError
+from preread.models.one_file import check_one_file
 from preread.models.weights import (
     NOVELTY_ROOM,
     Arrays,
@@ -53,10 +54,12 @@ def read_network(model: Model, most: int = LARGEST_WEIGHTS) -> bytes:
     Raises
     ------
     InvalidModelError
-        If it cannot be read, is larger, lies elsewhere than in the folder of models, or is not
-        what the card says.
+        If it cannot be read, is larger, lies elsewhere than in the folder of models, is not what
+        the card says, or has numbers in another file.
     """
-    return read_weights(inside(model, model.backbone), model.backbone_sha256, most)
+    data = read_weights(inside(model, model.backbone), model.backbone_sha256, most)
+    check_one_file(data, name_of(model.backbone))
+    return data
 
 
 def read_own(model: Model) -> Parts:
