@@ -276,6 +276,20 @@ def test_a_killed_runner_loses_no_wish(make_node: Maker, tmp_path: Path) -> None
     assert len(maps(node)) == len(answer.json()["Explanations"])
 
 
+@pytest.mark.parametrize("engine", ["torch", "onnxruntime"])
+def test_the_other_engines_read_and_explain(
+    engine: str, make_pacs: Maker, models: Path, tmp_path: Path
+) -> None:
+    node = make_pacs(
+        {"Deidentify": {"Mode": "incoming"}, "Models": {"Folder": str(models), "Engine": engine}}
+    ).start()
+    instance = one_read(node, tmp_path / "ct")
+    [result] = node.get(f"/preread/instances/{instance}")["Results"]
+    assert result["Engine"] == engine
+    assert len(explained(node, instance)) == 1
+    assert len(maps(node)) == 1
+
+
 def test_pictures_go_with_their_image(node: Pacs, tmp_path: Path) -> None:
     instance = one_read(node, tmp_path / "ct")
     explained(node, instance)
