@@ -1,11 +1,11 @@
-"""Milliseconds an image of the four networks, in 8 bits, in float32, and by eager torch.
+"""Milliseconds an image of the networks that ship, as they are, in float32, and by eager torch.
 
-    .venv/bin/python bench/engines.py [--threads N] [--size N] [--rounds N]
+    .venv/bin/python -m bench.engines [--models FOLDER | --random] [--threads N] [--rounds N]
 
-The networks have random weights, with batch normalisation measured on random images: speed does
-not depend on the weights, and the outputs differ from image to image, so that engines can be
-compared. Rounds alternate between the engines, so that a busy machine slows all; the fastest of
-each counts. Every rate is printed beside the machine's own float32 matrix-product rate.
+`--random` measures the four architectures with random weights, every layer in 8 bits that may be:
+speed does not depend on weights, but on how many layers stay in float. Rounds alternate between the
+engines, so that a busy machine slows all; the fastest of each counts. Every rate is printed beside
+the machine's own float32 matrix-product rate.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import argparse
 import datetime as dt
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,9 @@ from preread.models.card import (
     ModelCard,
     TrainingFacts,
 )
+from preread.models.catalogue import Catalogue
 from preread.models.engine import LoadedBackbone, cores
+from preread.models.loading import load_backbone
 from preread.models.model import Model
 from preread.models.onnxruntime_engine import OnnxRuntimeEngine
 from preread.models.openvino_engine import OpenVinoEngine
@@ -47,6 +49,7 @@ from preread.training.onnx_making import onnx_of
 from preread.training.onnx_rounding import Ranges, rounded
 
 IMAGES = 16
+SHIPPED = Path(__file__).parents[1] / "models"
 Asked = tuple[LoadedBackbone, int]
 
 
@@ -131,6 +134,30 @@ def in_8_bits(folder: Path, model: Model, images: NDArray[np.float32]) -> Model:
     return Model(place.name, model.card.model_copy(update={"Backbone": facts}), place)
 
 
+def in_float32(folder: Path, model: Model) -> Model:
+    """Write a network that ships in float32, with the same weights."""
+    data = onnx_of(load_backbone(model), model.card.Architecture)
+    place = folder / model.card.Architecture.value
+    place.mkdir()
+    (place / NETWORK).write_bytes(data)
+    facts = BackboneFacts(File=NETWORK, SHA256=sha256_of(data), Precision="float32")
+    return Model(place.name, model.card.model_copy(update={"Backbone": facts}), place)
+
+
+def pairs(
+    folder: Path, models: Path | None, images: NDArray[np.float32]
+) -> Iterator[tuple[Model, Model]]:
+    """Give each network in float32, and as it ships; None for random weights."""
+    if models is None:
+        for architecture in ArchitectureName:
+            model = random_model(folder, architecture, images.shape[-1])
+            yield model, in_8_bits(folder, model, images)
+        return
+    found = {model.backbone_sha256: model for model in Catalogue.load(models)}
+    for model in sorted(found.values(), key=lambda each: each.name):
+        yield in_float32(folder, model), model
+
+
 def seconds_of(call: Callable[[], object]) -> float:
     """Time a call."""
     started = time.perf_counter()
@@ -146,13 +173,13 @@ def matrix_rate(threads: int, rounds: int) -> float:
     return 2 * side**3 / min(seconds_of(lambda: one @ two) for _ in range(rounds)) / 1e9
 
 
-def gflop(model: Model) -> float:
+def gflop(model: Model, shape: tuple[int, ...]) -> float:
     """Count the multiplications and additions of one image, in GFLOP."""
     from torch.utils.flop_counter import FlopCounterMode
 
     card = model.card
     network = blueprint(card.Architecture, len(card.Classes)).eval()
-    image = torch.zeros(1, *card.Preprocessing.shape, device="meta")
+    image = torch.zeros(1, *shape, device="meta")
     with FlopCounterMode(display=False) as counter:
         network(image)
     return float(counter.get_total_flops()) / 1e9
@@ -179,6 +206,8 @@ def away(found: NDArray[np.float32], reference: NDArray[np.float32]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--models", type=Path, default=SHIPPED, help="a folder of models")
+    parser.add_argument("--random", action="store_true", help="random weights, all in 8 bits")
     parser.add_argument("--threads", type=int, default=cores())
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--rounds", type=int, default=6)
@@ -186,18 +215,18 @@ def main() -> None:
     shape = (IMAGES, 3, options.size, options.size)
     images = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     console = Console()
-    names = ("int8", "float32", "ONNX Runtime, float32", "eager torch")
-    table = Table("ms an image", *names, "int8 against torch", "int8 against float32")
+    kept = "int8" if options.random else "as it ships"
+    names = (kept, "float32", "ONNX Runtime, float32", "eager torch")
+    table = Table("ms an image", *names, f"{kept} against torch", f"{kept} against float32")
     totals, work = dict.fromkeys(names, 0.0), 0.0
     furthest = dict.fromkeys(names, 0.0)
     with tempfile.TemporaryDirectory() as name:
-        for architecture in ArchitectureName:
-            model = random_model(Path(name), architecture, options.size)
-            work += gflop(model)
-            small = in_8_bits(Path(name), model, images)
+        models = None if options.random else options.models
+        for model, small in pairs(Path(name), models, images):
+            work += gflop(model, images.shape[1:])
             openvino = OpenVinoEngine(options.threads)
             engines: dict[str, Asked] = {
-                "int8": (openvino.load(small), 1),
+                kept: (openvino.load(small), 1),
                 "float32": (openvino.load(model), 1),
                 "ONNX Runtime, float32": (OnnxRuntimeEngine(options.threads).load(model), 1),
                 "eager torch": (EagerTorch(options.threads).load(model), IMAGES),
@@ -207,23 +236,25 @@ def main() -> None:
             for each, (loaded, _) in engines.items():
                 totals[each] += spent[each]
                 furthest[each] = max(furthest[each], away(loaded.features(images), reference))
-            table.add_row(architecture.value, *_cells(spent))
+            told = f"{model.card.Architecture.value}, {small.card.Backbone.Precision}"
+            table.add_row(told, *_cells(spent))
     table.add_section()
-    table.add_row("all four", *_cells(totals))
+    table.add_row("all", *_cells(totals))
     table.add_row("images a second", *(f"{1e3 / total:.1f}" for total in totals.values()))
     table.add_row("features away from torch's", *(f"{one:.1e}" for one in furthest.values()))
     console.print(table)
     rate = matrix_rate(options.threads, options.rounds)
     reached = work / (totals["float32"] / 1e3) / rate
     console.print(
-        f"random weights, {options.size}x{options.size}, {options.threads} threads. The four take "
-        f"{work:.1f} GFLOP an image; float32 runs at {reached:.2f} of the {rate:.0f} GFLOP/s "
-        "that a matrix product reaches here."
+        f"{'random weights' if options.random else 'the networks that ship'}, "
+        f"{options.size}x{options.size}, {options.threads} threads. They take {work:.1f} GFLOP an "
+        f"image; float32 runs at {reached:.2f} of the {rate:.0f} GFLOP/s that a matrix product "
+        "reaches here."
     )
 
 
 def _cells(spent: dict[str, float]) -> list[str]:
-    small, plain, torchs = (spent[name] for name in ("int8", "float32", "eager torch"))
+    small, plain, _, torchs = spent.values()
     return [
         *(f"{one:.1f}" for one in spent.values()),
         f"{torchs / small:.1f} times",

@@ -40,8 +40,8 @@ def test_the_demonstration_ends_with_the_table(tmp_path: Path) -> None:
     for model in Catalogue.load(ROOT / "models"):
         wanted = (model.card.Name, model.card.Dataset.Name)
         assert any(all(name in line for name in wanted) for line in told), (wanted, told)
-    assert f"http://localhost:{ports['HTTP_PORT']}/app/explorer.html" in done.stdout
-    assert f"http://localhost:{ports['HTTP_PORT']}/dicom-web/" in done.stdout
+    assert f"http://127.0.0.1:{ports['HTTP_PORT']}/app/explorer.html" in done.stdout
+    assert f"http://127.0.0.1:{ports['HTTP_PORT']}/dicom-web/" in done.stdout
     assert "SYNTHETIC-1" not in done.stdout
     # What it started it has stopped.
     check_ports(

@@ -107,7 +107,7 @@ def _serve_once(node: Node) -> int:
         _console.print(
             f"Orthanc Explorer  {node.explorer_url}\nDICOMweb          {node.dicomweb_url}/\n"
             f"status            {node.url}/preread/status\n"
-            f"C-STORE           {node.aet} at localhost port {node.dicom_port}\n"
+            f"C-STORE           {node.aet} at 127.0.0.1 port {node.dicom_port}\n"
             "Ctrl-C stops it."
         )
         return process.wait()

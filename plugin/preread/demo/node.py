@@ -53,7 +53,8 @@ class Node(BaseModel):
     @property
     def url(self) -> str:
         """Root of the REST API, without a trailing slash."""
-        return f"http://localhost:{self.http_port}"
+        # Not "localhost": a bare system may not resolve it, or to ::1 alone.
+        return f"http://127.0.0.1:{self.http_port}"
 
     @property
     def explorer_url(self) -> str:

@@ -2,8 +2,9 @@
 
 A file holds a whole network, or a backbone that several models share, or what a model has besides
 one: its last layer. Tensors named ``novelty.*`` belong to no network; they tell images unlike the
-training data. A tensor of 8-bit whole numbers has a companion ``<name>.scale`` of float32, one
-number for each output channel (the first axis), by which it is multiplied when it is read.
+training data. Float32 is written. Float16 is read too, and 8-bit whole numbers, as older files have
+them: such a tensor has a companion ``<name>.scale`` of float32, one number for each output channel
+(the first axis), by which it is multiplied.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import math
 import os
 import secrets
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import safetensors
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from preread.models.card import ArchitectureName
 
-Precision = Literal["float16", "float32", "int8"]
 Arrays = dict[str, "NDArray[Any]"]
 
 NOVELTY: Final = "novelty."
@@ -41,8 +41,6 @@ SCALE: Final = ".scale"
 _HEADER_ROOM: Final = 4 * 1024**2  # bytes; names and offsets of a thousand tensors take 0.2 MB
 NOVELTY_ROOM: Final = 32 * 1024**2
 """Bytes that ``novelty.*`` may take in a file."""
-_HALF_LARGEST: Final = float(np.finfo(np.float16).max)
-_INT8_LARGEST: Final = 127
 
 
 class Parts(NamedTuple):
@@ -106,43 +104,27 @@ def split_arrays(arrays: Mapping[str, NDArray[Any]], architecture: ArchitectureN
     return parts
 
 
-def weights_bytes(
-    weights: nn.Module | Mapping[str, NDArray[Any]],
-    precision: Precision = "float32",
-    *,
-    whole_from: int = 0,
-) -> bytes:
-    """Give weights as the bytes of a safetensors file.
+def weights_bytes(weights: nn.Module | Mapping[str, NDArray[Any]]) -> bytes:
+    """Give weights as the bytes of a safetensors file of float32.
 
     Parameters
     ----------
     weights
         A network, whose state dictionary is written without the counters of batch normalisation;
         or arrays by name. Those named ``novelty.*`` keep their own number type.
-    precision
-        ``int8``: tensors of two dimensions or more as whole numbers from -127 to 127 with a scale
-        for each output channel, the others in float32.
-    whole_from
-        With ``int8``: tensors of fewer weights stay in float32 too.
 
     Raises
     ------
     InvalidModelError
-        If a weight is not finite, or too large for float16.
+        If a weight is not finite.
     """
     arrays: Arrays = {}
     given = weights if isinstance(weights, Mapping) else _state_of(weights)
     for name, array in given.items():
-        most = _HALF_LARGEST if precision == "float16" else math.inf
-        if not np.isfinite(array).all() or np.abs(array).max(initial=0) > most:
-            raise InvalidModelError(f"weights: {name} is not finite or too large for the file")
-        if name.startswith(NOVELTY):
-            arrays[name] = np.ascontiguousarray(array)
-        elif precision == "int8" and array.ndim >= 2 and array.size >= whole_from:
-            arrays[name], arrays[name + SCALE] = _quantised(array)
-        else:
-            kind = np.float16 if precision == "float16" else np.float32
-            arrays[name] = np.ascontiguousarray(array, dtype=kind)
+        if not np.isfinite(array).all():
+            raise InvalidModelError(f"weights: {name} is not finite")
+        kind = array.dtype if name.startswith(NOVELTY) else np.float32
+        arrays[name] = np.ascontiguousarray(array, dtype=kind)
     return safetensors.numpy.save(arrays, metadata={"format": "pt"})
 
 
@@ -152,15 +134,6 @@ def _state_of(network: nn.Module) -> Arrays:
         for name, tensor in network.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-
-
-def _quantised(array: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Round a tensor to whole numbers; no weight moves by more than half its channel's scale."""
-    channels = array.reshape(len(array), -1).astype(np.float64)
-    scale = (np.abs(channels).max(axis=1) / _INT8_LARGEST).astype(np.float32)
-    scale[scale == 0] = 1  # a channel of zeros
-    whole = np.rint(channels / scale[:, np.newaxis]).clip(-_INT8_LARGEST, _INT8_LARGEST)
-    return np.ascontiguousarray(whole.astype(np.int8).reshape(array.shape)), scale
 
 
 def read_weights(path: Path, sha256: str, most: int = LARGEST_WEIGHTS) -> bytes:

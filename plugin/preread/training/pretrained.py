@@ -76,7 +76,7 @@ def pretrained_file(given: str | None, architecture: ArchitectureName) -> Path |
                 f"({type(error).__name__}); give a file instead"
             ) from None
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, weights_bytes(weights, "float32"))
+        write_atomically(path, weights_bytes(weights))
     return path
 
 

@@ -71,7 +71,7 @@ def test_a_configuration_is_started_as_it_is(configuration: Path) -> None:
     assert node.configuration == configuration
     assert node.root == configuration.parent
     assert node.aet == "PREREAD"
-    assert node.explorer_url == f"http://localhost:{node.http_port}/app/explorer.html"
+    assert node.explorer_url == f"http://127.0.0.1:{node.http_port}/app/explorer.html"
 
 
 def test_other_ports_make_a_copy_whose_paths_lead_to_the_same_places(configuration: Path) -> None:

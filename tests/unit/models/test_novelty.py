@@ -67,7 +67,7 @@ def test_how_long_features_are_says_nothing(novelty: Novelty) -> None:
 
 def test_a_fit_is_the_same_each_time_and_comes_back_from_a_file(novelty: Novelty) -> None:
     again = Novelty.fit(images(400, 0))
-    kept = parse_weights(weights_bytes(again.arrays(), "int8"), "w")
+    kept = parse_weights(weights_bytes(again.arrays()), "w")
     assert kept.keys() == novelty.arrays().keys()
     for name, array in novelty.arrays().items():
         assert name.startswith("novelty.")

@@ -280,7 +280,7 @@ def test_starts_from_weights_for_other_classes(
 ) -> None:
     weights = tmp_path / "start.safetensors"
     network = build(ArchitectureName.MOBILENET_V2, 7)
-    weights.write_bytes(weights_bytes(network, "float32"))
+    weights.write_bytes(weights_bytes(network))
     told = describe(tmp_path / "told.json", InitialWeights="drawn by a seed")
     output = tmp_path / "Shapes"
     arguments = (few, "--output", output, "--description", told, "--epochs", 1, *SMALL)

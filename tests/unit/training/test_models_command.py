@@ -24,6 +24,7 @@ from preread.models.onnx_weights import arrays_of
 from preread.models.weights import load_pretrained, sha256_of, split_state, weights_bytes
 from preread.training.onnx_making import onnx_of
 from preread.training.onnx_rounding import Ranges, rounded
+from tests.old_weights import in_8_bits
 from tests.unit.models.conftest import make_card, random_network
 from tests.unit.training.conftest import TwoSets, trained
 from tests.unit.training.test_judging import OPTIONS
@@ -57,7 +58,7 @@ def old(tmp_path: Path) -> Path:
     backbone, head = split_state(network, SMALL)
     whole, shared, own = (
         weights_bytes(backbone | head),
-        weights_bytes(backbone, "int8"),
+        in_8_bits(backbone),
         weights_bytes(head),
     )
     (folder / "backbones").mkdir(parents=True)

@@ -152,7 +152,6 @@ def _model(
             f"{head}bias": (4 * bias).astype(np.float32),
             **novelty.arrays(),
         },
-        "float32",
     )
     folder.mkdir(parents=True)
     (folder / WEIGHTS).write_bytes(data)
