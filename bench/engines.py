@@ -144,14 +144,17 @@ def in_float32(folder: Path, model: Model) -> Model:
     return Model(place.name, model.card.model_copy(update={"Backbone": facts}), place)
 
 
-def pairs(
-    folder: Path, models: Path | None, images: NDArray[np.float32]
-) -> Iterator[tuple[Model, Model]]:
+def images_for(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Draw images of noise."""
+    return np.random.default_rng(0).standard_normal((IMAGES, *shape), dtype=np.float32)
+
+
+def pairs(folder: Path, models: Path | None, size: int) -> Iterator[tuple[Model, Model]]:
     """Give each network in float32, and as it ships; None for random weights."""
     if models is None:
         for architecture in ArchitectureName:
-            model = random_model(folder, architecture, images.shape[-1])
-            yield model, in_8_bits(folder, model, images)
+            model = random_model(folder, architecture, size)
+            yield model, in_8_bits(folder, model, images_for((3, size, size)))
         return
     found = {model.backbone_sha256: model for model in Catalogue.load(models)}
     for model in sorted(found.values(), key=lambda each: each.name):
@@ -173,13 +176,13 @@ def matrix_rate(threads: int, rounds: int) -> float:
     return 2 * side**3 / min(seconds_of(lambda: one @ two) for _ in range(rounds)) / 1e9
 
 
-def gflop(model: Model, shape: tuple[int, ...]) -> float:
+def gflop(model: Model) -> float:
     """Count the multiplications and additions of one image, in GFLOP."""
     from torch.utils.flop_counter import FlopCounterMode
 
     card = model.card
     network = blueprint(card.Architecture, len(card.Classes)).eval()
-    image = torch.zeros(1, *shape, device="meta")
+    image = torch.zeros(1, *card.Preprocessing.shape, device="meta")
     with FlopCounterMode(display=False) as counter:
         network(image)
     return float(counter.get_total_flops()) / 1e9
@@ -209,11 +212,9 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=SHIPPED, help="a folder of models")
     parser.add_argument("--random", action="store_true", help="random weights, all in 8 bits")
     parser.add_argument("--threads", type=int, default=cores())
-    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--size", type=int, default=224, help="of images for random weights")
     parser.add_argument("--rounds", type=int, default=6)
     options = parser.parse_args()
-    shape = (IMAGES, 3, options.size, options.size)
-    images = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     console = Console()
     kept = "int8" if options.random else "as it ships"
     names = (kept, "float32", "ONNX Runtime, float32", "eager torch")
@@ -222,8 +223,10 @@ def main() -> None:
     furthest = dict.fromkeys(names, 0.0)
     with tempfile.TemporaryDirectory() as name:
         models = None if options.random else options.models
-        for model, small in pairs(Path(name), models, images):
-            work += gflop(model, images.shape[1:])
+        for model, small in pairs(Path(name), models, options.size):
+            shape = model.card.Preprocessing.shape
+            images = images_for(shape)
+            work += gflop(model)
             openvino = OpenVinoEngine(options.threads)
             engines: dict[str, Asked] = {
                 kept: (openvino.load(small), 1),
@@ -236,20 +239,22 @@ def main() -> None:
             for each, (loaded, _) in engines.items():
                 totals[each] += spent[each]
                 furthest[each] = max(furthest[each], away(loaded.features(images), reference))
-            told = f"{model.card.Architecture.value}, {small.card.Backbone.Precision}"
+            side = f"{shape[-2]}x{shape[-1]}"
+            told = f"{model.card.Architecture.value} ({side}, {small.card.Backbone.Precision})"
             table.add_row(told, *_cells(spent))
     table.add_section()
     table.add_row("all", *_cells(totals))
     table.add_row("images a second", *(f"{1e3 / total:.1f}" for total in totals.values()))
-    table.add_row("features away from torch's", *(f"{one:.1e}" for one in furthest.values()))
+    table.add_row(
+        "features of noise away from torch's", *(f"{one:.1e}" for one in furthest.values())
+    )
     console.print(table)
     rate = matrix_rate(options.threads, options.rounds)
     reached = work / (totals["float32"] / 1e3) / rate
+    told = "random weights" if options.random else "the networks that ship"
     console.print(
-        f"{'random weights' if options.random else 'the networks that ship'}, "
-        f"{options.size}x{options.size}, {options.threads} threads. They take {work:.1f} GFLOP an "
-        f"image; float32 runs at {reached:.2f} of the {rate:.0f} GFLOP/s that a matrix product "
-        "reaches here."
+        f"{told}, {options.threads} threads. They take {work:.1f} GFLOP an image; float32 runs at "
+        f"{reached:.2f} of the {rate:.0f} GFLOP/s that a matrix product reaches here."
     )
 
 
