@@ -12,7 +12,7 @@ import typer
 from preread.errors import SettingsError
 
 if TYPE_CHECKING:
-    from preread.runner.pacs import OrthancPacs
+    from preread.archive.pacs import OrthancPacs
 
 FAILED = 1
 """The exit code of a command of which a part was not done."""
@@ -66,7 +66,7 @@ class Orthanc:
 
     def open(self) -> OrthancPacs:
         """Return a connection."""
-        from preread.runner.pacs import OrthancPacs  # noqa: PLC0415 - not needed for help
+        from preread.archive.pacs import OrthancPacs  # noqa: PLC0415 - not needed for help
 
         return OrthancPacs(
             self.url, username=self.username, password=self.password, verify=self.verify
@@ -90,7 +90,7 @@ def configuration(given: Path | None) -> Path:
 
 def try_again(orthanc: Orthanc, path: str, ids: Iterable[object]) -> None:
     """Post to the path of each id, and say of how many that was taken."""
-    from preread.runner.pacs import PacsRefusedError  # noqa: PLC0415 - not needed for help
+    from preread.archive.pacs import PacsRefusedError  # noqa: PLC0415 - not needed for help
 
     done = failures = 0
     with orthanc.open() as pacs:

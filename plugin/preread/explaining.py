@@ -31,7 +31,7 @@ def explain(orthanc: Orthanc, ids: Iterable[str], body: Mapping[str, Any]) -> No
     typer.Exit
         With `FAILED`, if a picture was refused or could not be made.
     """
-    from preread.runner.pacs import PacsRefusedError  # noqa: PLC0415 - not needed for help
+    from preread.archive.pacs import PacsRefusedError  # noqa: PLC0415 - not needed for help
 
     made = table("Model", "Class", "Percent", "State", "Instance", "Reason")
     failures = rows = 0

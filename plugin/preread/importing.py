@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from preread.errors import PrereadError
-from preread.runner.pacs import (
+from preread.archive.pacs import (
     Kept,
     OrthancPacs,
     PacsFailedError,
@@ -19,6 +18,7 @@ from preread.runner.pacs import (
     Refused,
     Stored,
 )
+from preread.errors import PrereadError
 
 _SNIFFED = 132
 
@@ -129,7 +129,7 @@ def send(pacs: OrthancPacs, path: Path, tags: Mapping[str, str]) -> str:
     ------
     NotImportedError
         If the file was not taken.
-    preread.runner.pacs.PacsUnreachableError
+    preread.archive.pacs.PacsUnreachableError
         If there is nobody to take it.
     """
     kind = kind_of(path)

@@ -10,13 +10,13 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 
+from preread.archive.pacs import OrthancPacs
 from preread.deidentify import Secret
 from preread.ledger.job import Level
 from preread.ledger.opening import open_ledger
 from preread.ledger.proposal import Proposal
 from preread.results.structure_set import Described
 from preread.runner.assembly import proposer
-from preread.runner.pacs import OrthancPacs
 from preread.settings import site_from_file
 from tests.integration.pacs import Pacs
 

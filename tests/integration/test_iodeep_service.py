@@ -8,10 +8,10 @@ from pathlib import Path
 import pydicom
 from starlette.testclient import TestClient
 
+from preread.archive.pacs import OrthancPacs
 from preread.iodeep.opening import WeightsFolder
 from preread.iodeep.prediction import Predictor
 from preread.iodeep.writing import encode
-from preread.runner.pacs import OrthancPacs
 from preread.service.application import Offer, application
 from preread.service.networks import OrthancNetworks
 from tests.integration.test_iodeep import Start, listed, preread, start  # noqa: F401 - a fixture

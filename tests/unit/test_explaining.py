@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from preread.archive.pacs import PacsRefusedError
 from preread.cli import app
 from preread.connecting import Orthanc
-from preread.runner.pacs import PacsRefusedError
 
 MADE = {
     "ID": "0a1b2c3d-0a1b2c3d-0a1b2c3d-0a1b2c3d-0a1b2c3d",

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from preread.archive.pacs import OrthancPacs, PacsUnreachableError
 from preread.importing import Kind, NotImportedError, Source, is_wanted, kind_of, send, sources
-from preread.runner.pacs import OrthancPacs, PacsUnreachableError
 
 DICOM = b"\0" * 128 + b"DICM" + b"\0" * 100
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 8

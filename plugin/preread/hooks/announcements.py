@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_pascal
 
+from preread.archive.signature import signature
 from preread.errors import PrereadError
 
 _KEPT = 10_000
@@ -50,11 +51,11 @@ class Announcement(BaseModel):
     sha256: str = Field(alias="SHA256", pattern=r"^[0-9a-f]{64}$")
     arrival: str = ""
 
-    @property
-    def signed_text(self) -> bytes:
-        """The text under the signature."""
-        text = f"{self.instance}|{self.source}|{self.generation}|{self.sha256}"
-        return (f"{text}|{self.arrival}" if self.arrival else text).encode()
+    def signature(self, key: bytes) -> str:
+        """Return what its signature must be."""
+        return signature(
+            key, self.instance, self.source, self.generation, self.sha256, self.arrival
+        )
 
 
 class Announcements:
@@ -82,15 +83,15 @@ class Announcements:
             If a field is missing or malformed, or the signature does not fit.
         """
         fields = dict(message)
-        signature = fields.pop("Signature", "")
+        given = fields.pop("Signature", "")
         try:
             announcement = Announcement.model_validate(fields)
         except ValidationError as error:
             where = ".".join(str(part) for part in error.errors(include_url=False)[0]["loc"])
             raise BadAnnouncement(f"announcement: {where} is missing or malformed") from None
-        expected = hmac.new(self._key, announcement.signed_text, hashlib.sha256).hexdigest()
-        if not isinstance(signature, str) or not hmac.compare_digest(
-            expected.encode("ascii"), signature.encode("utf-8", "replace")
+        expected = announcement.signature(self._key)
+        if not isinstance(given, str) or not hmac.compare_digest(
+            expected.encode("ascii"), given.encode("utf-8", "replace")
         ):
             raise BadAnnouncement("announcement: the signature was not made with this site's key")
         with self._lock:

@@ -13,7 +13,8 @@ from preread.hooks.rest import Answer, Request, RestError
 from preread.hooks.views_results import patience_of
 from preread.hooks.views_status import NOTICE
 from preread.ledger.job import Level
-from preread.ledger.series_task import SeriesTask, TaskState
+from preread.ledger.series_task import SeriesTask
+from preread.ledger.task import TaskState
 
 _POLL: Final = 0.1  # seconds
 _LEVELS: Final = {"instances": Level.INSTANCE, "series": Level.SERIES}

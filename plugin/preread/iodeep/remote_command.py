@@ -115,7 +115,7 @@ def propose(
     ] = "",
 ) -> None:
     """Have networks look for regions now; what they find is proposed for review."""
-    from preread.runner.pacs import PacsRefusedError  # noqa: PLC0415 - not needed for help
+    from preread.archive.pacs import PacsRefusedError  # noqa: PLC0415 - not needed for help
 
     body = {"DnnUID": network} if network else {}
     level = "instances" if instance else "series"

@@ -32,7 +32,7 @@ from preread.ledger.errors import LedgerError
 from preread.wal import use_wal
 
 # The newest step of the migrations; a test compares it with them.
-HEAD = "v0010"
+HEAD = "v0011"
 _MIGRATION_LOCK = 0x5052_4C47  # any number will do, as long as every Preread has the same
 _POSTGRESQL = "postgresql+psycopg"
 

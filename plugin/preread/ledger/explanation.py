@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+from preread.ledger.task import TaskState
 
 if TYPE_CHECKING:
     from preread.models.prediction import Prediction
-
-
-class ExplanationState(StrEnum):
-    """Where an explanation stands."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    SUPERSEDED = "superseded"
-
-    @property
-    def is_open(self) -> bool:
-        """Whether something is still to come of it."""
-        return self in (ExplanationState.PENDING, ExplanationState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +33,20 @@ class Wanted:
     label: str
     frame: int
     probability: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as it is kept."""
+        return {
+            "Model": self.model,
+            "Class": self.label,
+            "Frame": self.frame,
+            "Probability": self.probability,
+        }
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Wanted:
+        """Read what `to_json` has made."""
+        return cls(kept["Model"], kept["Class"], kept["Frame"], kept["Probability"])
 
     @classmethod
     def of(
@@ -95,6 +96,21 @@ class MapIdentity:
     SeriesInstanceUID: str
     StudyInstanceUID: str
 
+    def to_json(self) -> dict[str, str]:
+        """Return it as it is kept."""
+        return {
+            "ID": self.instance,
+            "SOPInstanceUID": self.SOPInstanceUID,
+            "SeriesInstanceUID": self.SeriesInstanceUID,
+            "StudyInstanceUID": self.StudyInstanceUID,
+        }
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, str]) -> MapIdentity:
+        """Read what `to_json` has made."""
+        uids = (kept["SOPInstanceUID"], kept["SeriesInstanceUID"], kept["StudyInstanceUID"])
+        return cls(kept["ID"], *uids)
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
@@ -125,7 +141,7 @@ class Explanation:
     generation: int
     wanted: Wanted
     asked: bool
-    state: ExplanationState
+    state: TaskState
     reason: str
     attempts: int
     map: MapIdentity | None

@@ -1,7 +1,6 @@
-"""The queue of what is to be explained, in the same database as the ledger.
+"""The queue of what is to be explained, among the ledger's tasks.
 
-It has the shape of the ledger's own (see `preread.ledger.lending`). As there, an instance's row is
-locked before the rows that refer to it.
+As everywhere in the ledger, an instance's row is locked before the rows that refer to it.
 """
 
 from __future__ import annotations
@@ -9,24 +8,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import or_, select
+from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
-from preread.ledger.asking import ask, shown
-from preread.ledger.explanation import Explanation, ExplanationState, MapIdentity, Wanted
-from preread.ledger.lending import Lending, end
-from preread.ledger.schema import STORED, ExplanationRow, InstanceRow
+from preread.ledger.asking import KIND, ask
+from preread.ledger.explanation import Explanation, MapIdentity, Wanted
+from preread.ledger.lending import end
+from preread.ledger.schema import STORED, InstanceRow
+from preread.ledger.task import TaskState
+from preread.ledger.task_schema import TaskRow
+from preread.ledger.tasks import OVERTAKEN, Queue
 
 _MOST_WITHDRAWN: Final = 100
-_SUPERSEDED: Final = "the image arrived again or was deleted meanwhile"
 
 
-class Explanations(Lending[ExplanationRow, Explanation, ExplanationState]):
+class Explanations(Queue[Explanation]):
     """What networks are to show of themselves, on one node."""
 
-    _table = ExplanationRow
-    _states = ExplanationState
+    kind = KIND
+    _states = tuple(state for state in TaskState if state is not TaskState.UNREAD)
     _max_attempts = 3
+    _remembers_who_asked = True
     _ended = "the runner ended {} times while it made this map; see its log"
 
     # What the API needs.
@@ -56,7 +58,7 @@ class Explanations(Lending[ExplanationRow, Explanation, ExplanationState]):
             if row is None:
                 return []
             rows = ask(session, row, wanted, self._now(session))
-            return [shown(one, instance) for one in rows]
+            return [self._shown(session, one) for one in rows]
 
     def of(self, instance: str) -> list[Explanation]:
         """Return what is to be seen, or will be, of the current pixels of an image.
@@ -66,29 +68,15 @@ class Explanations(Lending[ExplanationRow, Explanation, ExplanationState]):
         instance
             Orthanc's id.
         """
-        query = (
-            select(ExplanationRow)
-            .join(InstanceRow, InstanceRow.id == ExplanationRow.instance_id)
-            .where(
-                InstanceRow.node == self._node,
-                InstanceRow.instance == instance,
-                InstanceRow.deleted.is_(False),
-                InstanceRow.generation == ExplanationRow.generation,
-            )
-            .order_by(ExplanationRow.id)
+        query = self._with_image().where(
+            TaskRow.subject == instance,
+            InstanceRow.deleted.is_(False),
+            InstanceRow.generation == TaskRow.generation,
         )
         with self._database.reading() as session:
-            return [shown(row, instance) for row in session.scalars(query)]
+            return [self._shown(session, row) for row in session.scalars(query)]
 
     # What the runner needs.
-
-    def reserve(self, owner: str, lease_seconds: float) -> Explanation | None:
-        """Lend the next one: what somebody waits for first, what a runner died of last."""
-        with self._database.writing() as session:
-            first = ExplanationRow.asked.desc()
-            now = self._now(session)
-            row = self._lend_next(session, owner, lease_seconds, now, first=first)
-            return None if row is None else shown(row, self._name_of(session, row))
 
     def done(self, explanation: Explanation, place: MapIdentity, probability: float | None) -> bool:
         """Write down where a map is stored, and which probability it shows, if any.
@@ -99,15 +87,15 @@ class Explanations(Lending[ExplanationRow, Explanation, ExplanationState]):
             False if it is no longer held.
         """
 
-        def write(row: ExplanationRow) -> None:
-            _place(row, place)
-            row.probability = probability
+        def write(row: TaskRow) -> None:
+            row.stored, row.outcome = place.instance, place.to_json()
+            row.payload = row.payload | {"Probability": probability}
 
-        return self._finish(explanation, ExplanationState.DONE, write=write)
+        return self._finish(explanation, TaskState.DONE, write=write)
 
     def superseded(self, explanation: Explanation) -> bool:
         """Write down that the image is not the one any more that was to be explained."""
-        return self._finish(explanation, ExplanationState.SUPERSEDED, _SUPERSEDED)
+        return self._finish(explanation, TaskState.SUPERSEDED, OVERTAKEN)
 
     def withdrawn(self) -> list[Explanation]:
         """Return maps that are stored and should not be.
@@ -115,42 +103,48 @@ class Explanations(Lending[ExplanationRow, Explanation, ExplanationState]):
         Their image was deleted or has other pixels now, or they could not be made anew.
         """
         query = (
-            select(ExplanationRow, InstanceRow.instance)
-            .join(InstanceRow, InstanceRow.id == ExplanationRow.instance_id)
+            self._with_image()
             .where(
-                ExplanationRow.node == self._node,
                 STORED,
                 or_(
                     InstanceRow.deleted.is_(True),
-                    InstanceRow.generation != ExplanationRow.generation,
-                    ExplanationRow.state == ExplanationState.FAILED.value,
+                    InstanceRow.generation != TaskRow.generation,
+                    TaskRow.state == TaskState.FAILED.value,
                 ),
             )
-            .order_by(ExplanationRow.id)
             .limit(_MOST_WITHDRAWN)
         )
         with self._database.reading() as session:
-            return [shown(row, instance) for row, instance in session.execute(query)]
+            return [self._shown(session, row) for row in session.scalars(query)]
 
     def forget_map(self, explanation: Explanation) -> None:
         """Write down that a map is not stored any more."""
         with self._database.writing() as session:
-            row = session.get(ExplanationRow, explanation.id, with_for_update=True)
+            row = session.get(TaskRow, explanation.id, with_for_update=True)
             stored = explanation.map
-            if row is not None and stored is not None and row.map_instance == stored.instance:
-                _place(row, MapIdentity("", "", "", ""))
-                if row.state == ExplanationState.DONE.value:
-                    end(row, ExplanationState.SUPERSEDED, _SUPERSEDED, self._now(session))
+            if row is not None and stored is not None and row.stored == stored.instance:
+                row.stored, row.outcome = "", {}
+                if row.state == TaskState.DONE.value:
+                    end(row, TaskState.SUPERSEDED, OVERTAKEN, self._now(session))
 
     # How it is done.
 
-    def _name_of(self, session: Session, row: ExplanationRow) -> str:
-        found = session.get(InstanceRow, row.instance_id)
-        return "" if found is None else found.instance
+    def _with_image(self) -> Select[TaskRow]:
+        same = (InstanceRow.node == TaskRow.node) & (InstanceRow.instance == TaskRow.subject)
+        return self._rows().join(InstanceRow, same)
 
-
-def _place(row: ExplanationRow, place: MapIdentity) -> None:
-    row.map_instance = place.instance
-    row.SOPInstanceUID = place.SOPInstanceUID
-    row.SeriesInstanceUID = place.SeriesInstanceUID
-    row.StudyInstanceUID = place.StudyInstanceUID
+    def _shown(self, session: Session, row: TaskRow) -> Explanation:  # noqa: ARG002 - others need it
+        return Explanation(
+            id=row.id,
+            instance=row.subject,
+            generation=row.generation,
+            wanted=Wanted.from_json(row.payload),
+            asked=row.asked,
+            state=TaskState(row.state),
+            reason=row.reason,
+            attempts=row.attempts,
+            map=MapIdentity.from_json(row.outcome) if row.stored else None,
+            owner=row.owner,
+            reservation=row.reservation,
+            updated=row.updated,
+        )

@@ -106,7 +106,10 @@ class Network:
     arrived
         When it was stored.
     attempts
-        How often a runner has begun to look at it.
+        How often a runner has begun to look at it and has not come to an end, this time included;
+        0 where it is not lent.
+    owner, reservation
+        They tell an answer of the present holder from that of a former one.
     """
 
     id: int
@@ -121,7 +124,9 @@ class Network:
     described: NetworkDescription | None
     arrived: datetime
     updated: datetime
-    attempts: int
+    attempts: int = 0
+    owner: str = ""
+    reservation: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return it as the API shows it."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from preread.ledger.errors import LedgerError
 from preread.ledger.skipped import SkippedImage
+from preread.ledger.task import TaskState
 
 Polygon = tuple[tuple[float, float], ...]
 
@@ -25,21 +26,6 @@ class ProposalStatus(StrEnum):
     APPROVED = "approved"
     REJECTED = "rejected"
     SUPERSEDED = "superseded"
-
-
-class ReviewState(StrEnum):
-    """How far the object of a review is; the decision itself stands as soon as it is recorded."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    SUPERSEDED = "superseded"
-
-    @property
-    def is_open(self) -> bool:
-        """Whether its object is still to come."""
-        return self in (ReviewState.PENDING, ReviewState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +236,7 @@ class Review:
     outcome: ProposalStatus
     decisions: tuple[RegionDecision, ...]
     created: datetime
-    state: ReviewState
+    state: TaskState
     reason: str
     place: ObjectIdentity | None
     attached: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -16,12 +17,16 @@ from preread.ledger.proposal import (
     ProposedRegion,
     RegionDecision,
     Review,
-    ReviewState,
 )
 from preread.ledger.proposal_schema import ProposalImageRow, ProposalRow, ReviewRow
 from preread.ledger.schema import InstanceRow
 from preread.ledger.skipped import SkippedImage
 from preread.ledger.staleness import stale_of
+from preread.ledger.task import TaskState
+from preread.ledger.task_schema import TaskRow
+
+REVIEW: Final = "review"
+"""The kind of the tasks that make the objects of reviews; their subject is the review's number."""
 
 
 def listed(session: Session, rows: Sequence[ProposalRow]) -> list[Proposal]:
@@ -85,11 +90,22 @@ def images_of(session: Session, number: int) -> list[ProposalImage]:
 def reviews_of(session: Session, row: ProposalRow) -> list[Review]:
     """Return the reviews of a proposal, the first one first."""
     query = select(ReviewRow).where(ReviewRow.proposal_id == row.id).order_by(ReviewRow.version)
-    return [shown_review(review, row) for review in session.scalars(query)]
+    reviews = session.scalars(query).all()
+    tasks = {
+        task.subject: task
+        for task in session.scalars(
+            select(TaskRow).where(
+                TaskRow.node == row.node,
+                TaskRow.kind == REVIEW,
+                TaskRow.subject.in_([str(review.id) for review in reviews]),
+            )
+        )
+    }
+    return [shown_review(review, row, tasks[str(review.id)]) for review in reviews]
 
 
-def shown_review(row: ReviewRow, proposal: ProposalRow) -> Review:
-    """Return a review."""
+def shown_review(row: ReviewRow, proposal: ProposalRow, task: TaskRow) -> Review:
+    """Return a review, whose object a task has made."""
     place = None
     if row.instance:
         # A review's object lies in the series of its proposal.
@@ -110,10 +126,10 @@ def shown_review(row: ReviewRow, proposal: ProposalRow) -> Review:
         outcome=ProposalStatus(row.outcome),
         decisions=tuple(map(RegionDecision.from_json, row.decisions)),
         created=row.created,
-        state=ReviewState(row.state),
-        reason=row.reason,
+        state=TaskState(task.state),
+        reason=task.reason,
         place=place,
         attached=row.attached,
-        owner=row.owner,
-        reservation=row.reservation,
+        owner=task.owner,
+        reservation=task.reservation,
     )

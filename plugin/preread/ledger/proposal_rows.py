@@ -11,7 +11,6 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from preread.ledger.lending import waiting
 from preread.ledger.proposal import NewProposal, ProposalImage, ProposalStatus, RegionDecision
 from preread.ledger.proposal_schema import ProposalImageRow, ProposalRow, ReviewRow
 
@@ -98,5 +97,5 @@ def review_of(
         attached_sha256="",
         checked=None,
         altered="",
-        **waiting(now),
+        created=now,
     )

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index, Integer, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from preread.ledger.schema import NUMBER, PENDING, Base, Lendable
+from preread.ledger.schema import NUMBER, Base
 
 
 class Kept:
@@ -82,10 +82,16 @@ class ProposalImageRow(Base):
     __table_args__ = (Index(None, "instance_id"),)
 
 
-class ReviewRow(Kept, Lendable, Base):
-    """What somebody decided about a proposal, and the object that is made of it."""
+class ReviewRow(Kept, Base):
+    """What somebody decided about a proposal, and the object that is made of it.
+
+    A task of its number has the object made.
+    """
 
     __tablename__ = "review"
+
+    id: Mapped[int] = mapped_column(NUMBER, primary_key=True)
+    node: Mapped[str]
 
     proposal_id: Mapped[int] = mapped_column(NUMBER, ForeignKey("proposal.id"))
     version: Mapped[int]
@@ -95,17 +101,9 @@ class ReviewRow(Kept, Lendable, Base):
     comment: Mapped[str]
     outcome: Mapped[str]
     decisions: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    created: Mapped[datetime]
 
     __table_args__ = (
         # Of two reviews of one version one is refused, whatever else happens.
         UniqueConstraint("proposal_id", "version"),
-        Index(None, "node", "state"),
-        Index(
-            "ix_review_queue",
-            "node",
-            "interruptions",
-            "id",
-            sqlite_where=PENDING,
-            postgresql_where=PENDING,
-        ),
     )

@@ -28,11 +28,19 @@ from preread.ledger.proposal import (
     RegionDecision,
     Review,
 )
-from preread.ledger.proposal_lookup import images_of, listed, reviews_of, shown, shown_review
+from preread.ledger.proposal_lookup import (
+    REVIEW,
+    images_of,
+    listed,
+    reviews_of,
+    shown,
+    shown_review,
+)
 from preread.ledger.proposal_rows import describe, replace_images, review_of
 from preread.ledger.proposal_schema import ProposalRow
 from preread.ledger.schema import InstanceRow
 from preread.ledger.staleness import image_changed
+from preread.ledger.tasks import new_row
 
 _MOST_WITHDRAWN: Final = 100
 _LARGEST_PART: Final = 500
@@ -185,7 +193,10 @@ class Proposals(OnNode):
             review = review_of(row, decisions, reviewer, account, comment, now)
             session.add(review)
             session.flush()
-            return shown_review(review, row)
+            task = new_row(self._node, REVIEW, str(review.id), now)
+            session.add(task)
+            session.flush()
+            return shown_review(review, row, task)
 
     def withdrawn(self) -> list[Proposal]:
         """Return proposals that are stored and should not be, and that nobody has reviewed.

@@ -1,7 +1,4 @@
-"""The queue of reviews whose objects are still to be made; each decision is recorded already.
-
-It has the shape of the ledger's own (see `preread.ledger.lending`).
-"""
+"""The queue of reviews whose objects are still to be made; each decision is recorded already."""
 
 from __future__ import annotations
 
@@ -9,49 +6,49 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from preread.ledger.lending import Lending
-from preread.ledger.proposal import ObjectIdentity, Review, ReviewState
-from preread.ledger.proposal_lookup import shown_review
+from preread.ledger.proposal import ObjectIdentity, Review
+from preread.ledger.proposal_lookup import REVIEW, shown_review
 from preread.ledger.proposal_schema import ProposalRow, ReviewRow
+from preread.ledger.task import TaskState
+from preread.ledger.task_schema import TaskRow
+from preread.ledger.tasks import Queue
 
 _SUPERSEDED: Final = "an image arrived again or was deleted meanwhile"
 
 
-class Reviews(Lending[ReviewRow, Review, ReviewState]):
+class Reviews(Queue[Review]):
     """What is still to be made of the decisions on one node."""
 
-    _table = ReviewRow
-    _states = ReviewState
-    _max_attempts = 5
+    kind = REVIEW
     _ended = "the runner ended {} times while it made this object; see its log"
 
     def of(self, number: int) -> Review | None:
-        """Return one, by the ledger's number."""
-        with self._database.reading() as session:
-            row = session.get(ReviewRow, number)
-            return None if row is None else self._shown(session, row)
-
-    def reserve(self, owner: str, lease_seconds: float) -> Review | None:
-        """Lend the next one: the oldest first, what a runner died of last."""
-        with self._database.writing() as session:
-            row = self._lend_next(session, owner, lease_seconds, self._now(session))
-            return None if row is None else self._shown(session, row)
+        """Return one, by the ledger's number of it."""
+        return self._one(number)
 
     def done(
         self, review: Review, place: ObjectIdentity, attached: str = "", attached_sha256: str = ""
     ) -> bool:
         """Write down where a review's object is stored; False if it is no longer held."""
-
-        def write(row: ReviewRow) -> None:
+        with self._database.writing() as session:
+            task = self._held(session, review)
+            if task is None:
+                return False
+            row = session.get_one(ReviewRow, review.id, with_for_update=True)
             row.instance, row.SOPInstanceUID = place.instance, place.SOPInstanceUID
             row.attached = attached
             row.sha256, row.attached_sha256 = place.sha256, attached_sha256
-
-        return self._finish(review, ReviewState.DONE, write=write)
+            self._settle(session, task, TaskState.DONE, "", self._now(session))
+            return True
 
     def superseded(self, review: Review) -> bool:
         """Write down that an image arrived again or was deleted before the object was stored."""
-        return self._finish(review, ReviewState.SUPERSEDED, _SUPERSEDED)
+        return self._finish(review, TaskState.SUPERSEDED, _SUPERSEDED)
 
-    def _shown(self, session: Session, row: ReviewRow) -> Review:
-        return shown_review(row, session.get_one(ProposalRow, row.proposal_id))
+    def _row(self, session: Session, number: int, *, lock: bool = False) -> TaskRow | None:
+        query = self._rows().where(TaskRow.subject == str(number))
+        return session.scalar(query.with_for_update() if lock else query)
+
+    def _shown(self, session: Session, row: TaskRow) -> Review:
+        review = session.get_one(ReviewRow, int(row.subject))
+        return shown_review(review, session.get_one(ProposalRow, review.proposal_id), row)

@@ -49,8 +49,7 @@ NUMBER = BigInteger().with_variant(Integer, "sqlite")
 _OPEN = text("state IN ('pending', 'running')")
 # Written out also where it is asked: a bound parameter would not match a partial index.
 PENDING = text("state = 'pending'")
-RECEIVED = text("state = 'received'")
-STORED = text("map_instance <> ''")
+STORED = text("stored <> ''")
 
 
 class Base(DeclarativeBase):
@@ -201,49 +200,6 @@ class OutcomeRow(Base):
     warning: Mapped[str]
 
 
-class ExplanationRow(Lendable, Base):
-    """One class of one model in one frame of an instance, and where its map is stored."""
-
-    __tablename__ = "explanation"
-
-    instance_id: Mapped[int] = mapped_column(ForeignKey("instance.id"))
-    generation: Mapped[int]
-    model: Mapped[str]
-    label: Mapped[str]
-    frame: Mapped[int]
-    # None of a class that the model did not give.
-    probability: Mapped[float | None]
-    asked: Mapped[bool]
-    # Where the map is; empty while there is none.
-    map_instance: Mapped[str]
-    SOPInstanceUID: Mapped[str] = mapped_column("sop_instance_uid")
-    SeriesInstanceUID: Mapped[str] = mapped_column("series_instance_uid")
-    StudyInstanceUID: Mapped[str] = mapped_column("study_instance_uid")
-
-    __table_args__ = (
-        UniqueConstraint(
-            "instance_id", "model", "label", "frame", name="uq_explanation_instance_id_model"
-        ),
-        Index(None, "node", "state"),
-        Index(
-            "ix_explanation_queue",
-            "node",
-            "interruptions",
-            "asked",
-            "id",
-            sqlite_where=PENDING,
-            postgresql_where=PENDING,
-        ),
-        Index(
-            "ix_explanation_stored",
-            "node",
-            "instance_id",
-            sqlite_where=STORED,
-            postgresql_where=STORED,
-        ),
-    )
-
-
 class NetworkRow(Base):
     """A network that arrived as an instance, or lies as a file in the models folder."""
 
@@ -260,8 +216,6 @@ class NetworkRow(Base):
     trust: Mapped[str]
     state: Mapped[str]
     reason: Mapped[str]
-    attempts: Mapped[int]
-    not_before: Mapped[datetime]
     arrived: Mapped[datetime]
     updated: Mapped[datetime]
     # What it says of itself; empty and 0 unless it is valid.
@@ -284,11 +238,4 @@ class NetworkRow(Base):
         UniqueConstraint("node", "instance", "file"),
         Index(None, "node", "state"),
         Index(None, "node", "dnn_uid"),
-        Index(
-            "ix_network_received",
-            "node",
-            "id",
-            sqlite_where=RECEIVED,
-            postgresql_where=RECEIVED,
-        ),
     )

@@ -4,27 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from preread.ledger.skipped import SkippedImage
-
-
-class TaskState(StrEnum):
-    """How far a series is."""
-
-    PENDING = "pending"
-    """It waits: for the series to be complete, or for its turn."""
-    RUNNING = "running"
-    DONE = "done"
-    UNREAD = "unread"
-    """No network is for it, or its images cannot bear regions; the reason says which."""
-    FAILED = "failed"
-
-    @property
-    def is_open(self) -> bool:
-        """Whether its outcome is still to come."""
-        return self in (TaskState.PENDING, TaskState.RUNNING)
+from preread.ledger.task import TaskState
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,18 +13,20 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from preread.ledger import asking, lending, lookup, outcomes, takeover
+from preread.ledger import asking, lending, lookup, outcomes, series_work, takeover
 from preread.ledger.arrival import Event
 from preread.ledger.counting import count
 from preread.ledger.database import Database
 from preread.ledger.explanations import Explanations
 from preread.ledger.job import InstanceRecord, InstanceResult, Job, JobState, Level, ReadSeries
+from preread.ledger.network_checks import NetworkChecks
 from preread.ledger.networks import Networks
 from preread.ledger.proposals import Proposals
 from preread.ledger.reviews import Reviews
 from preread.ledger.schema import PENDING, CursorRow, InstanceRow, JobRow
 from preread.ledger.series_work import SeriesWork
 from preread.ledger.stored_objects import StoredObjects
+from preread.ledger.tasks import Tasks
 
 if TYPE_CHECKING:
     from preread.ledger.explanation import Wanted
@@ -54,6 +56,8 @@ class SqlLedger:
         down the runner does not do so for ever.
     busy_timeout
         Seconds to wait for a lock of the database.
+    series_kinds
+        The kinds of tasks that a series gets when an image of it arrives or is deleted.
     clock
         The time in UTC; None for that of the database, which all its users share.
 
@@ -72,12 +76,14 @@ class SqlLedger:
         backoff_seconds: float = 2.0,
         max_interruptions: int = 25,
         busy_timeout: float = 10.0,
+        series_kinds: Sequence[str] = (series_work.KIND,),
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         self._node = node
         self._max_attempts = max_attempts
         self._backoff_seconds = backoff_seconds
         self._max_interruptions = max_interruptions
+        self._series_kinds = tuple(series_kinds)
         self._clock = clock
         self._database = Database(url, busy_timeout=busy_timeout)
 
@@ -121,6 +127,15 @@ class SqlLedger:
         return Networks(self._database, self._node, self._clock)
 
     @property
+    def network_checks(self) -> NetworkChecks:
+        """Those of them that nobody has looked at yet."""
+        return NetworkChecks(self._database, self._node, self._clock)
+
+    def tasks(self, kind: str) -> Tasks:
+        """Return the tasks of a kind of work, in the same database."""
+        return Tasks(self._database, self._node, self._clock, kind=kind)
+
+    @property
     def series_work(self) -> SeriesWork:
         """The series in which networks look for regions, in the same database."""
         return SeriesWork(self._database, self._node, self._clock)
@@ -136,7 +151,8 @@ class SqlLedger:
     def apply(self, journal: str, events: Sequence[Event]) -> None:
         """Take events of a journal, in their order; those taken before change nothing."""
         with self._database.writing() as session:
-            takeover.apply(session, self._node, journal, events, self._now(session))
+            now = self._now(session)
+            takeover.apply(session, self._node, journal, events, self._series_kinds, now)
 
     def highest_generation(self) -> int:
         """Return the highest generation of any instance; 0 if there is none."""
@@ -252,10 +268,7 @@ class SqlLedger:
         )
         with self._database.writing() as session:
             now = self._now(session)
-            rows = list(session.scalars(query))
-            for row in rows:
-                lending.interrupt(row, self._max_interruptions, _ENDED, now)
-            return len(rows)
+            return self._take_back(session.scalars(query).all(), now)
 
     # What the API needs.
 
@@ -380,5 +393,10 @@ class SqlLedger:
             .order_by(JobRow.id)
             .with_for_update(skip_locked=True)
         )
-        for row in session.scalars(query):
-            lending.interrupt(row, self._max_interruptions, _ENDED, now)
+        self._take_back(session.scalars(query).all(), now)
+
+    def _take_back(self, rows: Sequence[JobRow], now: datetime) -> int:
+        for row in rows:
+            if lending.interrupt(row, self._max_interruptions, now):
+                lending.end(row, JobState.FAILED, _ENDED.format(row.interruptions), now)
+        return len(rows)

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
 from preread.ledger.on_node import OnNode
-from preread.ledger.proposal import ProposalStatus, ReviewState
+from preread.ledger.proposal import ProposalStatus
 from preread.ledger.proposal_schema import ProposalRow, ReviewRow
 from preread.ledger.staleness import stale_count
 
@@ -52,7 +52,7 @@ class StoredObjects(OnNode):
         with self._database.reading() as session:
             before = self._now(session) - timedelta(seconds=seconds)
             found: list[tuple[datetime | None, StoredObject]] = []
-            told = ReviewRow.state == ReviewState.DONE.value
+            told = ReviewRow.instance != ""
             found += _due(session, ReviewRow, self._node, told, before, limit)
             waits = ProposalRow.status == ProposalStatus.PROPOSED.value
             found += _due(session, ProposalRow, self._node, waits, before, limit)

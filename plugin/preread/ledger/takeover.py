@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from preread.ledger import networks, series_work
+from preread.ledger import networks, tasks
 from preread.ledger.arrival import Arrival, Event, EventKind
 from preread.ledger.job import JobState
 from preread.ledger.lending import end, waiting
@@ -22,9 +22,14 @@ _OPEN = (JobState.PENDING.value, JobState.RUNNING.value)
 
 
 def apply(
-    session: Session, node: str, journal: str, events: Sequence[Event], now: datetime
+    session: Session,
+    node: str,
+    journal: str,
+    events: Sequence[Event],
+    kinds: Sequence[str],
+    now: datetime,
 ) -> None:
-    """Take events and move the cursor."""
+    """Take events and move the cursor; series that change become tasks of some kinds."""
     cursor = session.get(CursorRow, (node, journal), with_for_update=True)
     if cursor is None:
         cursor = CursorRow(node=node, journal=journal, seq=0, updated=now)
@@ -43,7 +48,7 @@ def apply(
     session.flush()
     networks.take(session, node, [event for event, _ in taken], now)
     images = [row for event, row in taken if event.arrival is None or not event.arrival.network]
-    series_work.take(session, node, images, now)
+    tasks.series_changed(session, node, kinds, images, now)
     _supersede(session, changed, now)
     _add_jobs(session, [row for row in changed if not row.deleted], now)
     cursor.seq = max([cursor.seq, *(event.seq for event in events)])

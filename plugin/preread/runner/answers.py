@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from preread.archive.pacs import PacsError
 from preread.errors import PrereadError
 from preread.ledger.errors import LedgerError
 from preread.ledger.explanation import Wanted
@@ -17,7 +18,6 @@ from preread.ledger.protocol import Ledger
 from preread.models.prediction import Prediction
 from preread.runner.hand import Hand
 from preread.runner.meter import Meter
-from preread.runner.pacs import PacsError
 from preread.runner.work import Work
 
 _log = structlog.get_logger(__name__)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from preread.archive.announcing import Announcer
+from preread.archive.depositing import Depositor
 from preread.deidentify import Deidentifier, Pseudonyms, Secret
 from preread.deidentify.pixels.complete import CompleteDeidentifier
 from preread.deidentify.study_patients import StudyPatients
@@ -23,9 +25,7 @@ from preread.ledger.opening import open_ledger
 from preread.models.attention import Attention
 from preread.models.catalogue import Catalogue
 from preread.models.ensemble import Ensemble
-from preread.runner.announcing import Announcer
 from preread.runner.comparing import Comparing
-from preread.runner.depositing import Depositor
 from preread.runner.explainer import Explainer
 from preread.runner.explaining import Explaining
 from preread.runner.forwarding import Forwarding
@@ -46,8 +46,8 @@ from preread.runner.writing import Writer
 from preread.settings import Mode
 
 if TYPE_CHECKING:
+    from preread.archive.pacs import Pacs
     from preread.ledger.sql import SqlLedger
-    from preread.runner.pacs import Pacs
     from preread.runner.reading import Networks
     from preread.settings import Site
 
@@ -100,7 +100,7 @@ class Assembly:
             self._comparing = Comparing.of(site, secret, journal, self._ledger, pacs, self._meter)
             if self._comparing is not None:
                 self._comparing.start()
-            self._checking = NetworkChecking.of(site, self._ledger.networks, pacs, self._meter)
+            self._checking = NetworkChecking.of(site, self._ledger, pacs, owner, self._meter)
             # Before any image: the network that a series is for may lie in the folder.
             self._checking.look_into_folder()
             self._forwarding = Forwarding(journal, self._ledger, pacs, self._meter, wake.set)

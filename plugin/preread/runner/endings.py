@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from preread.errors import PrereadError
-from preread.ledger.job import Job
-from preread.runner.answers import Answers, explain
-from preread.runner.outage import Outage
-from preread.runner.pacs import (
+from preread.archive.pacs import (
     Kept,
     Pacs,
     PacsError,
@@ -19,6 +15,10 @@ from preread.runner.pacs import (
     StoreOutcome,
     Superseded,
 )
+from preread.errors import PrereadError
+from preread.ledger.job import Job
+from preread.runner.answers import Answers, explain
+from preread.runner.outage import Outage
 from preread.runner.work import Work
 from preread.runner.writing import Unread
 

@@ -10,6 +10,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from preread.archive.announcing import Announcer
+from preread.archive.pacs import Kept, Pacs, PacsRefusedError, Refused, Superseded
 from preread.elements import read_header, resource_ids
 from preread.errors import PrereadError
 from preread.imaging import Frame, prepare
@@ -24,8 +26,6 @@ from preread.models.prediction import Prediction
 from preread.models.whose import prediction_of
 from preread.results.attention_picture import Legend, draw
 from preread.results.heat_map import heat_map
-from preread.runner.announcing import Announcer
-from preread.runner.pacs import Kept, Pacs, PacsRefusedError, Refused, Superseded
 from preread.runner.writing import Deidentifies, DerivesUids
 
 
@@ -119,7 +119,7 @@ class Explainer:
             If there is nothing to explain.
         preread.errors.PrereadError
             If the image or the model cannot be used.
-        preread.runner.pacs.PacsError
+        preread.archive.pacs.PacsError
             If Orthanc does not answer, fails or does not take the picture.
         """
         result = self._result(explanation)

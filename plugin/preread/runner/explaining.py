@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 import structlog
 
+from preread.archive.pacs import Superseded
 from preread.ledger.explanation import Explanation
 from preread.ledger.explanations import Explanations
 from preread.runner.explainer import Drawn
 from preread.runner.meter import Meter
-from preread.runner.pacs import Superseded
 from preread.runner.queue_worker import WithdrawingWorker
 
 _log = structlog.get_logger(__name__)

@@ -25,7 +25,7 @@ from preread.runner.network_checking import NetworkChecking
 from preread.runner.status import FORWARDER
 
 if TYPE_CHECKING:
-    from preread.runner.pacs import Pacs
+    from preread.archive.pacs import Pacs
     from preread.settings import Site
 
 _log = structlog.get_logger(__name__)
@@ -61,7 +61,7 @@ def forward_only(site: Site, pacs: Pacs, asked: threading.Event) -> int:
         meter.write()
         with Journal(site.journal_file) as journal:
             ledger = open_ledger(site)
-            checking = NetworkChecking.of(site, ledger.networks, pacs, meter)
+            checking = NetworkChecking.of(site, ledger, pacs, f"beside {ledger.node}", meter)
             # Before any image: the network that a series is for may lie in the folder.
             checking.look_into_folder()
             forwarding = Forwarding(journal, ledger, pacs, meter, lambda: None)

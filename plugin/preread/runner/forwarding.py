@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import structlog
 
+from preread.archive.pacs import Pacs, PacsError
 from preread.ledger.errors import JournalError, LedgerError
 from preread.ledger.forwarder import Forwarder, reconcile
 from preread.ledger.journal import Journal
 from preread.ledger.protocol import Ledger
 from preread.runner.meter import Meter
-from preread.runner.pacs import Pacs, PacsError
 
 _log = structlog.get_logger(__name__)
 

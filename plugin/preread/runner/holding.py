@@ -12,6 +12,16 @@ from typing import Protocol
 
 import structlog
 
+from preread.archive.announcing import Announcer
+from preread.archive.pacs import (
+    Pacs,
+    PacsError,
+    PacsFailedError,
+    PacsUnreachableError,
+    Refused,
+    Stored,
+    StoreOutcome,
+)
 from preread.deidentify import DeidentificationError, Pseudonyms, Secret
 from preread.deidentify.pixels.complete import CompleteDeidentifier, pixel_cleaner
 from preread.deidentify.pixels.policy import Look
@@ -22,18 +32,8 @@ from preread.elements import OverBudget
 from preread.ledger.arrival import Arrival, ArrivalError
 from preread.ledger.choices import HeldChoices
 from preread.models.catalogue import Catalogue
-from preread.runner.announcing import Announcer
 from preread.runner.back_off import BackOff
 from preread.runner.meter import Meter
-from preread.runner.pacs import (
-    Pacs,
-    PacsError,
-    PacsFailedError,
-    PacsUnreachableError,
-    Refused,
-    Stored,
-    StoreOutcome,
-)
 from preread.runner.whole import WholeObjects
 from preread.settings import Mode, Site
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from preread.archive.pacs import Pacs
 from preread.errors import PrereadError
 from preread.iodeep.iod import IODeep
 from preread.iodeep.opening import FOLDER
 from preread.iodeep.reading import LARGEST_FILE, decode
 from preread.iodeep.recognising import digest_of, recognise
 from preread.ledger.network import Network
-from preread.runner.pacs import Pacs
 
 _MOST_FILES = 1000
 

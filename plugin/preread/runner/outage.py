@@ -7,11 +7,11 @@ import time
 
 import structlog
 
+from preread.archive.pacs import Pacs
 from preread.errors import PrereadError
 from preread.ledger.errors import LedgerError
 from preread.ledger.protocol import Ledger
 from preread.runner.meter import Meter
-from preread.runner.pacs import Pacs
 
 _log = structlog.get_logger(__name__)
 

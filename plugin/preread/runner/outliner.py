@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from preread.archive.pacs import Superseded
 from preread.elements import read_header
 from preread.errors import PrereadError
 from preread.iodeep.architecture import ArchitectureError
@@ -20,10 +21,10 @@ from preread.ledger.job import JobState, Level
 from preread.results.structure_set import Described
 from preread.results.structure_set.region import MOST_REGIONS
 from preread.runner.network_objects import AnotherObjectError, NetworkGoneError
-from preread.runner.pacs import Superseded
 from preread.runner.series_images import OvertakenError, SeriesImages, usual_first
 
 if TYPE_CHECKING:
+    from preread.archive.pacs import Pacs
     from preread.imaging import Frame, Image
     from preread.iodeep.iod import IODeep
     from preread.iodeep.prediction import Predictor
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from preread.ledger.skipped import SkippedImage
     from preread.ledger.sql import SqlLedger
     from preread.runner.network_objects import NetworkObjects
-    from preread.runner.pacs import Pacs
     from preread.runner.proposer import Proposer
 
 ASK_EVERY: Final = 0.5

@@ -7,11 +7,11 @@ from typing import Any, Protocol
 
 import structlog
 
+from preread.archive.pacs import PacsUnreachableError
 from preread.ledger.series_task import SeriesTask
 from preread.ledger.series_work import SeriesWork
 from preread.runner.meter import Meter
 from preread.runner.outliner import Left, NotYet, Outcome
-from preread.runner.pacs import PacsUnreachableError
 from preread.runner.queue_worker import TROUBLE_PAUSE, QueueWorker
 
 _log = structlog.get_logger(__name__)

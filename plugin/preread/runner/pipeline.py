@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from preread.archive.pacs import Pacs
 from preread.errors import PrereadError
 from preread.ledger.errors import LedgerError
 from preread.ledger.job import Job, JobState
@@ -24,7 +25,6 @@ from preread.runner.endings import Endings
 from preread.runner.hand import Hand
 from preread.runner.meter import Meter
 from preread.runner.outage import Outage
-from preread.runner.pacs import Pacs
 from preread.runner.reading import Decoder, NoImageError, Reader
 from preread.runner.work import Piece, Work
 from preread.runner.writing import Writer

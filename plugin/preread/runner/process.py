@@ -15,11 +15,11 @@ from typing import IO
 import structlog
 
 from preread import log
+from preread.archive.pacs import OrthancPacs
 from preread.errors import PrereadError, SettingsError
 from preread.runner.assembly import Assembly
 from preread.runner.forward_only import forward_only
 from preread.runner.lock import RunnerLock
-from preread.runner.pacs import OrthancPacs
 from preread.settings import Site, site_from, site_from_file
 
 _log = structlog.get_logger(__name__)

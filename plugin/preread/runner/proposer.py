@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pydicom
 import structlog
 
+from preread.archive.pacs import Pacs, Superseded
 from preread.elements import resource_ids
 from preread.errors import PrereadError
 from preread.ledger.proposal import (
@@ -25,16 +26,15 @@ from preread.ledger.proposal import (
 )
 from preread.results.structure_set import NoImagePlaneError, propose
 from preread.results.structure_set.plane import frames_of
-from preread.runner.pacs import Pacs, Superseded
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+    from preread.archive.depositing import Depositor
     from preread.elements import ResourceIds
     from preread.ledger.proposals import Proposals
     from preread.ledger.skipped import SkippedImage
     from preread.results.structure_set import Described, Region
-    from preread.runner.depositing import Depositor
     from preread.runner.writing import Deidentifies, DerivesUids
 
 _log = structlog.get_logger(__name__)
@@ -161,7 +161,7 @@ class Proposer:
         ------
         preread.errors.PrereadError
             If a proposal cannot be made of them.
-        preread.runner.pacs.PacsError
+        preread.archive.pacs.PacsError
             If Orthanc does not answer, fails or does not take it.
         """
         first = sources[0]

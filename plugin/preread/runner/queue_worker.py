@@ -9,12 +9,13 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import structlog
 
+from preread.archive.pacs import PacsFailedError, PacsUnreachableError
 from preread.errors import PrereadError
 from preread.ledger.errors import LedgerError
-from preread.ledger.lending import Lending, Lent
+from preread.ledger.lending import Lent
+from preread.ledger.tasks import Queue
 from preread.runner.answers import explain as reason_of
 from preread.runner.meter import Meter
-from preread.runner.pacs import PacsFailedError, PacsUnreachableError
 
 _log = structlog.get_logger(__name__)
 
@@ -49,9 +50,7 @@ class QueueWorker(ABC, Generic[LentT, OutcomeT]):
     not_done: ClassVar[str]
     """What the log says of a piece that failed."""
 
-    def __init__(
-        self, queue: Lending[Any, LentT, Any], owner: str, meter: Meter, thread: str
-    ) -> None:
+    def __init__(self, queue: Queue[LentT], owner: str, meter: Meter, thread: str) -> None:
         self._queue = queue
         self._owner = owner
         self._meter = meter
@@ -86,7 +85,7 @@ class QueueWorker(ABC, Generic[LentT, OutcomeT]):
 
         Raises
         ------
-        preread.runner.pacs.PacsUnreachableError
+        preread.archive.pacs.PacsUnreachableError
             If Orthanc does not answer, from one that looks at series; the piece waits.
         preread.ledger.errors.LedgerError
             If the ledger cannot be reached.
@@ -183,7 +182,7 @@ class WithdrawingWorker(QueueWorker[LentT, OutcomeT]):
 
     def __init__(
         self,
-        queue: Lending[Any, LentT, Any],
+        queue: Queue[LentT],
         owner: str,
         meter: Meter,
         thread: str,

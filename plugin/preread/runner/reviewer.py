@@ -13,18 +13,18 @@ import numpy as np
 import pydicom
 from pydicom.uid import RTStructureSetStorage
 
+from preread.archive.pacs import Pacs, Superseded
 from preread.errors import PrereadError
 from preread.ledger.proposal import ObjectIdentity, Proposal, ProposalImage, Review
 from preread.results.structure_set import Decision, Described, ReviewedBy, Verdict, review
-from preread.runner.pacs import Pacs, Superseded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom.dataset import Dataset
 
+    from preread.archive.depositing import Depositor
     from preread.ledger.proposals import Proposals
     from preread.ledger.stored_objects import StoredObject
-    from preread.runner.depositing import Depositor
     from preread.runner.writing import DerivesUids
 
 
@@ -81,7 +81,7 @@ class Reviewer:
             a line was edited is not stored.
         preread.errors.PrereadError
             If the object cannot be made.
-        preread.runner.pacs.PacsError
+        preread.archive.pacs.PacsError
             If Orthanc does not answer, fails or does not take it.
         """
         proposal = self._proposals.of(decided.proposal)
@@ -112,7 +112,7 @@ class Reviewer:
 
         Raises
         ------
-        preread.runner.pacs.PacsError
+        preread.archive.pacs.PacsError
             If Orthanc does not answer or fails.
         """
         for instance, expected in stored.hashes.items():

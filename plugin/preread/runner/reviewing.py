@@ -6,12 +6,12 @@ from typing import Any, Protocol
 
 import structlog
 
+from preread.archive.pacs import Superseded
 from preread.ledger.proposal import Proposal, Review
 from preread.ledger.proposals import Proposals
 from preread.ledger.reviews import Reviews
 from preread.ledger.stored_objects import StoredObject, StoredObjects
 from preread.runner.meter import Meter
-from preread.runner.pacs import Superseded
 from preread.runner.queue_worker import WithdrawingWorker
 from preread.runner.reviewer import Told
 

@@ -24,10 +24,10 @@ from preread.results.structure_set.plane import ImagePlane, frames_of
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+    from preread.archive.pacs import Pacs
     from preread.imaging import Frame, Image
     from preread.iodeep.region import Region
     from preread.ledger.job import InstanceRecord
-    from preread.runner.pacs import Pacs
     from preread.runner.proposer import Proposer, SourceImage
 
 _log = structlog.get_logger(__name__)
@@ -91,7 +91,7 @@ class SeriesImages:
         ------
         OvertakenError
             If an image is not stored any more.
-        preread.runner.pacs.PacsError
+        preread.archive.pacs.PacsError
             If Orthanc does not answer or fails.
         """
         without_place: list[tuple[InstanceRecord, str]] = []

@@ -16,10 +16,10 @@ from preread.settings import Mode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from preread.archive.announcing import Announcer
+    from preread.archive.pacs import Pacs
     from preread.deidentify.pixels.complete import CompleteDeidentifier
     from preread.models.catalogue import Catalogue
-    from preread.runner.announcing import Announcer
-    from preread.runner.pacs import Pacs
 
 _SOP_INSTANCE_UID: Final = 0x00080018
 _SERIES_INSTANCE_UID: Final = 0x0020000E
@@ -72,7 +72,7 @@ class WholeObjects:
             If it cannot be made safe.
         preread.elements.OverBudget
             If it takes too long here too.
-        preread.runner.pacs.PacsError
+        preread.archive.pacs.PacsError
             If Orthanc cannot be told.
         """
         done = self._deidentifier.deidentify(data, Budget(self._seconds))

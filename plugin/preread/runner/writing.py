@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from preread.archive.announcing import Announcer
+from preread.archive.pacs import Pacs, Refused, Stored, StoreOutcome, Superseded
 from preread.elements import Header, read_header, resource_ids
 from preread.models.prediction import Prediction
 from preread.results import derived_instance, with_predictions
-from preread.runner.announcing import Announcer
-from preread.runner.pacs import Pacs, Refused, Stored, StoreOutcome, Superseded
 from preread.runner.work import Work
 from preread.settings import Mode, Placement
 
@@ -105,7 +105,7 @@ class Writer:
 
         Raises
         ------
-        preread.runner.pacs.PacsError
+        preread.archive.pacs.PacsError
             If Orthanc does not answer or fails.
         preread.errors.PrereadError
             If the result cannot be made of this file.

@@ -15,13 +15,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from preread import __version__
+from preread.archive.pacs import PacsError
 from preread.errors import PrereadError
 from preread.imaging import UnreadableImage
 from preread.iodeep.architecture import ArchitectureError
 from preread.iodeep.errors import InvalidIODeepError, PredictionError
 from preread.iodeep.selection import ImageFacts
 from preread.results.structure_set import UnwritableStructureSetError
-from preread.runner.pacs import PacsError
 from preread.service.discovery import chosen, listed
 from preread.service.errors import ServiceError, told
 from preread.service.predicting import Prediction

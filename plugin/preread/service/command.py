@@ -90,9 +90,9 @@ def serve(
             f"{error.name} is missing; from the folder of Preread's source: "
             "pip install '.[service]'"
         ) from None
+    from preread.archive.pacs import OrthancPacs  # noqa: PLC0415
     from preread.iodeep.configured import configured_predictor  # noqa: PLC0415
     from preread.log import configure  # noqa: PLC0415
-    from preread.runner.pacs import OrthancPacs  # noqa: PLC0415
     from preread.service.networks import FolderNetworks, OrthancNetworks  # noqa: PLC0415
 
     site = _site(config, models)

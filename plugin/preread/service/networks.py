@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from preread.archive.pacs import OrthancPacs
     from preread.iodeep.iod import IODeep
-    from preread.runner.pacs import OrthancPacs
 
 MOST_FILES: Final = 1000
 """Of a folder, that are looked at."""

@@ -15,6 +15,8 @@ import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 
+from preread.archive.announcing import Announcer
+from preread.archive.pacs import Stored, StoreOutcome, Superseded
 from preread.arriving import arrival_of, ids_of
 from preread.deidentify import Deidentifier, DeidentifyOptions, Option, Secret
 from preread.deidentify.pixels.complete import CompleteDeidentifier
@@ -23,10 +25,8 @@ from preread.elements import Budget
 from preread.hooks.announcements import BadAnnouncement
 from preread.hooks.cost import Allowance
 from preread.models.catalogue import Catalogue
-from preread.runner.announcing import Announcer
 from preread.runner.holding import Holding
 from preread.runner.meter import Meter
-from preread.runner.pacs import Stored, StoreOutcome, Superseded
 from preread.runner.whole import WholeObjects
 from preread.settings import Mode
 from tests.unit.deidentify.conftest import DEFLATED, JPEG, Node, Written, identified

@@ -53,9 +53,9 @@ class Api:
             [Event(1, EventKind.STORED, INSTANCE, 1, dt.datetime.now(dt.UTC), arrival)],
         )
         ledger.networks.keep_files({"toy.dcm": "a" * 64})
-        lent = ledger.networks.reserve(60)
+        lent = ledger.network_checks.reserve("runner", 60)
         assert lent is not None
-        assert ledger.networks.accept(
+        assert ledger.network_checks.accept(
             lent,
             NetworkDescription(
                 DnnUID=NETWORK,

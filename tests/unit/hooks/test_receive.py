@@ -17,6 +17,7 @@ from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.uid import SecondaryCaptureImageStorage
 
+from preread.archive.pacs import PacsFailedError, Refused, Stored, StoreOutcome, Superseded
 from preread.arriving import arrival_of, ids_of
 from preread.deidentify import (
     DeidentificationError,
@@ -43,7 +44,6 @@ from preread.ledger.journal import Journal
 from preread.models.catalogue import Catalogue
 from preread.runner.holding import Holding
 from preread.runner.meter import Meter
-from preread.runner.pacs import PacsFailedError, Refused, Stored, StoreOutcome, Superseded
 from preread.settings import Mode
 from tests.unit.runner.archive import Archive
 

@@ -16,7 +16,8 @@ from preread.ledger import database as module
 from preread.ledger.database import HEAD, Database
 from preread.ledger.errors import LedgerError
 from preread.ledger.proposal_schema import ProposalRow
-from preread.ledger.schema import Base, ExplanationRow
+from preread.ledger.schema import Base
+from preread.ledger.task_schema import TaskRow
 
 
 def test_the_migrations_make_exactly_the_tables_of_the_schema(url: str) -> None:
@@ -58,12 +59,9 @@ def test_a_picture_keeps_its_probability_and_may_have_none(url: str) -> None:
             connection.execute(filled(former.tables[name]))
     engine.dispose()
     database = Database(url)
-    with database.writing() as session:
-        row = session.scalars(select(ExplanationRow)).one()
-        assert (row.probability, row.state) == (0.5, "")
-        row.probability = None
     with database.reading() as session:
-        assert session.scalars(select(ExplanationRow)).one().probability is None
+        row = session.scalars(select(TaskRow)).one()
+        assert (row.kind, row.payload["Probability"], row.state) == ("explanation", 0.5, "")
     database.close()
 
 

@@ -7,20 +7,21 @@ from typing import Any
 
 import pytest
 
-from preread.ledger.explanation import Explanation, ExplanationState, MapIdentity, Wanted
+from preread.ledger.explanation import Explanation, MapIdentity, Wanted
 from preread.ledger.explanations import Explanations
 from preread.ledger.forwarder import Forwarder
 from preread.ledger.job import Level
 from preread.ledger.journal import Journal
 from preread.ledger.sql import SqlLedger
+from preread.ledger.task import TaskState
 from preread.models.prediction import Prediction
 from tests.unit.ledger.conftest import orthanc_id
 
 WANTED = Wanted("MobileNetV2", "Malignant", 0, 0.8)
 OTHER = Wanted("MobileNetV2", "Benign", 1, 0.4)
 PLACE = MapIdentity(orthanc_id("map"), "2.25.71", "2.25.72", "2.25.3")
-DONE, FAILED = ExplanationState.DONE, ExplanationState.FAILED
-PENDING, SUPERSEDED = ExplanationState.PENDING, ExplanationState.SUPERSEDED
+DONE, FAILED = TaskState.DONE, TaskState.FAILED
+PENDING, SUPERSEDED = TaskState.PENDING, TaskState.SUPERSEDED
 
 
 class Site:
@@ -71,7 +72,7 @@ class Site:
         return explanation
 
     @property
-    def states(self) -> list[ExplanationState]:
+    def states(self) -> list[TaskState]:
         return [one.state for one in self.queue.of(self.instance)]
 
 
@@ -118,7 +119,7 @@ def test_asking_again_replaces(site: Site) -> None:
     assert same.id == first.id
     lent = site.take()
     (under_way,) = site.ask()
-    assert under_way.state is ExplanationState.RUNNING
+    assert under_way.state is TaskState.RUNNING
     assert site.queue.done(lent, PLACE, 0.75)
     (again,) = site.ask(replace(WANTED, probability=0.9))
     assert (again.id, again.state, again.map) == (first.id, PENDING, PLACE)

@@ -41,6 +41,7 @@ class Site:
         self, journal: Journal, ledger: SqlLedger, forwarder: Forwarder, arrival_of: MakeArrival
     ) -> None:
         self.journal, self.register = journal, ledger.networks
+        self.checks = ledger.network_checks
         self._forwarder, self._arrival_of = forwarder, arrival_of
 
     def arrive(self, number: int = 0, network: str = "received", **more: Any) -> None:
@@ -64,7 +65,7 @@ class Site:
             pass
 
     def lend(self) -> Network:
-        network = self.register.reserve(60)
+        network = self.checks.reserve("runner", 60)
         assert network is not None
         return network
 
@@ -86,9 +87,9 @@ def test_what_arrives_is_looked_at_and_can_be_run(site: Site, clock: Clock) -> N
     assert (network.instance, network.SOPInstanceUID) == (orthanc_id("instance 0"), "2.25.10")
     assert (network.state, network.described) == (RECEIVED, None)
     assert (network.digest, network.trust) == ("d" * 64, "sent by a trusted user")
-    assert site.register.reserve(60) is None
+    assert site.checks.reserve("runner", 60) is None
     assert site.register.valid() == []
-    assert site.register.accept(network, DESCRIBED)
+    assert site.checks.accept(network, DESCRIBED)
     (valid,) = site.register.valid()
     assert (valid.state, valid.described, valid.updated) == (VALID, DESCRIBED, clock.now)
     assert site.register.of("1.2.3") == valid
@@ -101,14 +102,14 @@ def test_what_arrives_is_looked_at_and_can_be_run(site: Site, clock: Clock) -> N
 def test_images_are_no_networks(site: Site) -> None:
     site.arrive(network="")
     assert site.register.all() == []
-    assert site.register.reserve(60) is None
+    assert site.checks.reserve("runner", 60) is None
 
 
 def test_a_strangers_is_known_and_never_lent(site: Site, clock: Clock) -> None:
     site.arrive(network="untrusted", reason="a stranger's")
     clock.advance(1000)
     assert site.register.reconsider() == 0
-    assert site.register.reserve(60) is None
+    assert site.checks.reserve("runner", 60) is None
     (network,) = site.register.all()
     assert (network.state, network.reason, network.trust) == (UNTRUSTED, "a stranger's", "")
     assert site.register.counts()[UNTRUSTED] == 1
@@ -116,19 +117,19 @@ def test_a_strangers_is_known_and_never_lent(site: Site, clock: Clock) -> None:
 
 def test_what_is_invalid_says_why_and_is_looked_at_again_when_asked(site: Site) -> None:
     site.arrive()
-    assert site.register.refuse(site.lend(), "x" * 5000)
+    assert site.checks.refuse(site.lend(), "x" * 5000)
     (network,) = site.register.all()
     assert (network.state, len(network.reason)) == (INVALID, 1000)
-    assert site.register.reserve(60) is None
+    assert site.checks.reserve("runner", 60) is None
     assert site.register.reconsider() == 1
     again = site.lend()
     assert (again.trust, again.reason) == ("sent by a trusted user", "")
-    assert site.register.accept(again, DESCRIBED)
+    assert site.checks.accept(again, DESCRIBED)
 
 
 def test_what_is_found_to_be_another_object_is_untrusted(site: Site) -> None:
     site.arrive()
-    assert site.register.refuse(site.lend(), "another object", untrusted=True)
+    assert site.checks.refuse(site.lend(), "another object", untrusted=True)
     assert site.states == [UNTRUSTED]
     assert site.register.reconsider() == 0
 
@@ -137,11 +138,11 @@ def test_what_was_deleted_is_not_run(site: Site) -> None:
     site.arrive()
     slow = site.lend()
     site.delete()
-    assert not site.register.accept(slow, DESCRIBED)
+    assert not site.checks.accept(slow, DESCRIBED)
     assert site.register.all() == []
     assert site.register.counts()[DELETED] == 1
     site.arrive()
-    assert site.register.accept(site.lend(), DESCRIBED)
+    assert site.checks.accept(site.lend(), DESCRIBED)
     site.delete()
     assert site.register.valid() == []
 
@@ -151,7 +152,7 @@ def test_what_takes_the_place_of_a_network_is_not_trusted_for_it(
     site: Site, network: str, state: list[NetworkState]
 ) -> None:
     site.arrive()
-    assert site.register.accept(site.lend(), DESCRIBED)
+    assert site.checks.accept(site.lend(), DESCRIBED)
     site.arrive(network=network)
     assert site.states == state
     assert site.register.valid() == []
@@ -161,9 +162,9 @@ def test_an_answer_for_what_lay_there_before_does_not_count(site: Site) -> None:
     site.arrive()
     slow = site.lend()
     site.arrive(network_digest="e" * 64)
-    assert not site.register.accept(slow, DESCRIBED)
-    assert not site.register.refuse(slow, "late")
-    assert not site.register.release(slow, 1)
+    assert not site.checks.accept(slow, DESCRIBED)
+    assert not site.checks.refuse(slow, "late")
+    assert not site.checks.release(slow, 1)
     assert site.states == [RECEIVED]
 
 
@@ -175,9 +176,9 @@ def test_what_brings_runners_down_ends_as_invalid(site: Site, clock: Clock) -> N
         assert first.instance == orthanc_id("instance 0")
         if first.attempts == 1:
             # The others are not held up by it.
-            assert site.register.accept(site.lend(), DESCRIBED)
+            assert site.checks.accept(site.lend(), DESCRIBED)
         clock.advance(61)
-    assert site.register.reserve(60) is None
+    assert site.checks.reserve("runner", 60) is None
     network = next(each for each in site.register.all() if each.instance == first.instance)
     assert network.state is INVALID
     assert "ended or hung 5 times" in network.reason
@@ -188,8 +189,8 @@ def test_what_is_given_back_is_lent_after_a_pause_as_often_as_need_be(
 ) -> None:
     site.arrive()
     for _ in range(10):
-        assert site.register.release(site.lend(), 5)
-        assert site.register.reserve(60) is None
+        assert site.checks.release(site.lend(), 5)
+        assert site.checks.reserve("runner", 60) is None
         clock.advance(6)
     assert site.lend().attempts == 1
 
@@ -199,7 +200,7 @@ def test_of_several_with_one_uid_the_latest_is_run(site: Site, clock: Clock) -> 
         site.arrive(number)
         network = site.lend()
         if number < 2:
-            assert site.register.accept(network, DESCRIBED)
+            assert site.checks.accept(network, DESCRIBED)
         clock.advance(1)
     (valid,) = site.register.valid()
     assert valid.instance in {orthanc_id("instance 0"), orthanc_id("instance 1")}
@@ -212,7 +213,7 @@ def test_files_come_and_go(site: Site) -> None:
     assert {first.file, second.file} == {"a.dcm", "b.dcm"}
     assert "models folder" in first.trust
     for each in (first, second):
-        assert site.register.accept(each, DESCRIBED)
+        assert site.checks.accept(each, DESCRIBED)
     site.register.keep_files({"a.dcm": "1" * 64, "b.dcm": "3" * 64})
     assert sorted(site.states) == [RECEIVED, VALID]
     assert site.lend().file == "b.dcm"
@@ -224,9 +225,10 @@ def test_files_come_and_go(site: Site) -> None:
 
 def test_nodes_do_not_see_each_other(site: Site, open_ledger: Any) -> None:
     site.arrive()
-    other: Networks = open_ledger(node="another").networks
+    ledger = open_ledger(node="another")
+    other: Networks = ledger.networks
     assert other.all() == []
-    assert other.reserve(60) is None
+    assert ledger.network_checks.reserve("runner", 60) is None
     other.keep_files({})
     assert site.states == [RECEIVED]
 

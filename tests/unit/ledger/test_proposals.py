@@ -21,9 +21,9 @@ from preread.ledger.proposal import (
     ProposedRegion,
     RegionDecision,
     Review,
-    ReviewState,
 )
 from preread.ledger.sql import SqlLedger
+from preread.ledger.task import TaskState
 from tests.unit.ledger.conftest import orthanc_id
 
 PROPOSED, APPROVED = ProposalStatus.PROPOSED, ProposalStatus.APPROVED
@@ -211,7 +211,7 @@ def test_a_late_image_or_a_deleted_one_withdraws(site: Site) -> None:
 def test_a_decision_stands_at_once_and_its_object_follows(site: Site, clock: Any) -> None:
     edited = RegionDecision(1, "accept", LINE)
     review = site.decide(site.record(), 0, edited, BOTH[1])
-    assert (review.version, review.outcome, review.state) == (1, APPROVED, ReviewState.PENDING)
+    assert (review.version, review.outcome, review.state) == (1, APPROVED, TaskState.PENDING)
     seen = site.seen()
     assert (seen.status, seen.version, seen.reviews) == (APPROVED, 1, (review,))
     assert seen.reviews[0].decisions == (edited, BOTH[1])
@@ -222,7 +222,7 @@ def test_a_decision_stands_at_once_and_its_object_follows(site: Site, clock: Any
     assert site.ledger.reviews.done(lent, MADE, orthanc_id("attached"))
     made = site.ledger.reviews.of(review.id)
     assert made is not None
-    assert made.state is ReviewState.DONE
+    assert made.state is TaskState.DONE
     # It lies in the series of its proposal.
     assert made.place == replace(MADE, SeriesInstanceUID="2.25.810", StudyInstanceUID="2.25.33")
     assert made.attached == orthanc_id("attached")
@@ -299,8 +299,8 @@ def test_tries_pauses_and_the_end_of_them(site: Site, clock: Any) -> None:
     assert lent is not None
     found = reviews.of(lent.id)
     assert found is not None
-    assert (found.state, found.reason) == (ReviewState.FAILED, "Orthanc fails")
-    assert reviews.counts()[ReviewState.FAILED] == 1
+    assert (found.state, found.reason) == (TaskState.FAILED, "Orthanc fails")
+    assert reviews.counts()[TaskState.FAILED] == 1
     assert not reviews.fail(lent, "again", retry=True)
     assert site.seen().status is APPROVED  # the decision stands
 
@@ -325,7 +325,7 @@ def test_a_lease_that_ran_out_or_a_runner_that_died_returns_it(site: Site, clock
     assert reviews.superseded(fourth)
     found = reviews.of(fourth.id)
     assert found is not None
-    assert found.state is ReviewState.SUPERSEDED
+    assert found.state is TaskState.SUPERSEDED
     assert not reviews.superseded(fourth)
 
 

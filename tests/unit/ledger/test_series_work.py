@@ -10,9 +10,10 @@ import pytest
 
 from preread.ledger.forwarder import Forwarder
 from preread.ledger.journal import Journal
-from preread.ledger.series_task import SeriesTask, TaskState
+from preread.ledger.series_task import SeriesTask
 from preread.ledger.series_work import SeriesWork
 from preread.ledger.sql import SqlLedger
+from preread.ledger.task import TaskState
 from tests.unit.ledger.conftest import Clock, MakeArrival, orthanc_id
 
 SERIES, OTHER = orthanc_id("series"), orthanc_id("another series")

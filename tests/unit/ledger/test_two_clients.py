@@ -15,8 +15,8 @@ from sqlalchemy import event, text
 from preread.ledger.arrival import Event, EventKind
 from preread.ledger.explanation import Wanted
 from preread.ledger.network import NetworkState
-from preread.ledger.series_task import TaskState
 from preread.ledger.sql import SqlLedger
+from preread.ledger.task import TaskState
 from tests.postgres_server import PostgresServer
 from tests.unit.ledger.conftest import MakeArrival, orthanc_id
 

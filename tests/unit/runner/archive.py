@@ -8,8 +8,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from preread.elements import read_header, resource_ids
-from preread.runner.pacs import (
+from preread.archive.pacs import (
     Kept,
     PacsRefusedError,
     PacsUnreachableError,
@@ -18,6 +17,7 @@ from preread.runner.pacs import (
     StoreOutcome,
     Superseded,
 )
+from preread.elements import read_header, resource_ids
 
 KEY = b"k" * 32
 
@@ -30,7 +30,7 @@ def id_of(data: bytes) -> str:
 
 
 class Archive:
-    """What `preread.runner.pacs.Pacs` promises.
+    """What `preread.archive.pacs.Pacs` promises.
 
     Attributes
     ----------

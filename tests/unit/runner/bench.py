@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
+from preread.archive.announcing import Announcer
 from preread.elements import Header, read_header, resource_ids
 from preread.imaging import Preprocessing, open_image
 from preread.ledger.arrival import Arrival, Event, EventKind
@@ -28,7 +29,6 @@ from preread.models.catalogue import Catalogue
 from preread.models.head import Answer
 from preread.models.model import Model
 from preread.models.prediction import Prediction, Unlikeness
-from preread.runner.announcing import Announcer
 from preread.runner.answers import Wishes, no_wishes
 from preread.runner.meter import Meter
 from preread.runner.pipeline import Pace, Pipeline, Stations

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from preread.runner.pacs import Kept, Refused, Stored
+from preread.archive.pacs import Kept, Refused, Stored
 from tests.unit.runner.archive import Archive
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pydicom
 import pytest
 
+from preread.archive.pacs import PacsUnreachableError
 from preread.deidentify import Pseudonyms, Secret
 from preread.deidentify.quarantine import Quarantine
 from preread.ledger.arrival import Event, EventKind
 from preread.ledger.journal import Journal
 from preread.runner import comparing as module
 from preread.runner.comparing import Comparing
-from preread.runner.pacs import PacsUnreachableError
 from tests.unit.runner.archive import id_of
 from tests.unit.runner.bench import Bench, arrival_of, ct
 

@@ -16,11 +16,14 @@ import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from preread.archive.announcing import Announcer
+from preread.archive.pacs import PacsFailedError, PacsUnreachableError
 from preread.deidentify import Pseudonyms, Secret
 from preread.errors import SettingsError
 from preread.imaging import Preprocessing, open_image
-from preread.ledger.explanation import Explanation, ExplanationState, Wanted
+from preread.ledger.explanation import Explanation, Wanted
 from preread.ledger.job import JobState
+from preread.ledger.task import TaskState
 from preread.models.card import NETWORK, BackboneFacts, DatasetFacts, InputKind, ModelCard
 from preread.models.catalogue import Catalogue
 from preread.models.engine_names import EngineName
@@ -28,18 +31,16 @@ from preread.models.model import Model
 from preread.models.prediction import Prediction, Unlikeness
 from preread.results import attention_picture
 from preread.runner import assembly
-from preread.runner.announcing import Announcer
 from preread.runner.explainer import Explainer
 from preread.runner.explaining import Explaining
-from preread.runner.pacs import PacsFailedError, PacsUnreachableError
 from preread.runner.thresholds import Thresholds
 from preread.sections import ExplainSettings
 from tests.unit.runner.archive import KEY
 from tests.unit.runner.bench import Bench, Doubling, ct, eventually
 
 CLASSES = ("Benign", "Malignant", "Normal")
-DONE, FAILED = ExplanationState.DONE, ExplanationState.FAILED
-PENDING, SUPERSEDED = ExplanationState.PENDING, ExplanationState.SUPERSEDED
+DONE, FAILED = TaskState.DONE, TaskState.FAILED
+PENDING, SUPERSEDED = TaskState.PENDING, TaskState.SUPERSEDED
 SECRET = Secret(b"s" * 32)
 
 

@@ -9,14 +9,7 @@ from pathlib import Path
 import pytest
 from structlog.typing import EventDict
 
-from preread.deidentify import DeidentificationError
-from preread.deidentify.pixels.policy import Look
-from preread.deidentify.quarantine import Quarantine, QuarantineError
-from preread.ledger.arrival import Arrival
-from preread.ledger.choices import HeldChoices
-from preread.runner.holding import Holding
-from preread.runner.meter import Meter
-from preread.runner.pacs import (
+from preread.archive.pacs import (
     PacsFailedError,
     PacsUnreachableError,
     Refused,
@@ -24,6 +17,13 @@ from preread.runner.pacs import (
     StoreOutcome,
     Superseded,
 )
+from preread.deidentify import DeidentificationError
+from preread.deidentify.pixels.policy import Look
+from preread.deidentify.quarantine import Quarantine, QuarantineError
+from preread.ledger.arrival import Arrival
+from preread.ledger.choices import HeldChoices
+from preread.runner.holding import Holding
+from preread.runner.meter import Meter
 from tests.unit.runner.archive import Archive
 
 KEY = b"k" * 32

@@ -19,6 +19,7 @@ import pytest
 import safetensors.numpy
 from pydicom import dcmread
 
+from preread.archive.pacs import PacsUnreachableError
 from preread.elements import read_header, resource_ids
 from preread.iodeep.architecture import parse_architecture
 from preread.iodeep.iod import IODeep
@@ -34,7 +35,6 @@ from preread.ledger.sql import SqlLedger
 from preread.runner.meter import Meter
 from preread.runner.network_checking import NetworkChecking
 from preread.runner.network_objects import NetworkObjects
-from preread.runner.pacs import PacsUnreachableError
 from tests.unit.ledger.conftest import Clock
 from tests.unit.runner.archive import Archive
 
@@ -92,9 +92,11 @@ class Site:
 
     def another(self) -> NetworkChecking:
         return NetworkChecking(
+            self.ledger.network_checks,
             self.ledger.networks,
             NetworkObjects(self.archive, self.models),
             partial(validate, folder=WeightsFolder(self.models)),
+            "runner",
             self.meter,
         )
 

@@ -14,7 +14,7 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from preread.imaging import Frame, UnreadableImage
 from preread.ledger.proposal import Proposal
-from preread.ledger.series_task import TaskState
+from preread.ledger.task import TaskState
 from preread.results.structure_set import regions_of
 from tests.unit.iodeep.toy_networks import UID
 from tests.unit.runner.bench import Bench

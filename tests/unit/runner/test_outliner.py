@@ -16,7 +16,7 @@ from preread.iodeep.opening import FOLDER, WeightsFolder
 from preread.iodeep.weights import PathOfFile, Safetensors
 from preread.iodeep.writing import encode
 from preread.ledger.network import Network
-from preread.ledger.series_task import TaskState
+from preread.ledger.task import TaskState
 from preread.runner.network_objects import AnotherObjectError, NetworkGoneError
 from preread.runner.outliner import Found, NotYet
 from tests.unit.iodeep.toy_networks import pointwise

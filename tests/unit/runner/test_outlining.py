@@ -15,6 +15,9 @@ import numpy as np
 import pydicom
 import pytest
 
+from preread.archive.announcing import Announcer
+from preread.archive.depositing import Depositor
+from preread.archive.pacs import PacsFailedError, PacsUnreachableError
 from preread.deidentify import Pseudonyms
 from preread.imaging import Image, open_image
 from preread.iodeep.opening import FOLDER, WeightsFolder
@@ -23,16 +26,14 @@ from preread.iodeep.validation import validate
 from preread.iodeep.writing import encode
 from preread.ledger.job import Level
 from preread.ledger.proposal import ProposalStatus
-from preread.ledger.series_task import SeriesTask, TaskState
+from preread.ledger.series_task import SeriesTask
+from preread.ledger.task import TaskState
 from preread.results.structure_set import regions_of
 from preread.runner import outliner as module
-from preread.runner.announcing import Announcer
-from preread.runner.depositing import Depositor
 from preread.runner.network_checking import describe
 from preread.runner.network_objects import NetworkObjects
 from preread.runner.outliner import NotYet, Outliner
 from preread.runner.outlining import Outlining
-from preread.runner.pacs import PacsFailedError, PacsUnreachableError
 from preread.runner.proposer import Proposer
 from tests.unit.iodeep.toy_networks import UID, pointwise
 from tests.unit.runner.archive import KEY
@@ -107,9 +108,10 @@ class Room:
         register.keep_files(
             {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
         )
-        while (lent := register.reserve(60)) is not None:
+        checks = self.bench.ledger.network_checks
+        while (lent := checks.reserve("runner", 60)) is not None:
             opened = self.objects.read(lent)
-            register.accept(lent, describe(opened, validate(opened, WeightsFolder(self.folder))))
+            checks.accept(lent, describe(opened, validate(opened, WeightsFolder(self.folder))))
 
     def arrive(self, data: bytes, **changes: Any) -> str:
         return self.bench.arrive(data, (), **{"body_parts": LUNG, "work": False} | changes)

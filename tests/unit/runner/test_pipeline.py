@@ -12,13 +12,13 @@ import pydicom
 import pytest
 from numpy.typing import NDArray
 
+from preread.archive.pacs import PacsFailedError, PacsUnreachableError
 from preread.imaging import Frame, Preprocessing, UnreadableImage
 from preread.ledger.errors import LedgerError
 from preread.ledger.job import JobState, Level
 from preread.results import ModelResult, read_block
 from preread.runner import reading
 from preread.runner.outage import OutageError
-from preread.runner.pacs import PacsFailedError, PacsUnreachableError
 from preread.settings import Mode, Placement
 from tests.unit.runner.bench import Bench, ct, eventually
 

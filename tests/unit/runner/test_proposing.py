@@ -12,6 +12,9 @@ from highdicom.sr import srread
 from pydicom.dataset import Dataset
 from pydicom.uid import ComprehensiveSRStorage, RTStructureSetStorage
 
+from preread.archive.announcing import Announcer
+from preread.archive.depositing import Depositor
+from preread.archive.pacs import PacsFailedError, PacsUnreachableError, Superseded
 from preread.deidentify import Pseudonyms
 from preread.ledger.proposal import (
     Proposal,
@@ -19,17 +22,14 @@ from preread.ledger.proposal import (
     ProposalStatus,
     RegionDecision,
     Review,
-    ReviewState,
 )
+from preread.ledger.task import TaskState
 from preread.results.structure_set import (
     Described,
     UnwritableStructureSetError,
     regions_of,
 )
 from preread.runner import reviewing
-from preread.runner.announcing import Announcer
-from preread.runner.depositing import Depositor
-from preread.runner.pacs import PacsFailedError, PacsUnreachableError, Superseded
 from preread.runner.proposer import ProposalError, Proposer, SourceImage
 from preread.runner.reviewer import Reviewer
 from preread.runner.reviewing import Reviewing
@@ -177,7 +177,7 @@ def test_a_review_is_stored_in_the_series_of_its_proposal(room: Room) -> None:
     decided = room.decide(proposal)
     assert room.reviewing.step()
     told = room.review(decided)
-    assert told.state is ReviewState.DONE
+    assert told.state is TaskState.DONE
     assert told.place is not None
     dataset = room.read(told.place.instance)
     assert dataset.SOPInstanceUID == told.place.SOPInstanceUID
@@ -324,7 +324,7 @@ def test_a_review_of_pixels_that_are_gone_is_superseded(room: Room) -> None:
     decided = room.decide(room.propose())
     room.bench.archive.arrive(room.files[0])  # the ledger does not know it yet
     assert room.reviewing.step()
-    assert room.review(decided).state is ReviewState.SUPERSEDED
+    assert room.review(decided).state is TaskState.SUPERSEDED
     assert len(room.sets()) == 1
 
 
@@ -336,7 +336,7 @@ def test_what_a_review_needs_and_is_not_there(room: Room, which: str) -> None:
     del room.bench.archive.files[gone]
     assert room.reviewing.step()
     told = room.review(decided)
-    assert (told.state, "not stored any more" in told.reason) == (ReviewState.FAILED, True)
+    assert (told.state, "not stored any more" in told.reason) == (TaskState.FAILED, True)
 
 
 def test_trouble_of_orthanc_costs_no_review(room: Room) -> None:
@@ -344,7 +344,7 @@ def test_trouble_of_orthanc_costs_no_review(room: Room) -> None:
     room.bench.archive.down = True
     assert room.reviewing.step()
     told = room.review(decided)
-    assert (told.state, told.reason) == (ReviewState.PENDING, "")
+    assert (told.state, told.reason) == (TaskState.PENDING, "")
     assert "does not answer" in room.bench.meter.status.last_error
 
 
@@ -358,7 +358,7 @@ def test_an_error_of_orthanc_is_tried_again(room: Room) -> None:
     room.bench.archive.on_call = fails
     assert room.reviewing.step()
     told = room.review(decided)
-    assert (told.state, told.reason[:4]) == (ReviewState.PENDING, "POST")
+    assert (told.state, told.reason[:4]) == (TaskState.PENDING, "POST")
 
 
 def test_the_thread_goes_on_after_an_error(room: Room) -> None:
@@ -376,7 +376,7 @@ def test_the_thread_goes_on_after_an_error(room: Room) -> None:
     try:
         from tests.unit.runner.bench import eventually
 
-        eventually(lambda: room.review(decided).state is ReviewState.DONE)
+        eventually(lambda: room.review(decided).state is TaskState.DONE)
         assert room.reviewing.settled
     finally:
         assert room.reviewing.stop(10)
@@ -423,7 +423,7 @@ def test_a_proposal_that_somebody_has_changed_cannot_be_approved(room: Room) -> 
     room.bench.archive.files[place] = changed(room.bench.archive.files[place])
     assert room.reviewing.step()
     told = room.review(decided)
-    assert (told.state, "SHA-256" in told.reason) == (ReviewState.FAILED, True)
+    assert (told.state, "SHA-256" in told.reason) == (TaskState.FAILED, True)
     assert len(room.sets()) == 1
 
 

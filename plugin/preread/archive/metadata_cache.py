@@ -72,7 +72,7 @@ class MetadataCache:
 
         Raises
         ------
-        preread.runner.pacs.PacsError
+        preread.archive.pacs.PacsError
             If Orthanc does not do it.
         """
         if self._is_on is None:

@@ -7,14 +7,14 @@ from hashlib import sha256
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from preread.archive.pacs import Kept, Pacs, PacsRefusedError, Refused, Superseded
 from preread.elements import read_header, resource_ids
 from preread.ledger.proposal import ObjectIdentity
-from preread.runner.pacs import Kept, Pacs, PacsRefusedError, Refused, Superseded
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-    from preread.runner.announcing import Announcer
+    from preread.archive.announcing import Announcer
 
 
 class Depositor:
@@ -55,7 +55,7 @@ class Depositor:
 
         Raises
         ------
-        preread.runner.pacs.PacsError
+        preread.archive.pacs.PacsError
             If Orthanc does not answer, fails, or does not take it.
         """
         file = BytesIO()

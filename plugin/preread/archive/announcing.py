@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 from typing import TYPE_CHECKING
+
+from preread.archive.signature import signature
 
 if TYPE_CHECKING:
     from preread.ledger.arrival import Arrival
@@ -56,13 +57,11 @@ class Announcer:
         self, instance: str, source: str, generation: int, data: bytes, arrival: str
     ) -> dict[str, object]:
         digest = hashlib.sha256(data).hexdigest()
-        text = f"{instance}|{source}|{generation}|{digest}"
-        signed = (f"{text}|{arrival}" if arrival else text).encode()
         return {
             "Instance": instance,
             "Source": source,
             "Generation": generation,
             "SHA256": digest,
-            "Signature": hmac.new(self._key, signed, hashlib.sha256).hexdigest(),
+            "Signature": signature(self._key, instance, source, generation, digest, arrival),
             **({"Arrival": arrival} if arrival else {}),
         }

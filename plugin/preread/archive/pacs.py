@@ -20,8 +20,8 @@ from tenacity import (
     wait_random,
 )
 
+from preread.archive.metadata_cache import MetadataCache
 from preread.errors import PrereadError
-from preread.runner.metadata_cache import MetadataCache
 
 _PATIENCE = httpx.Timeout(60.0, connect=5.0)
 _PER_MEBIBYTE = 10.0  # seconds more for what is stored: Orthanc parses it, and may be busy

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from preread.runner.metadata_cache import MetadataCache
-from preread.runner.pacs import OrthancPacs, PacsFailedError, Stored, Superseded
+from preread.archive.metadata_cache import MetadataCache
+from preread.archive.pacs import OrthancPacs, PacsFailedError, Stored, Superseded
 
 SERIES = "-".join(["5e51e500"] * 5)
 

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from preread.runner import pacs as module
-from preread.runner.pacs import (
+from preread.archive import pacs as module
+from preread.archive.pacs import (
     Kept,
     OrthancPacs,
     PacsFailedError,
