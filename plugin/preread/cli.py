@@ -263,9 +263,9 @@ def evaluate(context: typer.Context) -> None:
 @app.command(context_settings=_DELEGATED)
 def deidentify(context: typer.Context) -> None:
     """De-identify a folder of DICOM files; see `preread deidentify --help`."""
-    from preread.deidentify import command  # noqa: PLC0415 - not needed for help
+    from preread import deidentifying  # noqa: PLC0415 - not needed for help
 
-    _delegate(context, command.deidentify)
+    _delegate(context, deidentifying.deidentify)
 
 
 @app.command(context_settings=_DELEGATED)

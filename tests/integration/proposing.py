@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 from preread.archive.pacs import OrthancPacs
 from preread.deidentify import Secret
 from preread.ledger.job import Level
-from preread.ledger.opening import open_ledger
 from preread.ledger.proposal import Proposal
+from preread.models.catalogue import Catalogue
 from preread.results.structure_set import Described
-from preread.runner.assembly import proposer
+from preread.runner.meter import Meter
+from preread.runner.parts import Parts
 from preread.settings import site_from_file
+from preread.wiring.ledger import open_ledger
 from tests.integration.pacs import Pacs
 
 NETWORK = Described("U-Net", "2.25.77", "1.0", "ab" * 32)
@@ -46,7 +48,16 @@ def propose(pacs: Pacs, regions: Sequence[Found], network: Described = NETWORK) 
     secret = Secret.load_or_create(site.key_file)
     try:
         with OrthancPacs(site.url) as archive:
-            maker = proposer(site, ledger, archive, secret)
+            maker = Parts(
+                site=site,
+                ledger=ledger,
+                pacs=archive,
+                secret=secret,
+                catalogue=Catalogue(()),
+                owner="test",
+                meter=Meter(),
+                beside_orthanc=False,
+            ).proposer
             sources = []
             for study in pacs.get("/studies"):
                 for record in ledger.results(Level.STUDY, study):

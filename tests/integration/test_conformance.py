@@ -16,7 +16,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from preread.deidentify import Deidentifier, Secret
 from preread.errors import PrereadError
-from preread.models.prediction import Prediction
+from preread.findings.prediction import Prediction
 from preread.results import with_predictions
 from tests.integration.pacs import ROOT
 

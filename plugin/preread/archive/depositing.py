@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from preread.archive.pacs import Kept, Pacs, PacsRefusedError, Refused, Superseded
 from preread.elements import read_header, resource_ids
-from preread.ledger.proposal import ObjectIdentity
+from preread.ledger.stored import ObjectIdentity
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -60,7 +60,12 @@ class Depositor:
         """
         file = BytesIO()
         dataset.save_as(file, enforce_file_format=True)
-        data = file.getvalue()
+        return self.deposit_file(file.getvalue(), source, generation)
+
+    def deposit_file(
+        self, data: bytes, source: str, generation: int
+    ) -> ObjectIdentity | Superseded:
+        """Store the bytes of an object; see `deposit`."""
         place = identity_of(data)
         if self._pacs.exists(place.instance):
             self._pacs.delete(place.instance)

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from preread.deidentify.audit import AuditLog, Outcome, digest_of
 from preread.deidentify.deidentified import Deidentified
 from preread.deidentify.options import BASIC_PROFILE
 from preread.deidentify.profile import profile_of
 from preread.errors import PrereadError
-
-if TYPE_CHECKING:
-    from preread.settings import Site
 
 
 class Trail:
@@ -104,26 +100,6 @@ class Trail:
         )
 
 
-def trail_of(site: Site) -> Trail | None:
-    """Return what writes a site's audit lines; None where none are wanted.
-
-    Raises
-    ------
-    preread.deidentify.audit.AuditError
-        If the file cannot be opened.
-    """
-    settings = site.settings.deidentify
-    if site.audit_file is None:
-        return None
-    log = AuditLog(
-        site.audit_file,
-        source=site.settings.ledger.node,
-        max_bytes=settings.audit.max_megabytes * 2**20,
-        files=settings.audit.files,
-    )
-    return _trail(log)
-
-
 def trail_at(path: Path) -> Trail:
     """Return what writes audit lines into a file of one's own.
 
@@ -132,9 +108,10 @@ def trail_at(path: Path) -> Trail:
     preread.deidentify.audit.AuditError
         If the file cannot be opened.
     """
-    return _trail(AuditLog(path, source="preread deidentify"))
+    return trail_with(AuditLog(path, source="preread deidentify"))
 
 
-def _trail(log: AuditLog) -> Trail:
+def trail_with(log: AuditLog) -> Trail:
+    """Return what writes lines into a log; they name the edition of the profile."""
     profile = f"Basic Application Level Confidentiality Profile, PS3.15 {profile_of().edition}"
     return Trail(log, profile)

@@ -10,7 +10,7 @@ from statistics import fmean
 from rich.table import Table
 
 from preread.demo.reading import Image, Outcome
-from preread.models.prediction import UNLIKE
+from preread.findings.prediction import UNLIKE
 from preread.results.reading import ModelResult
 
 _MOST_ROWS = 8

@@ -17,11 +17,11 @@ from preread.hooks.supervisor import Supervisor
 from preread.hooks.waiting import Pool, Waiting
 from preread.ledger.arrival import Arrival
 from preread.ledger.journal import Journal
-from preread.ledger.opening import open_ledger
 from preread.ledger.sql import SqlLedger
 from preread.models.catalogue import Catalogue
 from preread.runner.status import RunnerStatus
 from preread.settings import Site
+from preread.wiring.ledger import open_ledger
 
 _PATIENCE = 5.0  # seconds that a call of the API waits for the ledger's lock
 

@@ -13,7 +13,6 @@ from preread.arriving import arrival_of, ids_of
 from preread.deidentify import Deidentifier, Pseudonyms, Secret
 from preread.deidentify.quarantine import Quarantine
 from preread.deidentify.study_patients import StudyPatients
-from preread.deidentify.trail import trail_of
 from preread.elements import read_header
 from preread.errors import SettingsError
 from preread.hooks import log
@@ -43,11 +42,13 @@ from preread.iodeep.trust import Trust
 from preread.ledger.arrival import Arrival
 from preread.ledger.choices import HeldChoices
 from preread.ledger.journal import Journal
-from preread.models.catalogue import Catalogue
+from preread.runner.kinds.registry import kinds
 from preread.runner.status import FILE_NAME, FORWARDER
 from preread.runner.thresholds import Thresholds
 from preread.settings import Mode, Site, needed_keys, needed_of, site_from
 from preread.variables import check_files, named_by
+from preread.wiring.models import catalogue_of
+from preread.wiring.trail import trail_of
 
 _CONVERSIONS = 2  # processes that decode pictures at a time; each takes 150 MB
 _TURN_SECONDS = 30.0
@@ -91,7 +92,8 @@ def _context(
     settings = site.settings
     if not site.models_folder.is_dir():
         raise SettingsError(f"Preread.Models.Folder: {site.models_folder} is not a folder")
-    catalogue = Catalogue.load(site.models_folder, settings.models.run)
+    kinds()  # one that cannot be loaded stops the start
+    catalogue = catalogue_of(site)
     Thresholds(settings.explain, catalogue)  # refuses what the runner could not work with
     supervisor = None
     # A runner elsewhere reads the ledger; somebody here must bring it what the journal holds.

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from preread.findings.prediction import Prediction
 from preread.hooks.context import Context
 from preread.hooks.rest import Answer, Request, RestError
 from preread.hooks.views_results import patience_of
@@ -17,7 +18,6 @@ from preread.ledger.explanation import Explanation, Wanted
 from preread.ledger.explanations import Explanations
 from preread.ledger.job import InstanceResult, Level
 from preread.models.catalogue import Catalogue
-from preread.models.prediction import Prediction
 from preread.models.whose import prediction_of, withheld_by
 
 _POLL = 0.1  # seconds

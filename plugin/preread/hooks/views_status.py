@@ -14,6 +14,7 @@ from preread.errors import PrereadError
 from preread.hooks import log
 from preread.hooks.context import Context
 from preread.hooks.rest import Answer, Request, RestError
+from preread.runner.kinds.registry import kinds
 
 NOTICE = "Decision support for research, not a diagnosis."
 _STATES = ("pending", "running", "done", "unread", "failed", "superseded")
@@ -24,28 +25,6 @@ def job_counts(context: Context) -> dict[str, int]:
     return dict.fromkeys(_STATES, 0) | {
         str(state): count for state, count in context.ledger().counts().items()
     }
-
-
-def explanation_counts(context: Context) -> dict[str, int]:
-    """Return how many pictures of what networks looked at are in each state, zeros included."""
-    found = context.ledger().explanations.counts()
-    return {state.value: number for state, number in found.items()}
-
-
-def proposal_counts(context: Context) -> dict[str, int]:
-    """Return how many proposals have each status, zeros included, and how many are stale.
-
-    Stale is a decision whose image or object is not as it was.
-    """
-    ledger = context.ledger()
-    found = {status.value: number for status, number in ledger.proposals.counts().items()}
-    return found | {"stale": ledger.stored_objects.stale()}
-
-
-def network_counts(context: Context) -> dict[str, int]:
-    """Return how many networks (IODeep) are in each state, zeros included."""
-    found = context.ledger().networks.counts()
-    return {state.value: number for state, number in found.items()}
 
 
 def waiting(context: Context) -> int:
@@ -64,6 +43,7 @@ def status(context: Context) -> Answer:
     settings = context.site.settings
     supervised = context.supervisor.state if context.supervisor is not None else None
     told = context.runner_status()
+    told_of = [kind for kind in kinds() if kind.status]
     body: dict[str, Any] = {
         "Version": __version__,
         "Notice": NOTICE,
@@ -88,14 +68,10 @@ def status(context: Context) -> Answer:
         },
     }
     try:
-        body["Jobs"] = job_counts(context)
-        body["Explanations"] = explanation_counts(context)
-        body["Networks"] = network_counts(context)
-        body["Proposals"] = proposal_counts(context)
+        body |= {kind.status: dict(kind.counts(context.ledger())) for kind in told_of}
         body["Ledger"] = "reachable"
     except PrereadError as error:
-        body["Jobs"] = dict.fromkeys(_STATES, 0)
-        body["Explanations"] = body["Networks"] = body["Proposals"] = {}
+        body |= {kind.status: {} for kind in told_of} | {"Jobs": dict.fromkeys(_STATES, 0)}
         body["Ledger"] = str(error)
     return Answer(body)
 
@@ -150,6 +126,7 @@ class _PrereadCollector(Collector):
         up = GaugeMetricFamily("preread_ledger_up", "Whether the ledger can be read")
         try:
             counts = job_counts(self._context)
+            others = self._context.ledger().task_counts()
         except PrereadError as error:
             log.warning(f"the metrics lack the jobs: {error}")
             up.add_metric([], 0)
@@ -158,7 +135,12 @@ class _PrereadCollector(Collector):
         jobs = GaugeMetricFamily("preread_jobs", "Jobs in the ledger by state", labels=["state"])
         for state, count in counts.items():
             jobs.add_metric([state], count)
-        return [up, jobs]
+        tasks = GaugeMetricFamily(
+            "preread_tasks", "Other work in the ledger by kind and state", labels=["kind", "state"]
+        )
+        for name, state, count in others:
+            tasks.add_metric([name, state], count)
+        return [up, jobs, tasks]
 
     def _journal(self) -> list[Metric]:
         journal = self._context.journal

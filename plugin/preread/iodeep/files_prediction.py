@@ -11,6 +11,7 @@ from pydicom import dcmread
 from pydicom.uid import UID
 
 from preread.imaging import UnreadableImage, open_image
+from preread.imaging.volume import is_localizer, pixel_area
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -143,41 +144,7 @@ def _header(data: bytes) -> Dataset:
     return dataset
 
 
-def is_localizer(image: Dataset) -> bool:
-    """Tell whether an image only serves to plan others (Image Type, PS3.3 C.8.2.1.1.1)."""
-    kinds = image.get("ImageType") or ()
-    kinds = [kinds] if isinstance(kinds, str) else list(kinds)
-    return "LOCALIZER" in [str(kind).strip().upper() for kind in kinds[2:]]
-
-
 def frames_of_image(image: Image, header: Dataset) -> Iterator[tuple[Frame, float | None]]:
     """Give an image's frames, each decoded when it is reached, with what `pixel_area` gives."""
     for frame in image.frames:
         yield frame, pixel_area(header, frame.index)
-
-
-def pixel_area(header: Dataset, frame: int) -> float | None:
-    """Give the size of a frame's pixels in square millimetres; None if PixelSpacing is not there.
-
-    ImagerPixelSpacing of projections is not taken: it is the detector's, not the patient's.
-    """
-    for item in (*_measures(header, frame), header):
-        try:
-            rows, columns = (float(value) for value in item.get("PixelSpacing") or ())
-        except (AttributeError, TypeError, ValueError):
-            continue
-        if rows > 0 and columns > 0 and rows * columns < 1e6:
-            return rows * columns
-    return None
-
-
-def _measures(header: Dataset, frame: int) -> list[Dataset]:
-    """Give the Pixel Measures of a frame, its own first; none of what are no sequences."""
-    try:
-        groups = [
-            *list(header.get("PerFrameFunctionalGroupsSequence") or ())[frame : frame + 1],
-            *list(header.get("SharedFunctionalGroupsSequence") or ())[:1],
-        ]
-        return [item for group in groups for item in group.get("PixelMeasuresSequence") or ()]
-    except (AttributeError, TypeError):
-        return []

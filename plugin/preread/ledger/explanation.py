@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from preread.ledger.stored import ObjectIdentity
 from preread.ledger.task import TaskState
 
 if TYPE_CHECKING:
-    from preread.models.prediction import Prediction
+    from preread.findings.prediction import Prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,31 +89,6 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class MapIdentity:
-    """Where a map is stored: Orthanc's id of it, and its UIDs."""
-
-    instance: str
-    SOPInstanceUID: str
-    SeriesInstanceUID: str
-    StudyInstanceUID: str
-
-    def to_json(self) -> dict[str, str]:
-        """Return it as it is kept."""
-        return {
-            "ID": self.instance,
-            "SOPInstanceUID": self.SOPInstanceUID,
-            "SeriesInstanceUID": self.SeriesInstanceUID,
-            "StudyInstanceUID": self.StudyInstanceUID,
-        }
-
-    @classmethod
-    def from_json(cls, kept: Mapping[str, str]) -> MapIdentity:
-        """Read what `to_json` has made."""
-        uids = (kept["SOPInstanceUID"], kept["SeriesInstanceUID"], kept["StudyInstanceUID"])
-        return cls(kept["ID"], *uids)
-
-
-@dataclass(frozen=True, slots=True)
 class Explanation:
     """One class of one model in one frame of an image, to be shown as a map.
 
@@ -144,7 +120,7 @@ class Explanation:
     state: TaskState
     reason: str
     attempts: int
-    map: MapIdentity | None
+    map: ObjectIdentity | None
     owner: str
     reservation: int
     updated: datetime

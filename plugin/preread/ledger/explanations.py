@@ -12,9 +12,10 @@ from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
 from preread.ledger.asking import KIND, ask
-from preread.ledger.explanation import Explanation, MapIdentity, Wanted
+from preread.ledger.explanation import Explanation, Wanted
 from preread.ledger.lending import end
 from preread.ledger.schema import STORED, InstanceRow
+from preread.ledger.stored import ObjectIdentity
 from preread.ledger.task import TaskState
 from preread.ledger.task_schema import TaskRow
 from preread.ledger.tasks import OVERTAKEN, Queue
@@ -78,7 +79,9 @@ class Explanations(Queue[Explanation]):
 
     # What the runner needs.
 
-    def done(self, explanation: Explanation, place: MapIdentity, probability: float | None) -> bool:
+    def done(
+        self, explanation: Explanation, place: ObjectIdentity, probability: float | None
+    ) -> bool:
         """Write down where a map is stored, and which probability it shows, if any.
 
         Returns
@@ -143,7 +146,7 @@ class Explanations(Queue[Explanation]):
             state=TaskState(row.state),
             reason=row.reason,
             attempts=row.attempts,
-            map=MapIdentity.from_json(row.outcome) if row.stored else None,
+            map=ObjectIdentity.from_json(row.outcome) if row.stored else None,
             owner=row.owner,
             reservation=row.reservation,
             updated=row.updated,

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from preread.models.prediction import Prediction
+    from preread.findings.prediction import Prediction
 
 
 class JobState(StrEnum):

@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, distinct, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from preread.findings.prediction import Prediction
 from preread.ledger import outcomes
 from preread.ledger.job import (
     InstanceRecord,
@@ -20,7 +21,6 @@ from preread.ledger.job import (
     ReadSeries,
 )
 from preread.ledger.schema import InstanceRow, JobRow, OutcomeRow
-from preread.models.prediction import Prediction
 
 _ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
 _ORTHANC: dict[Level, InstrumentedAttribute[str]] = {

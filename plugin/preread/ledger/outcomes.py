@@ -8,8 +8,8 @@ from datetime import UTC
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
+from preread.findings.prediction import Prediction, Unlikeness
 from preread.ledger.schema import JobRow, OutcomeRow
-from preread.models.prediction import Prediction, Unlikeness
 
 
 def replace(session: Session, job: JobRow, predictions: Sequence[Prediction]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from preread.ledger.errors import LedgerError
 from preread.ledger.skipped import SkippedImage
+from preread.ledger.stored import ObjectIdentity
 from preread.ledger.task import TaskState
 
 Polygon = tuple[tuple[float, float], ...]
@@ -26,20 +27,6 @@ class ProposalStatus(StrEnum):
     APPROVED = "approved"
     REJECTED = "rejected"
     SUPERSEDED = "superseded"
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectIdentity:
-    """Where an object is stored: Orthanc's id of it, and its UIDs.
-
-    `sha256` is that of the file as it was stored, hexadecimal; empty where it is not known.
-    """
-
-    instance: str
-    SOPInstanceUID: str
-    SeriesInstanceUID: str
-    StudyInstanceUID: str
-    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)

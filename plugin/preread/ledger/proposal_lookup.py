@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 
 from preread.ledger.proposal import (
     Network,
-    ObjectIdentity,
     Proposal,
     ProposalImage,
     ProposalStatus,
@@ -22,6 +21,7 @@ from preread.ledger.proposal_schema import ProposalImageRow, ProposalRow, Review
 from preread.ledger.schema import InstanceRow
 from preread.ledger.skipped import SkippedImage
 from preread.ledger.staleness import stale_of
+from preread.ledger.stored import ObjectIdentity
 from preread.ledger.task import TaskState
 from preread.ledger.task_schema import TaskRow
 

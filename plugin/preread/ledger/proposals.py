@@ -20,7 +20,6 @@ from preread.ledger.counting import count
 from preread.ledger.on_node import OnNode
 from preread.ledger.proposal import (
     NewProposal,
-    ObjectIdentity,
     Proposal,
     ProposalConflictError,
     ProposalImage,
@@ -40,6 +39,7 @@ from preread.ledger.proposal_rows import describe, replace_images, review_of
 from preread.ledger.proposal_schema import ProposalRow
 from preread.ledger.schema import InstanceRow
 from preread.ledger.staleness import image_changed
+from preread.ledger.stored import ObjectIdentity
 from preread.ledger.tasks import new_row
 
 _MOST_WITHDRAWN: Final = 100

@@ -10,8 +10,8 @@ from preread.ledger.arrival import Event
 from preread.ledger.job import InstanceRecord, InstanceResult, Job, JobState, Level
 
 if TYPE_CHECKING:
+    from preread.findings.prediction import Prediction
     from preread.ledger.explanation import Wanted
-    from preread.models.prediction import Prediction
 
 
 class Ledger(Protocol):

@@ -6,9 +6,10 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from preread.ledger.proposal import ObjectIdentity, Review
+from preread.ledger.proposal import Review
 from preread.ledger.proposal_lookup import REVIEW, shown_review
 from preread.ledger.proposal_schema import ProposalRow, ReviewRow
+from preread.ledger.stored import ObjectIdentity
 from preread.ledger.task import TaskState
 from preread.ledger.task_schema import TaskRow
 from preread.ledger.tasks import Queue

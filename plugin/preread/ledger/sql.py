@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from preread.ledger import asking, lending, lookup, outcomes, series_work, takeover
@@ -26,11 +26,12 @@ from preread.ledger.reviews import Reviews
 from preread.ledger.schema import PENDING, CursorRow, InstanceRow, JobRow
 from preread.ledger.series_work import SeriesWork
 from preread.ledger.stored_objects import StoredObjects
+from preread.ledger.task_schema import TaskRow
 from preread.ledger.tasks import Tasks
 
 if TYPE_CHECKING:
+    from preread.findings.prediction import Prediction
     from preread.ledger.explanation import Wanted
-    from preread.models.prediction import Prediction
 
 _LONGEST_BACKOFF = 3600.0  # seconds
 _ENDED = "the runner ended or hung {} times while it held this image; see its log"
@@ -134,6 +135,17 @@ class SqlLedger:
     def tasks(self, kind: str) -> Tasks:
         """Return the tasks of a kind of work, in the same database."""
         return Tasks(self._database, self._node, self._clock, kind=kind)
+
+    def task_counts(self) -> list[tuple[str, str, int]]:
+        """Return how many tasks there are of each kind and state, those of 0 left out."""
+        query = (
+            select(TaskRow.kind, TaskRow.state, func.count())
+            .where(TaskRow.node == self._node)
+            .group_by(TaskRow.kind, TaskRow.state)
+            .order_by(TaskRow.kind, TaskRow.state)
+        )
+        with self._database.reading() as session:
+            return [(kind, state, number) for kind, state, number in session.execute(query)]
 
     @property
     def series_work(self) -> SeriesWork:

@@ -53,7 +53,7 @@ class Task:
     revision
         Raised by each change of the subject, and each time that somebody asks.
     stored
-        Orthanc's id of the object that was stored for it; empty while there is none.
+        Orthanc's ids of the objects that were stored for it.
     reason
         Why it was left, failed or superseded, or why the last try failed.
     owner, reservation
@@ -69,7 +69,7 @@ class Task:
     outcome: Mapping[str, Any]
     asked: bool
     revision: int
-    stored: str
+    stored: tuple[str, ...]
     state: TaskState
     reason: str
     attempts: int
@@ -89,7 +89,7 @@ class Task:
             "Reason": self.reason,
             "Wanted": dict(self.payload),
             "Outcome": dict(self.outcome),
-            "Stored": self.stored or None,
+            "Stored": list(self.stored),
             "Attempts": self.attempts,
             "Created": self.created.isoformat(),
             "Updated": self.updated.isoformat(),

@@ -32,7 +32,7 @@ class TaskRow(Lendable, Base):
     lent: Mapped[int]
     # When an image of the subject arrived or was deleted last.
     changed: Mapped[datetime]
-    # Orthanc's id of the object that was stored for it; empty while there is none.
+    # Orthanc's ids of the objects that were stored for it, with spaces between them.
     stored: Mapped[str]
 
     __table_args__ = (

@@ -305,7 +305,7 @@ class Tasks(Queue[Task]):
         """Return what is known of subjects, in the order of the first request."""
         return self._of_subjects(subjects)
 
-    def done(self, task: Task, outcome: Mapping[str, Any], stored: str = "") -> bool:
+    def done(self, task: Task, outcome: Mapping[str, Any], stored: Sequence[str] = ()) -> bool:
         """Write down what came of it; False if it is no longer held.
 
         Parameters
@@ -315,11 +315,11 @@ class Tasks(Queue[Task]):
         outcome
             Plain JSON.
         stored
-            Orthanc's id of the object that tells of it.
+            Orthanc's ids of the objects that tell of it.
         """
 
         def write(row: TaskRow) -> None:
-            row.outcome, row.stored = dict(outcome), stored
+            row.outcome, row.stored = dict(outcome), " ".join(stored)
 
         return self._finish(task, TaskState.DONE, write=write)
 
@@ -359,7 +359,7 @@ class Tasks(Queue[Task]):
         """Write down that a task's object is not stored any more."""
         with self._database.writing() as session:
             row = session.get(TaskRow, task.id, with_for_update=True)
-            if row is not None and row.stored == task.stored:
+            if row is not None and tuple(row.stored.split()) == task.stored:
                 row.stored = ""
 
     def _shown(self, session: Session, row: TaskRow) -> Task:  # noqa: ARG002 - other kinds need it
@@ -373,7 +373,7 @@ class Tasks(Queue[Task]):
             outcome=row.outcome,
             asked=row.asked,
             revision=row.revision,
-            stored=row.stored,
+            stored=tuple(row.stored.split()),
             state=TaskState(row.state),
             reason=row.reason,
             attempts=row.attempts,

@@ -13,57 +13,28 @@ that is linear in them. Several models may share a backbone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from preread.models.card import ArchitectureName
+from preread.models.backbones import RECORDS, ArchitectureName
 
 if TYPE_CHECKING:
     from torch import nn
 
-HEADS: Final = {
-    ArchitectureName.INCEPTION_V3: "fc",
-    ArchitectureName.MOBILENET_V2: "classifier.1",
-    ArchitectureName.RESNET101_V2: "head.fc",
-    ArchitectureName.RESNET50_V2: "head.fc",
-}
-"""The last layer, whose shape depends on the number of classes."""
-
-LAST_FEATURES: Final = {
-    ArchitectureName.INCEPTION_V3: "Mixed_7c",
-    ArchitectureName.MOBILENET_V2: "features.18",
-    ArchitectureName.RESNET101_V2: "norm",
-    ArchitectureName.RESNET50_V2: "norm",
-}
-"""The module whose output is averaged over the image just before the last layer."""
-
-_WIDTHS: Final = {
-    ArchitectureName.INCEPTION_V3: 2048,
-    ArchitectureName.MOBILENET_V2: 1280,
-    ArchitectureName.RESNET101_V2: 2048,
-    ArchitectureName.RESNET50_V2: 2048,
-}
-# timm's pre-activation networks end in a convolution of 1 by 1 pixels.
-_CONVOLUTIONS: Final = {ArchitectureName.RESNET101_V2, ArchitectureName.RESNET50_V2}
-
-
-def features_width(architecture: ArchitectureName) -> int:
-    """Give the number of features that a backbone makes of an image."""
-    return _WIDTHS[architecture]
-
 
 def head_shapes(architecture: ArchitectureName, classes: int) -> dict[str, tuple[int, ...]]:
     """Give the names and shapes of the last layer's weights, without building anything."""
-    pixels = (1, 1) if architecture in _CONVOLUTIONS else ()
-    name = HEADS[architecture]
+    backbone = RECORDS[architecture]
+    pixels = (1, 1) if backbone.head_is_convolution else ()
+    name = backbone.head
     return {
-        f"{name}.weight": (classes, features_width(architecture), *pixels),
+        f"{name}.weight": (classes, backbone.width, *pixels),
         f"{name}.bias": (classes,),
     }
 
 
 def is_of_head(name: str, architecture: ArchitectureName) -> bool:
     """Tell whether a weight of that name belongs to the last layer."""
-    return name.startswith(f"{HEADS[architecture]}.")
+    return name.startswith(f"{RECORDS[architecture].head}.")
 
 
 def build(architecture: ArchitectureName, classes: int) -> nn.Module:
@@ -104,7 +75,7 @@ def build_backbone(architecture: ArchitectureName) -> nn.Module:
     Returns
     -------
     torch.nn.Module
-        Takes float32 (N, 3, H, W), gives float32 (N, `features_width`). In training mode the
+        Takes float32 (N, 3, H, W), gives float32 (N, `Backbone.width`). In training mode the
         features have passed the network's own dropout.
     """
     return without_head(build(architecture, 1), architecture)
@@ -113,12 +84,12 @@ def build_backbone(architecture: ArchitectureName) -> nn.Module:
 def without_head(network: nn.Module, architecture: ArchitectureName) -> nn.Module:
     """Take the last layer off a network, in place, and return the network.
 
-    Its other weights keep their names. What it gives then are features (N, `features_width`),
+    Its other weights keep their names. What it gives then are features (N, `Backbone.width`),
     and the last layer's weight, as a matrix, times these plus its bias are the logits.
     """
     from torch import nn  # noqa: PLC0415 - as above
 
-    parent, _, name = HEADS[architecture].rpartition(".")
+    parent, _, name = RECORDS[architecture].head.rpartition(".")
     setattr(network.get_submodule(parent), name, nn.Identity())
     return network
 

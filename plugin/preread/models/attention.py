@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from preread.models.card import InvalidModelError
-from preread.models.engine import make_engine
+from preread.models.choosing import make_engine
 from preread.models.head import Head
 
 if TYPE_CHECKING:

@@ -14,10 +14,9 @@ from pydantic import Field, ValidationError, model_validator
 
 from preread.errors import PrereadError
 from preread.imaging import preprocessing
+from preread.models.backbones import RECORDS, ArchitectureName
 from preread.models.card_facts import (
-    SMALLEST_SIDE,
     Applicability,
-    ArchitectureName,
     BackboneFacts,
     CalibrationFacts,
     ClassMetrics,
@@ -46,7 +45,6 @@ __all__ = [
     "LARGEST_CARD",
     "LARGEST_WEIGHTS",
     "NETWORK",
-    "SMALLEST_SIDE",
     "WEIGHTS",
     "Applicability",
     "ArchitectureName",
@@ -146,7 +144,7 @@ class ModelCard(Part):
         told = self.OutOfDistribution
         judge = [] if told is None or told.Judge is None else [told.Judge.Architecture]
         for architecture in (self.Architecture, *judge):
-            smallest = SMALLEST_SIDE[architecture]
+            smallest = RECORDS[architecture].smallest_side
             if min(self.Preprocessing.size) < smallest:
                 raise ValueError(
                     f"Preprocessing.Size: {architecture} needs {smallest} pixels or more a side"

@@ -6,12 +6,12 @@ together. Nothing here imports torch.
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from preread.models.anatomy import code_of
+from preread.models.backbones import ArchitectureName
 
 # A name goes into the private block as "{ Name : ... }", where a brace or colon would end it.
 Label = Annotated[
@@ -22,24 +22,6 @@ VersionNumber = Annotated[str, Field(pattern=r"^\d{1,6}\.\d{1,6}\.\d{1,6}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
-
-
-class ArchitectureName(StrEnum):
-    """The networks that can be built."""
-
-    INCEPTION_V3 = "InceptionV3"
-    MOBILENET_V2 = "MobileNetV2"
-    RESNET101_V2 = "ResNet101V2"
-    RESNET50_V2 = "ResNet50V2"
-
-
-SMALLEST_SIDE: Final = {
-    ArchitectureName.INCEPTION_V3: 75,
-    ArchitectureName.MOBILENET_V2: 32,
-    ArchitectureName.RESNET101_V2: 32,
-    ArchitectureName.RESNET50_V2: 32,
-}
-"""Pixels: below this a network has nothing left to pool."""
 
 
 class Part(BaseModel):

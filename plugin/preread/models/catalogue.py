@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from preread.errors import PrereadError
+from preread.imaging.attention import ATTENTION_MAP
 from preread.models.anatomy import BY_CODE, body_parts, covers
 from preread.models.card import (
     CARD,
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 MOST_MODELS: Final = 256
 LONGEST_REASON: Final = 500
-ATTENTION_MAP: Final = "ATTENTION_MAP"
-"""The value of Image Type by which a picture of ours is known: nobody reads what networks drew."""
 
 FOLDER_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """What the folder of a model may be called; others are passed over."""

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from preread.models.engine import make_engine
+from preread.findings.prediction import Prediction, Unlikeness
+from preread.models.choosing import make_engine
 from preread.models.head import Answer, Head
-from preread.models.prediction import Prediction, Unlikeness
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence

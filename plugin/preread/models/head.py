@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from preread.models.architectures import HEADS, features_width
+from preread.models.backbones import RECORDS
 from preread.models.card import InvalidModelError
 from preread.models.loading import read_own
 from preread.models.novelty import Novelty
@@ -76,12 +76,12 @@ class Head:
         """
         card = model.card
         own = read_own(model)
-        name = HEADS[card.Architecture]
+        name = RECORDS[card.Architecture].head
         weight, bias = own.head[f"{name}.weight"], own.head[f"{name}.bias"]
         novelty = None
         if card.OutOfDistribution is not None:
             novelty = Novelty.from_arrays(own.novelty, name_of(model.weights))
-            width = features_width(model.judge.card.Architecture)
+            width = RECORDS[model.judge.card.Architecture].width
             if novelty.width != width:
                 raise InvalidModelError(
                     f"{name_of(model.weights)}: novelty.mean: {novelty.width} features, "

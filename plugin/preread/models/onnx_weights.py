@@ -11,10 +11,11 @@ file are never followed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from preread.models.backbones import RECORDS
 from preread.models.card import ArchitectureName, InvalidModelError
 
 if TYPE_CHECKING:
@@ -23,14 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from preread.models.weights import Arrays
-
-EPSILON: Final = {
-    ArchitectureName.INCEPTION_V3: 1e-3,
-    ArchitectureName.MOBILENET_V2: 1e-5,
-    ArchitectureName.RESNET101_V2: 1e-5,
-    ArchitectureName.RESNET50_V2: 1e-5,
-}
-"""What the networks' batch normalisation adds to variances."""
 
 _WEIGHT, _BIAS = ".weight", ".bias"
 
@@ -123,7 +116,7 @@ def arrays_of(data: bytes, architecture: ArchitectureName, name: str) -> Arrays:
                 arrays[bias] = constants[node.input[2]]
                 before = bias.removesuffix(_BIAS)
                 if before != weight.removesuffix(_WEIGHT):
-                    arrays |= _identity(before, len(arrays[bias]), EPSILON[architecture])
+                    arrays |= _identity(before, len(arrays[bias]), RECORDS[architecture].epsilon)
         elif node.op_type == "BatchNormalization":
             arrays |= {constants.name_of(one): constants[one] for one in node.input[1:5]}
     return arrays

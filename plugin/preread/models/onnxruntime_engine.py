@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from preread.models.architectures import features_width
+from preread.models.backbones import RECORDS
 from preread.models.card import InvalidModelError
 from preread.models.engine import FEATURES, MAP, cores
 from preread.models.loading import read_network
@@ -90,7 +90,7 @@ class OnnxRuntimeEngine:
                 f"{name}: ONNX Runtime cannot run it ({type(error).__name__})"
             ) from None
         shapes = {one.name: one.shape for one in session.get_outputs()}
-        width = features_width(model.card.Architecture)
+        width = RECORDS[model.card.Architecture].width
         if [shapes.get(one, [])[1:2] for one in (FEATURES, MAP)] != [[width], [width]]:
             raise InvalidModelError(
                 f"{name}: gives {shapes}, expected {FEATURES!r} and {MAP!r} of {width} each; make "

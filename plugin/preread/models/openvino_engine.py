@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from preread.models.architectures import features_width
+from preread.models.backbones import RECORDS
 from preread.models.card import InvalidModelError
 from preread.models.engine import FEATURES, MAP, cores
 from preread.models.loading import read_network
@@ -71,7 +71,7 @@ class OpenVinoEngine:
             read_network(model), model.card.Preprocessing.shape, name_of(model.backbone)
         )
         width = network.output(FEATURES).partial_shape[1]
-        expected = features_width(model.card.Architecture)
+        expected = RECORDS[model.card.Architecture].width
         if width.is_dynamic or width.get_length() != expected:
             raise InvalidModelError(
                 f"{name_of(model.backbone)}: gives {width} features, expected {expected} of a "

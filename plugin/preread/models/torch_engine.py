@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
-from preread.models.architectures import LAST_FEATURES
+from preread.models.backbones import RECORDS
 from preread.models.engine import cores
 from preread.models.loading import load_backbone
 
@@ -46,7 +46,7 @@ class TorchEngine:
 
     def load(self, model: Model) -> TorchBackbone:
         """Verify the file of a network and build it; see `Engine.load`."""
-        layer = LAST_FEATURES[model.card.Architecture]
+        layer = RECORDS[model.card.Architecture].last_features
         return TorchBackbone(load_backbone(model), layer, self._format)
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from preread.findings.prediction import Prediction
     from preread.models.card import ModelCard
     from preread.models.model import Model
-    from preread.models.prediction import Prediction
 
 
 def prediction_of(card: ModelCard, predictions: Sequence[Prediction]) -> Prediction | None:

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from preread.models.prediction import Prediction
+    from preread.findings.prediction import Prediction
 
 PRIVATE_CREATOR: Final = "UACJ_VISOR"
 FIRST_GROUP: Final = 0x0055

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from preread.elements import Element
-    from preread.models.prediction import Prediction
+    from preread.findings.prediction import Prediction
 
 MANUFACTURER: Final = "Preread"
 INTENDED_USE: Final = "Research decision support, not a diagnosis."

@@ -15,7 +15,7 @@ from pydicom.filereader import read_dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from preread import __version__
-from preread.models.catalogue import ATTENTION_MAP
+from preread.imaging.attention import ATTENTION_MAP
 from preread.results.belonging import copy_patient_and_study
 from preread.results.encoding import Characters, element
 from preread.results.equipment import INTENDED_USE, MANUFACTURER, equipment_item
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from preread.models.prediction import Prediction
+    from preread.findings.prediction import Prediction
 
 _UNICODE: Final = "ISO_IR 192"
 _SERIES_NUMBER_OFFSET: Final = 9500

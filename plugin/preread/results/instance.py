@@ -44,7 +44,7 @@ from preread.results.splice import Layout, UnwritableInstanceError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from preread.models.prediction import Prediction
+    from preread.findings.prediction import Prediction
 
 _IMAGE_TYPE: Final = 0x00080008
 _INSTANCE_CREATION_DATE: Final = 0x00080012

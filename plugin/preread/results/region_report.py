@@ -33,10 +33,10 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from preread import __version__
+from preread.imaging.plane import frames_of
 from preread.results.belonging import copy_patient_and_study
 from preread.results.equipment import INTENDED_USE, MANUFACTURER, date_time
 from preread.results.structure_set.errors import UnwritableStructureSetError
-from preread.results.structure_set.plane import frames_of
 from preread.results.structure_set.region import (
     MOST_REGIONS,
     Decision,

@@ -11,11 +11,11 @@ import structlog
 
 from preread.archive.pacs import PacsError
 from preread.errors import PrereadError
+from preread.findings.prediction import Prediction
 from preread.ledger.errors import LedgerError
 from preread.ledger.explanation import Wanted
 from preread.ledger.job import Job, Level
 from preread.ledger.protocol import Ledger
-from preread.models.prediction import Prediction
 from preread.runner.hand import Hand
 from preread.runner.meter import Meter
 from preread.runner.work import Work

@@ -15,17 +15,19 @@ from preread import log
 from preread.deidentify import Secret
 from preread.errors import PrereadError
 from preread.ledger.journal import Journal
-from preread.ledger.opening import open_ledger
-from preread.models.catalogue import Catalogue
 from preread.runner.comparing import Comparing
 from preread.runner.forwarding import Forwarding
 from preread.runner.holding import Holding
+from preread.runner.kinds.registry import kinds, series_kinds
 from preread.runner.meter import Meter
-from preread.runner.network_checking import NetworkChecking
+from preread.runner.parts import Parts
 from preread.runner.status import FORWARDER
+from preread.wiring.ledger import open_ledger
+from preread.wiring.models import catalogue_of
 
 if TYPE_CHECKING:
     from preread.archive.pacs import Pacs
+    from preread.runner.kinds.kind import Worker
     from preread.settings import Site
 
 _log = structlog.get_logger(__name__)
@@ -60,29 +62,34 @@ def forward_only(site: Site, pacs: Pacs, asked: threading.Event) -> int:
     try:
         meter.write()
         with Journal(site.journal_file) as journal:
-            ledger = open_ledger(site)
-            checking = NetworkChecking.of(site, ledger, pacs, f"beside {ledger.node}", meter)
-            # Before any image: the network that a series is for may lie in the folder.
-            checking.look_into_folder()
-            forwarding = Forwarding(journal, ledger, pacs, meter, lambda: None)
-            forwarding.start()
+            ledger = open_ledger(site, series_kinds=series_kinds())
             secret = Secret.load_or_create(site.key_file, journal.key_fingerprint)
-            holding = Holding.of(site, secret, pacs, meter, _catalogue(site))
-            if holding is not None:
-                holding.start()
-            comparing = Comparing.of(site, secret, journal, ledger, pacs, meter)
-            if comparing is not None:
-                comparing.start()
-            checking.start()
+            catalogue = catalogue_of(site)
+            parts = Parts(
+                site=site,
+                ledger=ledger,
+                pacs=pacs,
+                secret=secret,
+                catalogue=catalogue,
+                owner=f"beside {ledger.node}",
+                meter=meter,
+                beside_orthanc=True,
+            )
+            # Before any image: the network that a series is for may lie in the models folder.
+            at_work: list[Worker | Holding | Comparing | Forwarding] = [*_workers(parts)]
+            services = (
+                Forwarding(journal, ledger, pacs, meter, lambda: None),
+                Holding.of(site, secret, pacs, meter, catalogue),
+                Comparing.of(site, secret, journal, ledger, pacs, meter),
+            )
+            at_work += [each for each in services if each is not None]
+            for each in at_work:
+                each.start()
             _log.info("forwarding", ledger=ledger.node)
             while not asked.wait(_TICK):
                 meter.write()
-            checking.stop(2.0)
-            if holding is not None:
-                holding.stop(2.0)
-            if comparing is not None:
-                comparing.stop(2.0)
-            forwarding.stop(2.0)
+            for each in at_work:
+                each.stop(2.0)
             ledger.close()
     except PrereadError as error:
         _log.error("cannot forward", reason=str(error))
@@ -90,6 +97,7 @@ def forward_only(site: Site, pacs: Pacs, asked: threading.Event) -> int:
     return 0
 
 
-def _catalogue(site: Site) -> Catalogue:
-    """Read the cards of the models, to choose from for what is de-identified here."""
-    return Catalogue.load(site.models_folder, site.settings.models.run)
+def _workers(parts: Parts) -> list[Worker]:
+    """Make the workers of what is done beside Orthanc alone."""
+    made = [kind.worker(parts) for kind in kinds() if kind.beside_orthanc and kind.worker]
+    return [worker for worker in made if worker is not None]

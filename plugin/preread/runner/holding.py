@@ -27,7 +27,6 @@ from preread.deidentify.pixels.complete import CompleteDeidentifier, pixel_clean
 from preread.deidentify.pixels.policy import Look
 from preread.deidentify.quarantine import WHOLE, Held, Quarantine, QuarantineError
 from preread.deidentify.study_patients import StudyPatients
-from preread.deidentify.trail import trail_of
 from preread.elements import OverBudget
 from preread.ledger.arrival import Arrival, ArrivalError
 from preread.ledger.choices import HeldChoices
@@ -36,6 +35,7 @@ from preread.runner.back_off import BackOff
 from preread.runner.meter import Meter
 from preread.runner.whole import WholeObjects
 from preread.settings import Mode, Site
+from preread.wiring.trail import trail_of
 
 _log = structlog.get_logger(__name__)
 

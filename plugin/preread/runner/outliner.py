@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -15,20 +15,21 @@ from preread.errors import PrereadError
 from preread.iodeep.architecture import ArchitectureError
 from preread.iodeep.choosing import choose, facts_of_image
 from preread.iodeep.errors import InvalidIODeepError
-from preread.iodeep.files_prediction import regions_of_frames
+from preread.iodeep.reader import IODeepReader
 from preread.iodeep.selection import plain
 from preread.ledger.job import JobState, Level
-from preread.results.structure_set import Described
 from preread.results.structure_set.region import MOST_REGIONS
 from preread.runner.network_objects import AnotherObjectError, NetworkGoneError
+from preread.runner.outcomes import Left, NotYet
 from preread.runner.series_images import OvertakenError, SeriesImages, usual_first
 
 if TYPE_CHECKING:
     from preread.archive.pacs import Pacs
-    from preread.imaging import Frame, Image
+    from preread.findings.findings import Findings
+    from preread.findings.reader import Placed
+    from preread.imaging import Image
     from preread.iodeep.iod import IODeep
     from preread.iodeep.prediction import Predictor
-    from preread.iodeep.region import Region
     from preread.ledger.job import InstanceRecord
     from preread.ledger.network import Network, NetworkDescription
     from preread.ledger.series_task import SeriesTask
@@ -76,21 +77,6 @@ class Found:
     regions: int
     proposal: str
     skipped: tuple[SkippedImage, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """Nobody looks at it, which is no failure; the reason says why."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class NotYet:
-    """It is to be tried again after a pause in seconds; a reason is for a person to act on."""
-
-    pause: float
-    reason: str = ""
 
 
 Outcome = Found | Left | NotYet
@@ -190,13 +176,11 @@ class Outliner:
         opened = self._opened(network, described)
         if isinstance(opened, NotYet):
             return opened
-        images = SeriesImages(records, self._pacs, self._proposer, self._open_image)
-        found = self._looked(opened, images, goes_on)
+        images = SeriesImages(records, self._pacs, self._proposer.source, self._open_image)
+        found = self._looked(IODeepReader(self._predictor, opened), images, goes_on)
         if found is None:
             return NotYet(_OVERTAKEN)
-        # Weights that lie in a file may have been replaced since the network was looked at.
-        ran = replace(described, weights_sha256=self._predictor.running(opened).weights_sha256)
-        return self._propose(task, records[0], ran, images, found)
+        return self._propose(task, records[0], images, found)
 
     def _records(self, task: SeriesTask) -> list[InstanceRecord]:
         level, name = (Level.INSTANCE, task.scope) if task.scope else (Level.SERIES, task.series)
@@ -279,51 +263,38 @@ class Outliner:
         return opened
 
     def _looked(
-        self, network: IODeep, images: SeriesImages, goes_on: Callable[[], bool]
-    ) -> list[Region] | None:
+        self, reader: IODeepReader, images: SeriesImages, goes_on: Callable[[], bool]
+    ) -> Findings | None:
         """Return what was found, by the frames as they were given; None if they have changed."""
         if not goes_on():
             return None
         try:
-            return regions_of_frames(self._predictor, network, _while(goes_on, images.frames()))
+            return reader.read(_while(goes_on, images.frames()))
         except OvertakenError:
             return None
 
     def _propose(
-        self,
-        task: SeriesTask,
-        first: InstanceRecord,
-        described: NetworkDescription,
-        images: SeriesImages,
-        found: Sequence[Region],
+        self, task: SeriesTask, first: InstanceRecord, images: SeriesImages, found: Findings
     ) -> Outcome:
         scope = first.SOPInstanceUID if task.scope else ""
-        sources, regions = images.looked_at(found)
-        skipped = tuple(images.skipped)
+        sources, found = images.looked_at(found)
+        skipped, uid = tuple(images.skipped), found.algorithm.uid
         if not sources:
             if images.first_error is not None:
                 raise images.first_error
             return Left(skipped[0].reason)
-        if not regions:
-            self._ledger.proposals.supersede(first.series, described.DnnUID, scope)
-            return Found(described.DnnUID, 0, "", skipped)
-        network = Described(
-            name=described.DnnName,
-            uid=described.DnnUID,
-            # What the object says of its making is all the version that it has.
-            version=described.created[:10],
-            weights_sha256=described.weights_sha256,
-        )
-        if len(regions) > MOST_REGIONS:
+        if not found.lesions:
+            self._ledger.proposals.supersede(first.series, uid, scope)
+            return Found(uid, 0, "", skipped)
+        if len(found.lesions) > MOST_REGIONS:
             raise TooManyRegionsError(
-                f"{len(regions)} regions, more than the {MOST_REGIONS} of a proposal; raise "
+                f"{len(found.lesions)} regions, more than the {MOST_REGIONS} of a proposal; raise "
                 "Threshold or SmallestArea, or lower Most, in Preread.IODeep.Regions"
             )
-        proposal = self._proposer.propose(sources, regions, network, scope, skipped)
+        proposal = self._proposer.propose_findings(sources, found, scope, skipped)
         if isinstance(proposal, Superseded):
             return NotYet(_OVERTAKEN)
-        place, number = proposal.place.SOPInstanceUID, proposal.number_of_regions
-        return Found(described.DnnUID, number, place, skipped)
+        return Found(uid, proposal.number_of_regions, proposal.place.SOPInstanceUID, skipped)
 
 
 def _left(network: Network, reason: str) -> NotYet:
@@ -335,9 +306,7 @@ def _left(network: Network, reason: str) -> NotYet:
     )
 
 
-def _while(
-    goes_on: Callable[[], bool], frames: Iterable[tuple[Frame, float | None]]
-) -> Iterator[tuple[Frame, float | None]]:
+def _while(goes_on: Callable[[], bool], frames: Iterable[Placed]) -> Iterator[Placed]:
     """Give frames, asking now and then: one image may have more than a lease has time for."""
     asked = time.monotonic()
     for frame in frames:

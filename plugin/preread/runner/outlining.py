@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -11,20 +11,13 @@ from preread.archive.pacs import PacsUnreachableError
 from preread.ledger.series_task import SeriesTask
 from preread.ledger.series_work import SeriesWork
 from preread.runner.meter import Meter
-from preread.runner.outliner import Left, NotYet, Outcome
+from preread.runner.outcomes import Left, NotYet
+from preread.runner.outliner import Outcome, Outliner
 from preread.runner.queue_worker import TROUBLE_PAUSE, QueueWorker
 
 _log = structlog.get_logger(__name__)
 
 _MOMENT = 0.2  # seconds that a series waits for the networks that came with it
-
-
-class Looks(Protocol):
-    """What looks at a series; `preread.runner.outliner.Outliner` does."""
-
-    def look(self, task: SeriesTask, goes_on: Callable[[], bool], /) -> Outcome:
-        """Look at what a task names, and store what is found."""
-        ...
 
 
 class Outlining(QueueWorker[SeriesTask, Outcome]):
@@ -59,7 +52,7 @@ class Outlining(QueueWorker[SeriesTask, Outcome]):
     def __init__(
         self,
         queue: SeriesWork,
-        outliner: Looks,
+        outliner: Outliner,
         owner: str,
         meter: Meter,
         *,

@@ -6,35 +6,34 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
-import pydicom
 import structlog
 
 from preread.archive.pacs import Pacs, Superseded
-from preread.elements import resource_ids
-from preread.errors import PrereadError
+from preread.imaging.errors import NoImagePlaneError
+from preread.imaging.plane import frames_of
 from preread.ledger.proposal import (
     Network,
     NewProposal,
-    ObjectIdentity,
     Proposal,
     ProposalImage,
     ProposedRegion,
     polygon_of,
 )
-from preread.results.structure_set import NoImagePlaneError, propose
-from preread.results.structure_set.plane import frames_of
+from preread.ledger.stored import ObjectIdentity
+from preread.results.structure_set import Described, propose
+from preread.runner.sources import ProposalError, SourceImage, ids_of, source_image
 
 if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
+    import numpy as np
+    from numpy.typing import NDArray
 
     from preread.archive.depositing import Depositor
-    from preread.elements import ResourceIds
+    from preread.findings.findings import Findings
     from preread.ledger.proposals import Proposals
     from preread.ledger.skipped import SkippedImage
-    from preread.results.structure_set import Described, Region
+    from preread.results.structure_set import Region
     from preread.runner.writing import Deidentifies, DerivesUids
 
 _log = structlog.get_logger(__name__)
@@ -42,28 +41,14 @@ _log = structlog.get_logger(__name__)
 _ATTACHED: Final = "attached"
 
 
-class ProposalError(PrereadError):
-    """A proposal cannot be made, and another try would not change that."""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class SourceImage:
-    """An image that a network looked at, without its pixels.
+class _Region:
+    """An outline of a lesion, as structure sets and reports take it."""
 
-    Attributes
-    ----------
-    instance, generation
-        Orthanc's id of it as it arrived, and the arrival that was looked at.
-    original
-        Its header as it arrived.
-    shown
-        That of the image beside which the proposal will lie: the same, or the de-identified copy.
-    """
-
-    instance: str
-    generation: int
-    original: Dataset
-    shown: Dataset
+    frame: int
+    polygon: NDArray[np.float64]
+    area: float
+    score: float
 
 
 class Proposer:
@@ -123,11 +108,7 @@ class Proposer:
         preread.errors.PrereadError
             If it cannot be read, or no copy can be made of it.
         """
-        original = _header(data)
-        copied = original
-        if self._copies is not None:
-            copied = _header(self._copies.deidentify(data).data)
-        return SourceImage(instance, generation, original, copied)
+        return source_image(instance, generation, data, self._copies)
 
     def propose(
         self,
@@ -165,7 +146,7 @@ class Proposer:
             If Orthanc does not answer, fails or does not take it.
         """
         first = sources[0]
-        ids = [_ids(source.shown).instance for source in sources]
+        ids = [ids_of(source.shown).instance for source in sources]
         if self._copies is None and ids[0] != first.instance:
             # Orthanc reads its PatientID in another way than we do, and would file the proposal
             # under an id that nobody announced.
@@ -193,6 +174,28 @@ class Proposer:
             self._undo(made)
             return Superseded()
         return recorded
+
+    def propose_findings(
+        self,
+        sources: Sequence[SourceImage],
+        found: Findings,
+        scope: str = "",
+        skipped: Sequence[SkippedImage] = (),
+    ) -> Proposal | Superseded:
+        """Store the lesions that any reader found as a proposal; see `propose`.
+
+        Each outline is a region that is decided about by itself.
+        """
+        algorithm = found.algorithm
+        network = Described(
+            algorithm.name, algorithm.uid or algorithm.name, algorithm.version, algorithm.sha256
+        )
+        regions = [
+            _Region(outline.frame, outline.polygon, outline.area, lesion.score)
+            for lesion in found.lesions
+            for outline in lesion.outlines
+        ]
+        return self.propose(sources, regions, network, scope, skipped)
 
     def _store(
         self,
@@ -249,22 +252,6 @@ class Proposer:
             self._depositor.withdraw(place.instance)
 
 
-def _header(data: bytes) -> Dataset:
-    try:
-        return pydicom.dcmread(BytesIO(data), stop_before_pixels=True, force=True)
-    except Exception as error:  # noqa: BLE001 - pydicom raises whatever the bytes provoke
-        raise ProposalError(f"its header cannot be read ({type(error).__name__})") from None
-
-
-def _ids(header: Dataset) -> ResourceIds:
-    return resource_ids(
-        str(header.get("PatientID") or ""),
-        str(header.StudyInstanceUID),
-        str(header.SeriesInstanceUID),
-        str(header.SOPInstanceUID),
-    )
-
-
 def _new(
     sources: Sequence[SourceImage],
     ids: Sequence[str],
@@ -275,7 +262,7 @@ def _new(
     skipped: Sequence[SkippedImage],
 ) -> NewProposal:
     original, shown = sources[0].original, sources[0].shown
-    as_arrived, as_shown = _ids(original), _ids(shown)
+    as_arrived, as_shown = ids_of(original), ids_of(shown)
     images = tuple(
         ProposalImage(
             one.instance, one.generation, name, str(one.shown.SOPInstanceUID), frames_of(one.shown)

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from preread.elements import read_header
 from preread.errors import PrereadError
+from preread.findings.prediction import NOT_MEASURED, Prediction, in_agreement
 from preread.imaging import Frame, Preprocessing, Units, prepare
 from preread.models.catalogue import Catalogue, shows_attention
 from preread.models.head import Answer
 from preread.models.kinds import unfit
-from preread.models.prediction import NOT_MEASURED, Prediction, in_agreement
 from preread.runner.work import Piece, Work
 from preread.sections import OutsideInput
 
@@ -257,7 +257,7 @@ class Reader:
 
         Raises
         ------
-        preread.models.prediction.InvalidPredictionError
+        preread.findings.prediction.InvalidPredictionError
             If a network's answer is no distribution.
         """
         now = self._clock()

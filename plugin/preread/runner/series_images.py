@@ -1,7 +1,7 @@
-"""The images of a series, one after the other, for a network that looks for regions in them.
+"""The images of a series, one after the other, for a reader that looks at them.
 
 One odd object costs a series nothing but itself: a localizer, an image without a place in the
-patient among others that have one, pixels that cannot be decoded. It is left out before the network
+patient among others that have one, pixels that cannot be decoded. It is left out before the reader
 sees it, and named with the reason.
 """
 
@@ -9,28 +9,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
 import structlog
 
 from preread.errors import PrereadError
-from preread.iodeep.files_prediction import LOCALIZER, frames_of_image, is_localizer
+from preread.findings.reader import Placed
+from preread.imaging.errors import NoImagePlaneError
+from preread.imaging.plane import ImagePlane, frames_of
+from preread.imaging.volume import in_order, is_localizer, pixel_area
 from preread.ledger.skipped import SkippedImage
 from preread.results.structure_set.bearing import check_place, check_reference
-from preread.results.structure_set.errors import NoImagePlaneError, UnwritableStructureSetError
-from preread.results.structure_set.plane import ImagePlane, frames_of
+from preread.results.structure_set.errors import UnwritableStructureSetError
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from preread.archive.pacs import Pacs
-    from preread.imaging import Frame, Image
-    from preread.iodeep.region import Region
+    from preread.findings.findings import Findings
+    from preread.imaging import Image
     from preread.ledger.job import InstanceRecord
-    from preread.runner.proposer import Proposer, SourceImage
+    from preread.runner.sources import SourceImage
 
 _log = structlog.get_logger(__name__)
+
+
+LOCALIZER: Final = "it is a localizer (ImageType), on which no network looks for regions"
 
 
 class OvertakenError(Exception):
@@ -55,8 +59,8 @@ class SeriesImages:
         The images, as the ledger knows them.
     pacs
         Orthanc.
-    proposer
-        Takes from a file what a proposal needs of it.
+    source_of
+        Takes from a file what an object beside it needs.
     open_image
         Opens a DICOM file.
     """
@@ -65,27 +69,27 @@ class SeriesImages:
         self,
         records: Sequence[InstanceRecord],
         pacs: Pacs,
-        proposer: Proposer,
+        source_of: Callable[[str, int, bytes], SourceImage],
         open_image: Callable[[bytes], Image],
     ) -> None:
         self._records = records
         self._pacs = pacs
-        self._proposer = proposer
+        self._source_of = source_of
         self._open_image = open_image
         self._images: list[_Image] = []
         self._has_places = False
         self.skipped: list[SkippedImage] = []
         self.first_error: PrereadError | None = None
 
-    def frames(self) -> Iterator[tuple[Frame, float | None]]:
+    def frames(self) -> Iterator[Placed]:
         """Give the frames of the images that have a place in the patient; if none has, of all.
 
         Never more than one image is in memory, and what a batch of the network holds.
 
         Yields
         ------
-        tuple of Frame and float or None
-            As `preread.iodeep.files_prediction.regions_of_frames` takes them.
+        Placed
+            Frames of images that have no place in the patient come without a plane.
 
         Raises
         ------
@@ -116,35 +120,61 @@ class SeriesImages:
             if source is not None:
                 yield from self._frames_of(record, source, data)
 
-    def looked_at(self, regions: Sequence[Region]) -> tuple[list[SourceImage], list[Region]]:
+    def looked_at(self, found: Findings) -> tuple[list[SourceImage], Findings]:
         """Return the images that were looked at, in the series' order, with what was found there.
 
         Parameters
         ----------
-        regions
-            Each counts the frames as they were given.
+        found
+            It counts the frames as they were given.
+
+        Returns
+        -------
+        tuple of list and Findings
+            The images, and what was found, counting the frames of all of them. What lies on an
+            image of which a frame could not be read is left out.
+        """
+        sources, numbers = self._in_order()
+        lesions = []
+        for lesion in found.lesions:
+            outlines = [
+                replace(one, frame=number)
+                for one in lesion.outlines
+                if (number := numbers[one.frame]) is not None
+            ]
+            if outlines:
+                outlines.sort(key=lambda one: one.frame)
+                lesions.append(replace(lesion, outlines=tuple(outlines)))
+        lesions.sort(key=lambda one: one.outlines[0].frame)
+        maps = tuple(
+            replace(one, frame=number)
+            for one in found.maps
+            if (number := numbers[one.frame]) is not None
+        )
+        return sources, replace(found, lesions=tuple(lesions), maps=maps)
+
+    def _in_order(self) -> tuple[list[SourceImage], list[int | None]]:
+        """Return the images that were looked at, in the series' order, and where each frame is.
 
         Returns
         -------
         tuple of list
-            The images, and the regions, each counting the frames of all of them.
+            The images; and for each frame as it was given, which it is of the frames of all of
+            them, or None where a later frame of its image could not be read.
         """
         images = self._images
-        places = [(index, frame) for index, one in enumerate(images) for frame in range(one.frames)]
         sound = [index for index, one in enumerate(images) if not one.is_spoilt]
-        ranks = _ranks([images[index].source for index in sound])
-        order = [index for _, index in sorted(zip(ranks, sound, strict=True))]
+        order = [sound[at] for at in in_order([images[at].source.original for at in sound])]
         before, offsets = 0, {}
         for index in order:
             offsets[index] = before
             before += images[index].frames
-        found = []
-        for region in regions:
-            index, frame = places[region.frame]
-            if index in offsets:
-                found.append(replace(region, frame=offsets[index] + frame))
-        found.sort(key=lambda one: one.frame)
-        return [images[index].source for index in order], found
+        numbers = [
+            offsets[index] + frame if index in offsets else None
+            for index, one in enumerate(images)
+            for frame in range(one.frames)
+        ]
+        return [images[index].source for index in order], numbers
 
     def _file(self, record: InstanceRecord) -> bytes:
         data = self._pacs.file(record.instance)
@@ -155,7 +185,7 @@ class SeriesImages:
     def _sound(self, record: InstanceRecord, data: bytes) -> SourceImage | None:
         """Return what a proposal needs of an image; None if no network may see it."""
         try:
-            source = self._proposer.source(record.instance, record.generation, data)
+            source = self._source_of(record.instance, record.generation, data)
             for header in _headers(source):
                 check_reference(header)
         except PrereadError as error:
@@ -168,7 +198,7 @@ class SeriesImages:
 
     def _frames_of(
         self, record: InstanceRecord, source: SourceImage, data: bytes
-    ) -> Iterator[tuple[Frame, float | None]]:
+    ) -> Iterator[Placed]:
         seen = _Image(source)
         self._images.append(seen)
         try:
@@ -177,9 +207,10 @@ class SeriesImages:
                 raise UnwritableStructureSetError(
                     "NumberOfFrames (0028,0008) is not the number of its frames"
                 )
-            for pair in frames_of_image(image, source.original):
+            for frame in image.frames:
+                plane = ImagePlane.of(source.original, frame.index) if self._has_places else None
                 seen.frames += 1
-                yield pair
+                yield Placed(frame, plane, pixel_area(source.original, frame.index))
         except PrereadError as error:
             # Regions of its first frames would say that there is none on the others.
             seen.is_spoilt = True
@@ -209,24 +240,3 @@ def _headers(source: SourceImage) -> tuple[Dataset, ...]:
 def _check_places(source: SourceImage) -> None:
     for header in _headers(source):
         check_place(header)
-
-
-def _ranks(sources: Sequence[SourceImage]) -> list[tuple[float, float, str]]:
-    """Return what each image is ordered by: its place along the patient, else its number."""
-    try:
-        planes = [ImagePlane.of(one.original) for one in sources]
-        normal = np.cross(planes[0].along_row, planes[0].along_column) if planes else np.zeros(3)
-        places = [float(plane.position @ normal) for plane in planes]
-    except NoImagePlaneError:
-        places = [0.0] * len(sources)
-    return [
-        (place, _number(one.original), str(one.original.get("SOPInstanceUID", "")))
-        for place, one in zip(places, sources, strict=True)
-    ]
-
-
-def _number(header: Dataset) -> float:
-    try:
-        return float(header.get("InstanceNumber") or 0)
-    except (TypeError, ValueError):
-        return 0.0

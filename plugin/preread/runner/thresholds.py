@@ -10,8 +10,8 @@ from preread.ledger.explanation import Wanted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from preread.findings.prediction import Prediction
     from preread.models.catalogue import Catalogue
-    from preread.models.prediction import Prediction
     from preread.sections import ExplainSettings
 
 _ORDINARY: Final = "normal"

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from preread.findings.prediction import Prediction
 from preread.imaging import Preprocessing
 from preread.ledger.job import Job
 from preread.models.head import Answer
-from preread.models.prediction import Prediction
 
 
 @dataclass(slots=True, eq=False)

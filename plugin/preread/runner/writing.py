@@ -9,7 +9,7 @@ from typing import Protocol
 from preread.archive.announcing import Announcer
 from preread.archive.pacs import Pacs, Refused, Stored, StoreOutcome, Superseded
 from preread.elements import Header, read_header, resource_ids
-from preread.models.prediction import Prediction
+from preread.findings.prediction import Prediction
 from preread.results import derived_instance, with_predictions
 from preread.runner.work import Work
 from preread.settings import Mode, Placement

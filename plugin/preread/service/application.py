@@ -18,6 +18,7 @@ from preread import __version__
 from preread.archive.pacs import PacsError
 from preread.errors import PrereadError
 from preread.imaging import UnreadableImage
+from preread.imaging.errors import NoImagePlaneError
 from preread.iodeep.architecture import ArchitectureError
 from preread.iodeep.errors import InvalidIODeepError, PredictionError
 from preread.iodeep.selection import ImageFacts
@@ -42,6 +43,7 @@ _STATUSES: Final[tuple[tuple[type[PrereadError], int], ...]] = (
     (InvalidIODeepError, 422),
     (ArchitectureError, 422),
     (PredictionError, 422),
+    (NoImagePlaneError, 422),
     (UnwritableStructureSetError, 422),
     (PacsError, 503),
 )

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydicom import dcmwrite
 
-from preread.iodeep.files_prediction import RegionsOfFiles, pixel_area, regions_of_files
+from preread.imaging.volume import pixel_area
+from preread.iodeep.files_prediction import RegionsOfFiles, regions_of_files
 from preread.results.equipment import INTENDED_USE
 from preread.results.structure_set import Described, propose
 from preread.service.errors import ServiceError

@@ -14,12 +14,13 @@ from rich.console import Console
 from rich.progress import TaskID
 
 from preread.errors import PrereadError
+from preread.models.backbones import RECORDS
 from preread.models.card import ArchitectureName
 from preread.training.bars import Bars
 from preread.training.description import read_description
 from preread.training.errors import TrainingError
 from preread.training.plan import PRESETS, Optimizer, Precision, Transfer
-from preread.training.pretrained import NATIVE_SIZE, pretrained_file
+from preread.training.pretrained import pretrained_file
 from preread.training.request import Request
 from preread.training.splits import SplitKind
 
@@ -242,7 +243,7 @@ def train(
             grown_from=grown_from and grown_from.absolute(),
             teacher=teacher and teacher.absolute(),
             descriptions=tuple(read_description(path) for path in description),
-            size=size or chosen.size or NATIVE_SIZE[architecture],
+            size=size or chosen.size or RECORDS[architecture].native_side,
             test=test,
             validation=chosen.validation if validation is None else validation,
             kind=split or SplitKind(chosen.kind),

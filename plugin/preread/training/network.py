@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from preread.models.architectures import build_backbone, features_width, head_shapes
+from preread.models.architectures import build_backbone, head_shapes
+from preread.models.backbones import RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +49,7 @@ class Network(nn.Module):
     def __init__(self, architecture: ArchitectureName, outputs: int) -> None:
         super().__init__()
         self.backbone = build_backbone(architecture)
-        self.head = nn.Linear(features_width(architecture), outputs)
+        self.head = nn.Linear(RECORDS[architecture].width, outputs)
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)
 

@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from preread.models.architectures import LAST_FEATURES
-from preread.models.card_facts import SMALLEST_SIDE
+from preread.models.backbones import RECORDS
 from preread.models.engine import FEATURES, MAP
 from preread.models.onnx_weights import import_onnx
 
@@ -87,7 +86,7 @@ class _Both(nn.Module):
 
 def _exported(backbone: nn.Module, architecture: ArchitectureName) -> Any:
     onnx = import_onnx()
-    side = SMALLEST_SIDE[architecture]
+    side = RECORDS[architecture].smallest_side
     example = torch.zeros(1, 3, side, side, device=next(backbone.parameters()).device)
     training = backbone.training
     written = io.BytesIO()
@@ -96,7 +95,7 @@ def _exported(backbone: nn.Module, architecture: ArchitectureName) -> Any:
             # torch tells whoever traces that its newer exporter is to be had, which renames.
             warnings.simplefilter("ignore")
             torch.onnx.export(
-                _Both(backbone.eval(), LAST_FEATURES[architecture]),
+                _Both(backbone.eval(), RECORDS[architecture].last_features),
                 (example,),
                 written,  # type: ignore[arg-type]  # it takes a file object too
                 dynamo=False,

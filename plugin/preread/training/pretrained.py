@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from preread.models.backbones import RECORDS
 from preread.models.card import CARD, ArchitectureName, read_card
 from preread.models.weights import weights_bytes, write_atomically
 from preread.training.errors import TrainingError
@@ -22,20 +23,6 @@ if TYPE_CHECKING:
 
 LIBRARY: Final = "library"
 """Instead of a file: the ImageNet weights of torchvision or timm."""
-
-NATIVE_SIZE: Final = {
-    ArchitectureName.INCEPTION_V3: 299,
-    ArchitectureName.MOBILENET_V2: 224,
-    ArchitectureName.RESNET101_V2: 224,
-    ArchitectureName.RESNET50_V2: 224,
-}
-"""Side of the input that a network was published with, in pixels."""
-
-_TIMM: Final = {
-    ArchitectureName.RESNET101_V2: "resnetv2_101.a1h_in1k",
-    ArchitectureName.RESNET50_V2: "resnetv2_50.a1h_in1k",
-}
-
 
 _MEAN: Final = (0.485, 0.456, 0.406)
 _STD: Final = (0.229, 0.224, 0.225)
@@ -125,10 +112,11 @@ def _splits_beside(path: Path) -> Iterator[tuple[str, str | None]]:
 
 def _fetch(architecture: ArchitectureName) -> nn.Module | dict[str, NDArray[Any]]:
     """Have the library fetch its weights, which are read without running what they may hold."""
-    if architecture in _TIMM:
+    name = RECORDS[architecture].published
+    if name:
         import timm  # noqa: PLC0415 - takes seconds
 
-        network: nn.Module = timm.create_model(_TIMM[architecture], pretrained=True)
+        network: nn.Module = timm.create_model(name, pretrained=True)
         return network
     from torchvision import models  # type: ignore[import-untyped]  # noqa: PLC0415 - takes seconds
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from preread.models.card import CARD, SMALLEST_SIDE, ModelCard, card_text, read_card
+from preread.models.backbones import RECORDS
+from preread.models.card import CARD, ModelCard, card_text, read_card
 from preread.models.catalogue import FOLDER_NAME
 from preread.models.loading import load_backbone, read_own
 from preread.models.model import Model
@@ -153,7 +154,7 @@ def _check(request: Request) -> None:
             )
     if len(set(request.models)) < len(request.models):
         raise TrainingError("--description: two have the same Set")
-    smallest = SMALLEST_SIDE[request.architecture]
+    smallest = RECORDS[request.architecture].smallest_side
     if request.size < smallest:
         raise TrainingError(
             f"--size {request.size}: {request.architecture} needs {smallest} or more"

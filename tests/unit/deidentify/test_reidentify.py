@@ -27,7 +27,7 @@ from preread.deidentify.envelope import Holder, Recipients
 from preread.deidentify.errors import EnvelopeError
 from preread.deidentify.reidentify import ReidentifyError, reidentify, restore
 from preread.elements import explicit_little_endian, read_file_meta, read_header
-from preread.models.prediction import Prediction
+from preread.findings.prediction import Prediction
 from preread.results import derived_instance, read_block, with_predictions
 from tests.unit.deidentify.conftest import (
     BIG_ENDIAN,

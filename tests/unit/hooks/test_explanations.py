@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
+from preread.findings.prediction import Prediction
 from preread.ledger.arrival import Arrival, Event, EventKind
-from preread.ledger.explanation import MapIdentity
 from preread.ledger.sql import SqlLedger
+from preread.ledger.stored import ObjectIdentity
 from preread.models.catalogue import Catalogue
 from preread.models.model import Model
-from preread.models.prediction import Prediction
 from preread.sections import Settings
 from tests.unit.runner.test_explaining import card, said
 
@@ -86,7 +86,7 @@ class Api:
     def make(self) -> None:
         """Be the runner: make what is asked."""
         while (one := self.ledger.explanations.reserve("runner", 300)) is not None:
-            place = MapIdentity(INSTANCE[::-1], "2.25.7", "2.25.8", "2.25.3")
+            place = ObjectIdentity(INSTANCE[::-1], "2.25.7", "2.25.8", "2.25.3")
             assert self.ledger.explanations.done(one, place, one.wanted.probability)
 
 

@@ -19,11 +19,11 @@ from preread.ledger.arrival import Arrival, Event, EventKind
 from preread.ledger.proposal import (
     Network,
     NewProposal,
-    ObjectIdentity,
     ProposalImage,
     ProposedRegion,
 )
 from preread.ledger.sql import SqlLedger
+from preread.ledger.stored import ObjectIdentity
 from preread.sections import Settings
 from preread.settings import OrthancFacts
 

@@ -10,8 +10,9 @@ import pytest
 from pydicom import DataElement, Dataset
 
 from preread.imaging import Image, UnreadableImage, open_image
+from preread.imaging.volume import pixel_area
 from preread.iodeep import files_prediction as module
-from preread.iodeep.files_prediction import pixel_area, regions_of_files
+from preread.iodeep.files_prediction import regions_of_files
 from preread.iodeep.opening import WeightsFolder
 from preread.iodeep.prediction import Predictor
 from tests.unit.iodeep.toy_networks import pointwise

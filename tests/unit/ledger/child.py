@@ -9,12 +9,12 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from preread.findings.prediction import Prediction
 from preread.ledger.arrival import Arrival
 from preread.ledger.forwarder import Forwarder
 from preread.ledger.job import JobState
 from preread.ledger.journal import Journal
 from preread.ledger.sql import SqlLedger
-from preread.models.prediction import Prediction
 
 FULL = 3
 

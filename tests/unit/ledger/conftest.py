@@ -8,11 +8,11 @@ from typing import Any, Protocol
 
 import pytest
 
+from preread.findings.prediction import Prediction
 from preread.ledger.arrival import Arrival
 from preread.ledger.forwarder import Forwarder
 from preread.ledger.journal import Journal
 from preread.ledger.sql import SqlLedger
-from preread.models.prediction import Prediction
 from tests.postgres_server import PostgresServer
 
 

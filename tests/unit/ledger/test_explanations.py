@@ -7,19 +7,20 @@ from typing import Any
 
 import pytest
 
-from preread.ledger.explanation import Explanation, MapIdentity, Wanted
+from preread.findings.prediction import Prediction
+from preread.ledger.explanation import Explanation, Wanted
 from preread.ledger.explanations import Explanations
 from preread.ledger.forwarder import Forwarder
 from preread.ledger.job import Level
 from preread.ledger.journal import Journal
 from preread.ledger.sql import SqlLedger
+from preread.ledger.stored import ObjectIdentity
 from preread.ledger.task import TaskState
-from preread.models.prediction import Prediction
 from tests.unit.ledger.conftest import orthanc_id
 
 WANTED = Wanted("MobileNetV2", "Malignant", 0, 0.8)
 OTHER = Wanted("MobileNetV2", "Benign", 1, 0.4)
-PLACE = MapIdentity(orthanc_id("map"), "2.25.71", "2.25.72", "2.25.3")
+PLACE = ObjectIdentity(orthanc_id("map"), "2.25.71", "2.25.72", "2.25.3")
 DONE, FAILED = TaskState.DONE, TaskState.FAILED
 PENDING, SUPERSEDED = TaskState.PENDING, TaskState.SUPERSEDED
 

@@ -12,17 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from preread.ledger.explanation import MapIdentity, Wanted
+from preread.ledger.explanation import Wanted
 from preread.ledger.network import NetworkState
-from preread.ledger.proposal import ObjectIdentity, ProposalStatus
+from preread.ledger.proposal import ProposalStatus
 from preread.ledger.sql import SqlLedger
+from preread.ledger.stored import ObjectIdentity
 from preread.ledger.task import TaskState
 from tests.unit.ledger.conftest import Clock, orthanc_id
 from tests.unit.ledger.test_networks import DESCRIBED
 
 FILE = Path(__file__).parent / "ledger_v0010.sqlite.gz"
 IMAGE, SERIES, OTHER = orthanc_id("instance 0"), orthanc_id("series"), orthanc_id("other")
-PLACE = MapIdentity(orthanc_id("map"), "2.25.71", "2.25.72", "2.25.3")
+PLACE = ObjectIdentity(orthanc_id("map"), "2.25.71", "2.25.72", "2.25.3")
 DONE, FAILED, PENDING = TaskState.DONE, TaskState.FAILED, TaskState.PENDING
 RUNNING, UNREAD = TaskState.RUNNING, TaskState.UNREAD
 LEASE = 300

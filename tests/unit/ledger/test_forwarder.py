@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from preread.findings.prediction import Prediction
 from preread.ledger.errors import LedgerError
 from preread.ledger.forwarder import Forwarder
 from preread.ledger.job import JobState
 from preread.ledger.journal import Journal
 from preread.ledger.sql import SqlLedger
-from preread.models.prediction import Prediction
 
 
 def _store(journal: Journal, arrival_of: Any, *numbers: int) -> None:

@@ -11,11 +11,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
+from preread.findings.prediction import Prediction
 from preread.ledger.forwarder import Forwarder, reconcile
 from preread.ledger.job import Job, JobState, Level
 from preread.ledger.journal import Journal
 from preread.ledger.sql import SqlLedger
-from preread.models.prediction import Prediction
 
 _COUNT = 2
 _INSTANCES = st.integers(0, _COUNT - 1)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, update
 
+from preread.findings.prediction import Prediction, Unlikeness
 from preread.ledger.arrival import Arrival, Event, EventKind
 from preread.ledger.errors import LedgerError
 from preread.ledger.forwarder import Forwarder
@@ -14,7 +15,6 @@ from preread.ledger.job import JobState, Level
 from preread.ledger.journal import Journal
 from preread.ledger.schema import OutcomeRow
 from preread.ledger.sql import SqlLedger
-from preread.models.prediction import Prediction, Unlikeness
 
 FAR = Unlikeness(3.5, 1.75)
 

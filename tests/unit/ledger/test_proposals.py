@@ -13,7 +13,6 @@ from preread.ledger.journal import Journal
 from preread.ledger.proposal import (
     Network,
     NewProposal,
-    ObjectIdentity,
     Proposal,
     ProposalConflictError,
     ProposalImage,
@@ -23,6 +22,7 @@ from preread.ledger.proposal import (
     Review,
 )
 from preread.ledger.sql import SqlLedger
+from preread.ledger.stored import ObjectIdentity
 from preread.ledger.task import TaskState
 from tests.unit.ledger.conftest import orthanc_id
 

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
+from preread.findings.prediction import Prediction
 from preread.ledger.errors import JournalError, LedgerError
 from preread.ledger.forwarder import Forwarder
 from preread.ledger.job import JobState
 from preread.ledger.journal import Journal
 from preread.ledger.sql import SqlLedger
-from preread.models.prediction import Prediction
 
 _NOBODY = 65534
 

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from preread.imaging import Preprocessing, frame_from_array, prepare
 from preread.imaging.mapping_back import onto_frame
 from preread.models import attention
-from preread.models.architectures import HEADS, LAST_FEATURES, build
+from preread.models.architectures import build
 from preread.models.attention import Attention, class_activation
+from preread.models.backbones import RECORDS
 from preread.models.card import ArchitectureName, InvalidModelError
 from preread.models.catalogue import Catalogue
-from preread.models.engine import Engine, LoadedBackbone, make_engine
+from preread.models.choosing import make_engine
+from preread.models.engine import Engine, LoadedBackbone
 from preread.models.model import Model
 from preread.training.normalisation import remeasure
 from tests.unit.models.conftest import MakeModel, random_network
@@ -71,12 +73,12 @@ def test_it_is_what_gradients_give(architecture: ArchitectureName) -> None:
     # Without statistics of its own, a deep network of random weights gives zeros.
     remeasure(network, [torch.rand(4, 3, 128, 160)])
     network.eval()
-    last = network.get_parameter(f"{HEADS[architecture]}.weight")
+    last = network.get_parameter(f"{RECORDS[architecture].head}.weight")
     with torch.no_grad():
         last.copy_(torch.randn_like(last))
     network.double()
     seen: list[torch.Tensor] = []
-    layer = network.get_submodule(LAST_FEATURES[architecture])
+    layer = network.get_submodule(RECORDS[architecture].last_features)
     layer.register_forward_hook(lambda _m, _i, output: seen.append(output))
     image = np.random.default_rng(5).random((1, 3, 128, 160))
     network(torch.from_numpy(image))[0, 2].backward(inputs=[seen[0].requires_grad_()])

@@ -116,7 +116,8 @@ def test_what_is_no_card(folder: Path, add_card: Any) -> None:
 
 def test_catalogue_needs_no_torch() -> None:
     program = (
-        "import sys, preread.models.catalogue, preread.models.prediction, preread.models.ensemble\n"
+        "import sys, preread.models.catalogue, preread.findings.prediction\n"
+        "import preread.models.ensemble\n"
         "assert not {'torch', 'openvino', 'timm', 'torchvision'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from preread.models.architectures import features_width
+from preread.models.backbones import RECORDS
 from preread.models.card import (
     CARD,
     NETWORK,
@@ -24,7 +24,7 @@ from preread.models.card import (
     read_card,
 )
 from preread.models.catalogue import Catalogue
-from preread.models.engine import make_engine
+from preread.models.choosing import make_engine
 from preread.models.ensemble import Ensemble
 from preread.models.weights import sha256_of
 from tests.unit.models.conftest import taken_apart
@@ -56,7 +56,7 @@ def test_engines_give_the_same_features_and_maps(
             assert np.abs(found - wanted).max() <= EQUAL * np.abs(wanted).max()
         # What stands for an image is the mean of its map, to the last layer and to a viewer.
         means = loaded.maps(batch).mean(axis=(2, 3))
-        assert means.shape == (3, features_width(architecture))
+        assert means.shape == (3, RECORDS[architecture].width)
         assert np.abs(means - loaded.features(batch)).max() <= EQUAL * np.abs(means).max()
 
 

@@ -9,14 +9,13 @@ import pytest
 import torch
 
 from preread.models.architectures import (
-    HEADS,
     backbone_blueprint,
     build_backbone,
-    features_width,
     head_shapes,
     is_of_head,
     shapes,
 )
+from preread.models.backbones import RECORDS
 from preread.models.card import CARD, ArchitectureName, InvalidModelError, card_text
 from preread.models.catalogue import Catalogue
 from preread.models.loading import load_backbone, load_whole, read_own
@@ -36,13 +35,13 @@ def test_a_network_is_its_backbone_and_a_linear_layer(
     model = Catalogue.load(folder)["net"]
     images = torch.randn(3, 3, 96, 96, generator=torch.Generator().manual_seed(1))
     own = read_own(model).head
-    name = HEADS[architecture]
+    name = RECORDS[architecture].head
     weight = own[f"{name}.weight"].reshape(len(CLASSES), -1).astype(np.float64)
     with torch.inference_mode():
         expected = network(images).numpy()
         whole = load_whole(model)(images).numpy()
         features = load_backbone(model)(images).numpy()
-    assert features.shape == (3, features_width(architecture))
+    assert features.shape == (3, RECORDS[architecture].width)
     assert features.dtype == np.float32
     assert expected.std() > 0.01
     assert np.abs(whole - expected).max() <= 1e-4 * np.abs(expected).max()

@@ -19,7 +19,7 @@ from preread.models.card import (
     read_card,
 )
 from preread.models.catalogue import Catalogue
-from preread.models.engine import make_engine
+from preread.models.choosing import make_engine
 from preread.models.one_file import check_one_file
 from preread.models.weights import sha256_of
 from tests.unit.models.conftest import taken_apart

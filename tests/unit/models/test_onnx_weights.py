@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from preread.models.architectures import backbone_blueprint, shapes, without_head
+from preread.models.backbones import RECORDS
 from preread.models.card import ArchitectureName, InvalidModelError
-from preread.models.onnx_weights import EPSILON, arrays_of, parse_network
+from preread.models.onnx_weights import arrays_of, parse_network
 from preread.models.weights import fill
 from tests.unit.models.conftest import random_network, taken_apart
 
@@ -41,7 +42,7 @@ def test_epsilon_is_that_of_the_network(architecture: ArchitectureName) -> None:
         for module in random_network(architecture).modules()
         if isinstance(module, torch.nn.BatchNorm2d)
     }
-    assert found == {EPSILON[architecture]}
+    assert found == {RECORDS[architecture].epsilon}
 
 
 def changed(change: Any) -> bytes:

@@ -21,7 +21,8 @@ from preread.models.card import (
     read_card,
 )
 from preread.models.catalogue import Catalogue
-from preread.models.engine import LoadedBackbone, make_engine
+from preread.models.choosing import make_engine
+from preread.models.engine import LoadedBackbone
 from preread.models.ensemble import Ensemble
 from preread.models.head import Head
 from preread.models.model import Model

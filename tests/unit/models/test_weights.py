@@ -10,8 +10,9 @@ import safetensors.numpy
 import torch
 from numpy.typing import NDArray
 
-from preread.models.architectures import HEADS, blueprint, build, shapes
-from preread.models.card import SMALLEST_SIDE, ArchitectureName, InvalidModelError
+from preread.models.architectures import blueprint, build, shapes
+from preread.models.backbones import RECORDS
+from preread.models.card import ArchitectureName, InvalidModelError
 from preread.models.weights import (
     NOVELTY_ROOM,
     check_fit,
@@ -54,7 +55,7 @@ def test_each_network_is_built_saved_and_loaded(
     network = build(architecture, 5).eval()
     expected = shapes(blueprint(architecture, 5))
     assert expected == shapes(network)
-    assert expected[f"{HEADS[architecture]}.bias"] == (5,)
+    assert expected[f"{RECORDS[architecture].head}.bias"] == (5,)
     arrays = {name: np.asarray(tensor) for name, tensor in network.state_dict().items()}
     data = weights_bytes(
         {key: array for key, array in arrays.items() if key in expected}
@@ -64,7 +65,7 @@ def test_each_network_is_built_saved_and_loaded(
     write_atomically(path, data)
     loaded = load_network(path, sha256_of(data), architecture, 5)
     assert not loaded.training
-    side = SMALLEST_SIDE[architecture]
+    side = RECORDS[architecture].smallest_side
     image = torch.randn(1, 3, side, side)
     with torch.inference_mode():
         assert torch.equal(loaded(image), network(image))

@@ -3,7 +3,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from preread.models.prediction import Prediction, Unlikeness
+from preread.findings.prediction import Prediction, Unlikeness
 
 CLASSES = (
     "Adenocarcinoma",

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preread.models.prediction import Prediction, Unlikeness
+from preread.findings.prediction import Prediction, Unlikeness
 from preread.results.block import (
     UnwritablePredictionError,
     block_elements,

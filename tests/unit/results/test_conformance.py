@@ -11,7 +11,7 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from preread.errors import PrereadError
-from preread.models.prediction import Prediction
+from preread.findings.prediction import Prediction
 from preread.results import derived_instance, read_block, with_predictions
 
 Predictions = tuple[Prediction, ...]

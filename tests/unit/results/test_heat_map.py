@@ -15,7 +15,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from preread.elements import read_header
-from preread.models.catalogue import ATTENTION_MAP, Catalogue
+from preread.imaging.attention import ATTENTION_MAP
+from preread.models.catalogue import Catalogue
 from preread.results import UnwritableInstanceError
 from preread.results.heat_map import heat_map
 from tests.unit.results.conftest import MakePrediction

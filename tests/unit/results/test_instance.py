@@ -25,7 +25,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from preread.models.prediction import Prediction
+from preread.findings.prediction import Prediction
 from preread.results import (
     UnwritableInstanceError,
     UnwritablePredictionError,

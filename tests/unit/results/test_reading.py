@@ -13,7 +13,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from preread.models.prediction import Prediction, Unlikeness
+from preread.findings.prediction import Prediction, Unlikeness
 from preread.results.block import percentages, private_block
 from preread.results.reading import ClassPercentage, MalformedBlockError, ModelResult, read_block
 

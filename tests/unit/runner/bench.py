@@ -20,6 +20,7 @@ from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
 from preread.archive.announcing import Announcer
 from preread.elements import Header, read_header, resource_ids
+from preread.findings.prediction import Prediction, Unlikeness
 from preread.imaging import Preprocessing, open_image
 from preread.ledger.arrival import Arrival, Event, EventKind
 from preread.ledger.job import Job
@@ -28,7 +29,6 @@ from preread.models.card import Applicability, BackboneFacts, InputKind, ModelCa
 from preread.models.catalogue import Catalogue
 from preread.models.head import Answer
 from preread.models.model import Model
-from preread.models.prediction import Prediction, Unlikeness
 from preread.runner.answers import Wishes, no_wishes
 from preread.runner.meter import Meter
 from preread.runner.pipeline import Pace, Pipeline, Stations

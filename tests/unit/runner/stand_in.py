@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from preread import cli
 from preread.deidentify.pixels.complete import CompleteDeidentifier
+from preread.models import ensemble
 from preread.models.catalogue import Catalogue
-from preread.runner import assembly
 from tests.unit.runner.bench import LARGE, SMALL, Networks, catalogue_of
 
 
@@ -45,7 +45,7 @@ def load(*_where: Any) -> Catalogue:
 
 
 if __name__ == "__main__":
-    vars(assembly)["Ensemble"] = networks
+    vars(ensemble)["Ensemble"] = networks
     Catalogue.load = load  # type: ignore[method-assign,assignment]  # a stand-in
     CompleteDeidentifier.has_made = made  # type: ignore[method-assign,assignment]  # a stand-in
     cli.main()

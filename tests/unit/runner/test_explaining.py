@@ -9,6 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pydicom
@@ -20,19 +21,20 @@ from preread.archive.announcing import Announcer
 from preread.archive.pacs import PacsFailedError, PacsUnreachableError
 from preread.deidentify import Pseudonyms, Secret
 from preread.errors import SettingsError
+from preread.findings.prediction import Prediction, Unlikeness
 from preread.imaging import Preprocessing, open_image
 from preread.ledger.explanation import Explanation, Wanted
 from preread.ledger.job import JobState
 from preread.ledger.task import TaskState
+from preread.models import attention
 from preread.models.card import NETWORK, BackboneFacts, DatasetFacts, InputKind, ModelCard
 from preread.models.catalogue import Catalogue
 from preread.models.engine_names import EngineName
 from preread.models.model import Model
-from preread.models.prediction import Prediction, Unlikeness
 from preread.results import attention_picture
-from preread.runner import assembly
-from preread.runner.explainer import Explainer
-from preread.runner.explaining import Explaining
+from preread.runner import explaining
+from preread.runner.explaining import Explainer, Explaining
+from preread.runner.kinds.explanations import explainer
 from preread.runner.thresholds import Thresholds
 from preread.sections import ExplainSettings
 from tests.unit.runner.archive import KEY
@@ -48,17 +50,12 @@ def test_networks_take_as_many_threads_as_the_settings_say(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told: list[Any] = []
-    monkeypatch.setattr(assembly, "Attention", lambda *options: told.extend(options))
-    for name in ("Announcer", "Explainer", "Pseudonyms"):
-        monkeypatch.setattr(assembly, name, lambda *_given, **_options: None)
-    runner = SimpleNamespace(threads=3, max_image_megabytes=1)
-    deidentify = SimpleNamespace(mode=None)
+    monkeypatch.setattr(attention, "Attention", lambda *options: told.extend(options))
+    monkeypatch.setattr(explaining, "Explainer", lambda *_given, **_options: None)
     models = SimpleNamespace(engine=EngineName.ONNXRUNTIME)
-    site: Any = SimpleNamespace(
-        settings=SimpleNamespace(runner=runner, deidentify=deidentify, models=models)
-    )
-    nothing: Any = None
-    assembly._explainer(site, nothing, nothing, SECRET, nothing)
+    settings = SimpleNamespace(runner=SimpleNamespace(threads=3), models=models)
+    parts: Any = Mock(site=SimpleNamespace(settings=settings))
+    explainer(parts)
     assert told == ["onnxruntime", 3]
 
 
@@ -356,7 +353,7 @@ def test_an_image_outside_the_training_data_is_told_in_the_picture(
         legends.append(legend)
         return attention_picture.draw(shown, spread, legend)
 
-    monkeypatch.setattr("preread.runner.explainer.draw", draw)
+    monkeypatch.setattr("preread.runner.explaining.draw", draw)
     instance = room.read(ct(1), said(NET, unlike=2.0))
     room.ask(instance, "Normal")
     assert room.explaining.step()

@@ -18,7 +18,8 @@ from preread.iodeep.writing import encode
 from preread.ledger.network import Network
 from preread.ledger.task import TaskState
 from preread.runner.network_objects import AnotherObjectError, NetworkGoneError
-from preread.runner.outliner import Found, NotYet
+from preread.runner.outcomes import NotYet
+from preread.runner.outliner import Found
 from tests.unit.iodeep.toy_networks import pointwise
 from tests.unit.runner.bench import Bench
 from tests.unit.runner.test_outlining import Room, bright, multiframe

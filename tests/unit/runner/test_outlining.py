@@ -32,7 +32,8 @@ from preread.results.structure_set import regions_of
 from preread.runner import outliner as module
 from preread.runner.network_checking import describe
 from preread.runner.network_objects import NetworkObjects
-from preread.runner.outliner import NotYet, Outliner
+from preread.runner.outcomes import NotYet
+from preread.runner.outliner import Outliner
 from preread.runner.outlining import Outlining
 from preread.runner.proposer import Proposer
 from tests.unit.iodeep.toy_networks import UID, pointwise

@@ -30,9 +30,9 @@ from preread.results.structure_set import (
     regions_of,
 )
 from preread.runner import reviewing
-from preread.runner.proposer import ProposalError, Proposer, SourceImage
-from preread.runner.reviewer import Reviewer
-from preread.runner.reviewing import Reviewing
+from preread.runner.proposer import Proposer
+from preread.runner.reviewing import Reviewer, Reviewing
+from preread.runner.sources import ProposalError, SourceImage
 from tests.unit.results.structure_set.conftest import Found
 from tests.unit.runner.archive import KEY
 from tests.unit.runner.bench import Bench, Doubling, ct

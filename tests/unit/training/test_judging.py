@@ -12,7 +12,7 @@ import pytest
 from preread.imaging import open_picture, prepare
 from preread.models.card import read_card
 from preread.models.catalogue import Catalogue
-from preread.models.engine import make_engine
+from preread.models.choosing import make_engine
 from preread.models.ensemble import Ensemble
 from preread.models.novelty import Novelty
 from tests.unit.training.conftest import TwoSets, trained, write_pictures

@@ -18,7 +18,7 @@ from preread.errors import PrereadError
 from preread.models.architectures import build_backbone, without_head
 from preread.models.card import CARD, WEIGHTS, ArchitectureName, read_card
 from preread.models.catalogue import Catalogue
-from preread.models.engine import make_engine
+from preread.models.choosing import make_engine
 from preread.models.ensemble import Ensemble
 from preread.models.onnx_weights import arrays_of
 from preread.models.weights import load_pretrained, sha256_of, split_state, weights_bytes

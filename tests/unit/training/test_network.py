@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from preread.models.architectures import HEADS, backbone_blueprint, build
+from preread.models.architectures import backbone_blueprint, build
+from preread.models.backbones import RECORDS
 from preread.models.card import ArchitectureName
 from preread.models.weights import fill
 from preread.training.network import Network, blocks_of, head_arrays
@@ -21,7 +22,7 @@ def test_one_set_of_it_is_a_whole_network(architecture: ArchitectureName) -> Non
     assert float(network.head.weight.detach().std()) == pytest.approx(0.01, rel=0.1)
     mine = slice(2, 5)
     arrays = head_arrays(network, mine, architecture)
-    assert {name.rpartition(".")[0] for name in arrays} == {HEADS[architecture]}
+    assert {name.rpartition(".")[0] for name in arrays} == {RECORDS[architecture].head}
     whole = build(architecture, 3)
     backbone = {
         name: np.asarray(tensor.numpy()) for name, tensor in network.backbone.state_dict().items()

@@ -15,6 +15,7 @@ from torch import nn
 
 import preread
 from preread.models.architectures import build, build_backbone
+from preread.models.backbones import RECORDS
 from preread.models.card import CARD, NETWORK, ArchitectureName, card_text, read_card
 from preread.models.card_facts import BackboneFacts
 from preread.models.weights import load_pretrained, parse_weights
@@ -23,7 +24,6 @@ from preread.training.errors import TrainingError
 from preread.training.onnx_making import onnx_of
 from preread.training.pretrained import (
     LIBRARY,
-    NATIVE_SIZE,
     check_same_split,
     pretrained_file,
     with_own_range,
@@ -40,9 +40,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_every_network_has_a_size_and_published_weights() -> None:
-    assert set(NATIVE_SIZE) == set(ArchitectureName)
-    assert NATIVE_SIZE[ArchitectureName.INCEPTION_V3] == 299
-    assert {NATIVE_SIZE[name] for name in ArchitectureName if "Inception" not in name} == {224}
+    assert set(RECORDS) == set(ArchitectureName)
+    assert RECORDS[ArchitectureName.INCEPTION_V3].native_side == 299
+    assert {RECORDS[name].native_side for name in ArchitectureName if "Inception" not in name} == {
+        224
+    }
 
 
 def test_nothing_is_asked_for_and_nothing_found() -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from preread.imaging import open_picture, prepare
 from preread.models.card import CARD, WEIGHTS, ModelCard, read_card
 from preread.models.catalogue import Catalogue
-from preread.models.engine import make_engine
+from preread.models.choosing import make_engine
 from preread.models.ensemble import Ensemble
 from preread.models.head import Answer
 from preread.models.loading import read_own

@@ -4,8 +4,9 @@ What is here turns polylines on images into data sets and back; it knows no netw
 and no ledger. Images that have no place in the patient are refused with the reason.
 """
 
-from preread.results.structure_set.errors import NoImagePlaneError, UnwritableStructureSetError
-from preread.results.structure_set.plane import ImagePlane
+from preread.imaging.errors import NoImagePlaneError
+from preread.imaging.plane import ImagePlane
+from preread.results.structure_set.errors import UnwritableStructureSetError
 from preread.results.structure_set.proposal import propose
 from preread.results.structure_set.reading import DrawnRegion, regions_of
 from preread.results.structure_set.region import (

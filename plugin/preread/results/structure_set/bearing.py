@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from preread.results.structure_set.errors import NoImagePlaneError, UnwritableStructureSetError
-from preread.results.structure_set.plane import ImagePlane, frames_of
+from preread.imaging.errors import NoImagePlaneError
+from preread.imaging.plane import ImagePlane, frames_of
+from preread.results.structure_set.errors import UnwritableStructureSetError
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

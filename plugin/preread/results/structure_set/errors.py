@@ -7,10 +7,3 @@ from preread.errors import PrereadError
 
 class UnwritableStructureSetError(PrereadError):
     """Regions that no structure set can be made of; the message names what is wrong."""
-
-
-class NoImagePlaneError(UnwritableStructureSetError):
-    """An image without a place in the patient, so that its regions have no coordinates there.
-
-    Such regions go into an object with image coordinates instead.
-    """

@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, RTStructureSetStorage
 
 from preread import __version__
+from preread.imaging.plane import ImagePlane, frames_of
 from preread.results.belonging import copy_patient_and_study
 from preread.results.equipment import (
     INTENDED_USE,
@@ -17,7 +18,6 @@ from preread.results.equipment import (
 )
 from preread.results.structure_set.bearing import frame_of
 from preread.results.structure_set.errors import UnwritableStructureSetError
-from preread.results.structure_set.plane import ImagePlane, frames_of
 from preread.results.structure_set.region import MOST_REGIONS, check_polygon
 from preread.results.structure_set.sequences import (
     closed_contours,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from preread.imaging.plane import ImagePlane
 from preread.results.structure_set.errors import UnwritableStructureSetError
-from preread.results.structure_set.plane import ImagePlane
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, RTStructureSetStorage
 
+from preread.imaging.plane import ImagePlane
 from preread.results.structure_set.errors import UnwritableStructureSetError
-from preread.results.structure_set.plane import ImagePlane
 from preread.results.structure_set.proposal import dated
 from preread.results.structure_set.region import Decision, ReviewedBy, Verdict, check_polygon
 from preread.results.structure_set.sequences import closed_contours, image_reference, numbered

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from preread.results.structure_set.plane import ImagePlane
+    from preread.imaging.plane import ImagePlane
 
 _STUDY_COMPONENT: Final = UID("1.2.840.10008.3.1.2.3.1")  # Detached Study Management, as is usual
 _DECIMALS: Final = 4  # of a mm, at least

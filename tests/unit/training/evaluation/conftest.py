@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from preread.imaging import Preprocessing
-from preread.models.architectures import HEADS, build_backbone
+from preread.models.architectures import build_backbone
+from preread.models.backbones import RECORDS
 from preread.models.card import CARD, WEIGHTS, ArchitectureName, InputKind, card_text
 from preread.models.card_facts import BackboneFacts, OutOfDistributionFacts
 from preread.models.novelty import Novelty
@@ -142,7 +143,7 @@ def _model(
     if len(classes) == 2:  # scikit-learn keeps one row then
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     # Four times as sure of itself as it was fitted to be: something to calibrate.
-    head = f"{HEADS[ARCHITECTURE]}."
+    head = f"{RECORDS[ARCHITECTURE].head}."
     novelty = Novelty.fit(features[inside])
     held_out = validation if len(validation) else training
     threshold = float(np.quantile(novelty.score(features[held_out]), 0.9))

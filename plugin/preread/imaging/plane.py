@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
-from preread.results.structure_set.errors import NoImagePlaneError
+from preread.imaging.errors import NoImagePlaneError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""Opening the ledger that a site's settings name."""
+"""The ledger that a site's settings name."""
 
 from __future__ import annotations
 
@@ -7,16 +7,23 @@ from typing import TYPE_CHECKING
 from preread.ledger.sql import SqlLedger
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from preread.settings import Site
 
 
-def open_ledger(site: Site, *, busy_timeout: float = 10.0) -> SqlLedger:
+def open_ledger(
+    site: Site, *, series_kinds: Sequence[str] = (), busy_timeout: float = 10.0
+) -> SqlLedger:
     """Return the ledger of a site.
 
     Parameters
     ----------
     site
         The settings.
+    series_kinds
+        The kinds of work that a series becomes a task of when it changes; for those who take the
+        events of the journal.
     busy_timeout
         Seconds to wait for a lock of the database.
 
@@ -31,5 +38,6 @@ def open_ledger(site: Site, *, busy_timeout: float = 10.0) -> SqlLedger:
         node=kept.node,
         max_attempts=kept.max_attempts,
         backoff_seconds=kept.backoff_seconds,
+        series_kinds=series_kinds,
         busy_timeout=busy_timeout,
     )

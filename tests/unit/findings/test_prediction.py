@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from preread.models.prediction import (
+from preread.findings.prediction import (
     ANOTHER_HEAD,
     InvalidPredictionError,
     Prediction,

@@ -1,0 +1,83 @@
+"""An image that was looked at, without its pixels: what an object beside it needs to know of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import pydicom
+
+from preread.elements import resource_ids
+from preread.errors import PrereadError
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+    from preread.elements import ResourceIds
+    from preread.runner.writing import Deidentifies
+
+
+class ProposalError(PrereadError):
+    """A proposal cannot be made, and another try would not change that."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceImage:
+    """An image that was looked at.
+
+    Attributes
+    ----------
+    instance, generation
+        Orthanc's id of it as it arrived, and the arrival that was looked at.
+    original
+        Its header as it arrived.
+    shown
+        That of the image beside which what was found will lie: the same, or the de-identified copy.
+    """
+
+    instance: str
+    generation: int
+    original: Dataset
+    shown: Dataset
+
+
+def source_image(
+    instance: str, generation: int, data: bytes, copies: Deidentifies | None = None
+) -> SourceImage:
+    """Take from an image's file what an object beside it needs.
+
+    Parameters
+    ----------
+    instance, generation
+        Orthanc's id of it, and the arrival of these bytes.
+    data
+        The file, as Orthanc has it under that id.
+    copies
+        In mode ``copy``: tells which object is its copy. None in other modes.
+
+    Raises
+    ------
+    preread.errors.PrereadError
+        If it cannot be read, or no copy can be made of it.
+    """
+    original = _header(data)
+    shown = original if copies is None else _header(copies.deidentify(data).data)
+    return SourceImage(instance, generation, original, shown)
+
+
+def _header(data: bytes) -> Dataset:
+    try:
+        return pydicom.dcmread(BytesIO(data), stop_before_pixels=True, force=True)
+    except Exception as error:  # noqa: BLE001 - pydicom raises whatever the bytes provoke
+        raise ProposalError(f"its header cannot be read ({type(error).__name__})") from None
+
+
+def ids_of(header: Dataset) -> ResourceIds:
+    """Return the ids that Orthanc files an object under."""
+    return resource_ids(
+        str(header.get("PatientID") or ""),
+        str(header.StudyInstanceUID),
+        str(header.SeriesInstanceUID),
+        str(header.SOPInstanceUID),
+    )
