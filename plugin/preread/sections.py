@@ -182,6 +182,12 @@ class ResultsSettings(Section):
         "stored in the original study too, under the patient's own identity. The original "
         "images are never changed.",
     )
+    writers: dict[str, tuple[str, ...]] = Field(
+        {},
+        description="By the name of a reader of series, which objects are written of what it "
+        'finds, such as `{"nodules": ["rtstruct"]}`; an empty list writes none. A reader that '
+        "is not named here writes all that it has.",
+    )
 
 
 class ExplainSettings(Section):

@@ -7,6 +7,7 @@ import sysconfig
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
@@ -41,12 +42,12 @@ def environment(tmp_path: Path) -> Path:
     return made
 
 
-def node(make_pacs: Maker, environment: Path, mode: str) -> Pacs:
+def node(make_pacs: Maker, environment: Path, mode: str, **more: Any) -> Pacs:
     section = {
         "Deidentify": {"Mode": mode},
         "IODeep": {"Proposals": {"QuietSeconds": 1}},
         "Runner": {"Python": str(environment / "bin" / "python")},
-    }
+    } | more
     return make_pacs(section, name=mode).start()
 
 
@@ -95,6 +96,15 @@ def test_an_image_goes_the_whole_way(
             pacs.http.delete(f"/instances/{instance}")
     eventually(lambda: not reports(pacs))
     eventually(lambda: pacs.get("/preread/status")["Toy"]["unread"] == 1)
+
+
+def test_a_setting_says_what_is_written(
+    make_pacs: Maker, environment: Path, tmp_path: Path
+) -> None:
+    pacs = node(make_pacs, environment, "incoming", Results={"Writers": {"toy": []}})
+    pacs.send(ct_series(tmp_path / "ct", 2).files)
+    eventually(lambda: pacs.get("/preread/status")["Toy"]["done"] == 1)
+    assert reports(pacs) == []
 
 
 def test_another_packages_fault_is_named_at_the_start(make_pacs: Maker, environment: Path) -> None:

@@ -6,7 +6,7 @@ It serves any reader and any writers; `preread.runner.kinds.reading` makes a kin
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from preread.archive.pacs import PacsUnreachableError, Superseded
+from preread.errors import SettingsError
 from preread.findings.findings import Findings
 from preread.findings.reader import Facts
 from preread.ledger.job import JobState, Level
@@ -87,6 +88,8 @@ class SeriesReading(WithdrawingWorker["Task", Outcome]):
 
     Raises
     ------
+    preread.errors.SettingsError
+        If the site wants a writer that the reader has not.
     preread.ledger.errors.LedgerError
         If the ledger cannot be reached.
     """
@@ -107,7 +110,7 @@ class SeriesReading(WithdrawingWorker["Task", Outcome]):
         super().__init__(queue, parts.owner, parts.meter, queue.kind, every=_WITHDRAW_EVERY)
         self._tasks = queue
         self._reader = reader
-        self._writers = tuple(writers)
+        self._writers = _chosen(queue.kind, writers, parts.site.settings.results.writers)
         self._ledger = parts.ledger
         self._pacs = parts.pacs
         self._depositor = parts.depositor
@@ -238,6 +241,20 @@ class SeriesReading(WithdrawingWorker["Task", Outcome]):
 
     def _named(self, lent: Task) -> dict[str, Any]:
         return {"kind": lent.kind, "series": lent.subject}
+
+
+def _chosen(
+    name: str, writers: Sequence[Writer], wanted: Mapping[str, Sequence[str]]
+) -> tuple[Writer, ...]:
+    """Leave out what the site does not want of a reader."""
+    by_name = {writer.name: writer for writer in writers}
+    unknown = [one for one in wanted.get(name, ()) if one not in by_name]
+    if unknown:
+        raise SettingsError(
+            f"Preread.Results.Writers: {name} has no writer {unknown[0][:64]!r}; it has: "
+            f"{', '.join(by_name) or 'none'}"
+        )
+    return tuple(by_name[one] for one in wanted.get(name, by_name))
 
 
 def _facts(records: Sequence[InstanceRecord]) -> Facts:
