@@ -15,6 +15,7 @@ from preread.hooks import (
     views_results,
     views_status,
     views_studies,
+    views_tasks,
     views_web,
 )
 from preread.hooks.announcements import BadAnnouncement
@@ -55,6 +56,7 @@ def router(context: Context) -> Router:
             route("GET", "/preread/jobs", views_results.jobs, *_OF_JOBS),
             route("GET", r"/preread/jobs/(\d{1,18})", views_results.job),
             route("POST", r"/preread/jobs/(\d{1,18})/retry", views_results.retry),
+            route("GET", "/preread/tasks", views_tasks.tasks, *views_tasks.QUERY),
             route("GET", "/preread/quarantine", views_quarantine.quarantine),
             route("DELETE", r"/preread/quarantine/([0-9a-f]{32})", views_quarantine.delete),
             route("POST", r"/preread/quarantine/([0-9a-f]{32})/retry", views_quarantine.retry),
@@ -93,6 +95,7 @@ def listing(_context: Context, _request: Request) -> Answer:
             "series",
             "status",
             "studies",
+            "tasks",
             "ui",
         ]
     )

@@ -26,8 +26,9 @@ from preread.ledger.reviews import Reviews
 from preread.ledger.schema import PENDING, CursorRow, InstanceRow, JobRow
 from preread.ledger.series_work import SeriesWork
 from preread.ledger.stored_objects import StoredObjects
+from preread.ledger.task import Task, TaskState
 from preread.ledger.task_schema import TaskRow
-from preread.ledger.tasks import Tasks
+from preread.ledger.tasks import Tasks, task_of
 
 if TYPE_CHECKING:
     from preread.findings.prediction import Prediction
@@ -146,6 +147,21 @@ class SqlLedger:
         )
         with self._database.reading() as session:
             return [(kind, state, number) for kind, state, number in session.execute(query)]
+
+    def all_tasks(
+        self, kind: str = "", state: TaskState | None = None, subject: str = "", limit: int = 100
+    ) -> list[Task]:
+        """Return tasks of a kind, in a state, of a subject, or all; the latest changed first."""
+        query = select(TaskRow).where(TaskRow.node == self._node)
+        if kind:
+            query = query.where(TaskRow.kind == kind)
+        if state is not None:
+            query = query.where(TaskRow.state == state.value)
+        if subject:
+            query = query.where(TaskRow.subject == subject)
+        query = query.order_by(TaskRow.updated.desc(), TaskRow.id.desc()).limit(limit)
+        with self._database.reading() as session:
+            return [task_of(row) for row in session.scalars(query)]
 
     @property
     def series_work(self) -> SeriesWork:

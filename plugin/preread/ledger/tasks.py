@@ -363,25 +363,30 @@ class Tasks(Queue[Task]):
                 row.stored = ""
 
     def _shown(self, session: Session, row: TaskRow) -> Task:  # noqa: ARG002 - other kinds need it
-        return Task(
-            id=row.id,
-            kind=row.kind,
-            subject=row.subject,
-            name=row.name,
-            generation=row.generation,
-            payload=row.payload,
-            outcome=row.outcome,
-            asked=row.asked,
-            revision=row.revision,
-            stored=tuple(row.stored.split()),
-            state=TaskState(row.state),
-            reason=row.reason,
-            attempts=row.attempts,
-            owner=row.owner,
-            reservation=row.reservation,
-            created=row.created,
-            updated=row.updated,
-        )
+        return task_of(row)
+
+
+def task_of(row: TaskRow) -> Task:
+    """Return a row as it is handed out, whatever its kind."""
+    return Task(
+        id=row.id,
+        kind=row.kind,
+        subject=row.subject,
+        name=row.name,
+        generation=row.generation,
+        payload=row.payload,
+        outcome=row.outcome,
+        asked=row.asked,
+        revision=row.revision,
+        stored=tuple(row.stored.split()),
+        state=TaskState(row.state),
+        reason=row.reason,
+        attempts=row.attempts,
+        owner=row.owner,
+        reservation=row.reservation,
+        created=row.created,
+        updated=row.updated,
+    )
 
 
 def series_changed(

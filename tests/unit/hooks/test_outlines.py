@@ -83,11 +83,11 @@ class Api:
         self._rest = importlib.import_module("preread.hooks.rest")
 
     def call(
-        self, method: str, path: str, body: Any = None, headers: Any = None
+        self, method: str, path: str, body: Any = None, headers: Any = None, **query: str
     ) -> tuple[int, Any]:
         output = self._rest.orthanc.RestOutput()
         sent = b"" if body is None else json.dumps(body).encode()
-        given = {"get": {}, "headers": headers or {}}
+        given = {"get": query, "headers": headers or {}}
         self._router(output, f"/preread/{path}", method=method, body=sent, **given)
         name, given = output.calls[-1]
         if name == "AnswerBuffer":
@@ -228,3 +228,24 @@ def test_another_sites_page_asks_for_nothing(api: Api, path: str, headers: Any) 
     status, _ = api.call("POST", path, {"Asynchronous": True}, headers)
     assert status == 403
     assert all(not task.asked for task in api.ledger.series_work.of_series([SERIES]))
+
+
+def test_all_tasks_are_listed_whatever_their_kind(api: Api) -> None:
+    api.ledger.tasks("toy").ask(SERIES, payload={"Wanted": 1})
+    with api.runner(finding):
+        assert api.call("POST", f"series/{SERIES}/propose")[0] == 200
+    _, told = api.call("GET", "tasks")
+    assert [(one["Kind"], one["State"]) for one in told["Tasks"]] == [
+        ("regions", "done"),
+        ("toy", "pending"),
+        ("network", "done"),
+    ]
+    assert told["Notice"]
+    _, told = api.call("GET", "tasks", kind="regions", status="done", subject=SERIES)
+    [task] = told["Tasks"]
+    assert task["Outcome"]["Proposal"] == "2.25.99"
+    assert api.call("GET", "tasks", status="failed")[1]["Tasks"] == []
+    assert api.call("GET", "tasks", limit="1")[1]["Tasks"][0]["Kind"] == "regions"
+    for query, words in (({"kind": "x"}, "kind: expected"), ({"status": "x"}, "status: expected")):
+        status, told = api.call("GET", "tasks", **query)
+        assert (status, words in json.dumps(told)) == (400, True)
