@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 from preread.ledger.explanation import Wanted
 from preread.ledger.schema import InstanceRow
 from preread.ledger.task import TaskState
+from preread.ledger.task_rows import begin, new_row
 from preread.ledger.task_schema import TaskRow
-from preread.ledger.tasks import begin, new_row
 
 KIND: Final = "explanation"
 

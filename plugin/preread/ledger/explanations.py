@@ -17,8 +17,8 @@ from preread.ledger.lending import end
 from preread.ledger.schema import STORED, InstanceRow
 from preread.ledger.stored import ObjectIdentity
 from preread.ledger.task import TaskState
+from preread.ledger.task_queue import OVERTAKEN, Queue
 from preread.ledger.task_schema import TaskRow
-from preread.ledger.tasks import OVERTAKEN, Queue
 
 _MOST_WITHDRAWN: Final = 100
 

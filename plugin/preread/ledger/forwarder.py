@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from preread.ledger.journal import Journal
-from preread.ledger.protocol import Ledger
+from preread.ledger.sql import SqlLedger
 
 _BATCH = 500
 _PAGE = 5000
@@ -25,7 +25,7 @@ class Forwarder:
         The ledger, opened for the same node.
     """
 
-    def __init__(self, journal: Journal, ledger: Ledger) -> None:
+    def __init__(self, journal: Journal, ledger: SqlLedger) -> None:
         self._journal = journal
         self._ledger = ledger
         self._met: str | None = None

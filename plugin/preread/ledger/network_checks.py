@@ -15,8 +15,8 @@ from preread.ledger.network import Network, NetworkDescription, NetworkState
 from preread.ledger.network_rows import CHECK, describe, settle, shown
 from preread.ledger.schema import NetworkRow
 from preread.ledger.task import TaskState
+from preread.ledger.task_queue import Queue
 from preread.ledger.task_schema import TaskRow
-from preread.ledger.tasks import Queue
 
 
 class NetworkChecks(Queue[Network]):

@@ -15,8 +15,8 @@ from preread.ledger.lending import end
 from preread.ledger.network import Network, NetworkDescription, NetworkState
 from preread.ledger.schema import NetworkRow
 from preread.ledger.task import TaskState
+from preread.ledger.task_rows import begin, new_row
 from preread.ledger.task_schema import TaskRow
-from preread.ledger.tasks import begin, new_row
 
 CHECK: Final = "network"
 """The kind of the tasks; their subject is the network's number."""

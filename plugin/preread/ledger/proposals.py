@@ -40,7 +40,7 @@ from preread.ledger.proposal_schema import ProposalRow
 from preread.ledger.schema import InstanceRow
 from preread.ledger.staleness import image_changed
 from preread.ledger.stored import ObjectIdentity
-from preread.ledger.tasks import new_row
+from preread.ledger.task_rows import new_row
 
 _MOST_WITHDRAWN: Final = 100
 _LARGEST_PART: Final = 500

@@ -11,8 +11,8 @@ from preread.ledger.proposal_lookup import REVIEW, shown_review
 from preread.ledger.proposal_schema import ProposalRow, ReviewRow
 from preread.ledger.stored import ObjectIdentity
 from preread.ledger.task import TaskState
+from preread.ledger.task_queue import Queue
 from preread.ledger.task_schema import TaskRow
-from preread.ledger.tasks import Queue
 
 _SUPERSEDED: Final = "an image arrived again or was deleted meanwhile"
 

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 from preread.ledger.series_task import SeriesTask
 from preread.ledger.skipped import SkippedImage
 from preread.ledger.task import TaskState
+from preread.ledger.task_queue import Queue
 from preread.ledger.task_schema import TaskRow
-from preread.ledger.tasks import Queue
 
 KIND: Final = "regions"
 

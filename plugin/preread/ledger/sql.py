@@ -1,46 +1,36 @@
-"""The ledger in a database: SQLite, or PostgreSQL for several nodes and runners.
-
-An instance row is locked before its jobs, and several of them in the order of their numbers, so
-that no two transactions wait for each other.
-"""
+"""The ledger in a database: SQLite, or PostgreSQL for several nodes and runners."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
 
-from preread.ledger import asking, lending, lookup, outcomes, series_work, takeover
+from preread.ledger import lookup, series_work, takeover
 from preread.ledger.arrival import Event
 from preread.ledger.counting import count
 from preread.ledger.database import Database
 from preread.ledger.explanations import Explanations
 from preread.ledger.job import InstanceRecord, InstanceResult, Job, JobState, Level, ReadSeries
+from preread.ledger.jobs import Jobs
 from preread.ledger.network_checks import NetworkChecks
 from preread.ledger.networks import Networks
 from preread.ledger.proposals import Proposals
 from preread.ledger.reviews import Reviews
-from preread.ledger.schema import PENDING, CursorRow, InstanceRow, JobRow
+from preread.ledger.schema import CursorRow, JobRow
 from preread.ledger.series_work import SeriesWork
 from preread.ledger.stored_objects import StoredObjects
 from preread.ledger.task import Task, TaskState
 from preread.ledger.task_schema import TaskRow
 from preread.ledger.tasks import Tasks, task_of
 
-if TYPE_CHECKING:
-    from preread.findings.prediction import Prediction
-    from preread.ledger.explanation import Wanted
 
-_LONGEST_BACKOFF = 3600.0  # seconds
-_ENDED = "the runner ended or hung {} times while it held this image; see its log"
-_LARGEST_BATCH = 500
+class SqlLedger(Jobs):
+    """The record of what has to be read on one node, what has been and what failed.
 
-
-class SqlLedger:
-    """One node's ledger in an SQL database; see `preread.ledger.protocol.Ledger`.
+    Its shape is that of a queue with Reserve and Acknowledge. Every method is one transaction and
+    raises `preread.ledger.errors.LedgerError` if it cannot be carried out.
 
     Parameters
     ----------
@@ -81,13 +71,11 @@ class SqlLedger:
         series_kinds: Sequence[str] = (series_work.KIND,),
         clock: Callable[[], datetime] | None = None,
     ) -> None:
-        self._node = node
+        super().__init__(Database(url, busy_timeout=busy_timeout), node, clock)
         self._max_attempts = max_attempts
         self._backoff_seconds = backoff_seconds
         self._max_interruptions = max_interruptions
         self._series_kinds = tuple(series_kinds)
-        self._clock = clock
-        self._database = Database(url, busy_timeout=busy_timeout)
 
     def close(self) -> None:
         """Close the database's connections."""
@@ -177,7 +165,19 @@ class SqlLedger:
             return None if row is None else row.seq
 
     def apply(self, journal: str, events: Sequence[Event]) -> None:
-        """Take events of a journal, in their order; those taken before change nothing."""
+        """Take events of a journal, in their order; those taken before change nothing.
+
+        An arrival supersedes the open jobs of older generations. One with work becomes a pending
+        job, one without is unread. An event of a generation that is not newer than the known one
+        only moves the cursor.
+
+        Parameters
+        ----------
+        journal
+            The journal's uuid.
+        events
+            Rising in `seq`.
+        """
         with self._database.writing() as session:
             now = self._now(session)
             takeover.apply(session, self._node, journal, events, self._series_kinds, now)
@@ -193,145 +193,19 @@ class SqlLedger:
             return lookup.knows(session, instance)
 
     def generations(self, after: str, limit: int) -> list[tuple[str, int]]:
-        """Return instances that are not deleted with their generations, by rising Orthanc id."""
+        """Return instances that are not deleted with their generations, by rising Orthanc id.
+
+        Parameters
+        ----------
+        after
+            Only ids behind this one; empty for the first page.
+        limit
+            How many at most.
+        """
         with self._database.reading() as session:
             return lookup.generations(session, self._node, after, limit)
 
-    # What the runner needs.
-
-    def reserve(self, owner: str, limit: int, lease_seconds: float) -> list[Job]:
-        """Lend pending jobs, oldest first; those that were interrupted before come last."""
-        with self._database.writing() as session:
-            now = self._now(session)
-            self._return_expired(session, now)
-            query = (
-                select(JobRow)
-                .where(JobRow.node == self._node, PENDING, JobRow.not_before <= now)
-                .order_by(JobRow.interruptions, JobRow.id)
-                .limit(limit)
-                .with_for_update(skip_locked=True)
-            )
-            rows = list(session.scalars(query))
-            for row in rows:
-                lending.lend(row, owner, lease_seconds, now)
-            session.flush()
-            return lookup.jobs_of(session, rows)
-
-    def extend(self, jobs: Sequence[Job], lease_seconds: float) -> list[Job]:
-        """Lengthen leases, from now on, and return the jobs that are still held."""
-        with self._database.writing() as session:
-            until = self._now(session) + timedelta(seconds=lease_seconds)
-            held = self._held(session, jobs)
-            for row in held.values():
-                row.lease_until = until
-            return [job for job in jobs if job.id in held]
-
-    def acknowledge(
-        self, job: Job, predictions: Sequence[Prediction], wanted: Sequence[Wanted] = ()
-    ) -> bool:
-        """Write down what the models said, in place of what they said before."""
-        with self._database.writing() as session:
-            now = self._now(session)
-            row = self._current(session, job, now)
-            if row is None:
-                return False
-            lending.end(row, JobState.DONE, outcomes.reason_of(predictions), now)
-            outcomes.replace(session, row, predictions)
-            instance = session.get_one(InstanceRow, row.instance_id)
-            asking.after_reading(session, instance, wanted, now)
-            return True
-
-    def leave_unread(self, job: Job, reason: str) -> bool:
-        """End a job without a result, for a reason that another try would not change."""
-        with self._database.writing() as session:
-            now = self._now(session)
-            row = self._current(session, job, now)
-            if row is not None:
-                lending.end(row, JobState.UNREAD, reason, now)
-            return row is not None
-
-    def fail(self, job: Job, reason: str, *, retry: bool = True) -> bool:
-        """Write down that a try ended in an error."""
-        with self._database.writing() as session:
-            now = self._now(session)
-            row = self._current(session, job, now)
-            if row is None:
-                return False
-            row.attempts += 1
-            if not retry or row.attempts >= self._max_attempts:
-                lending.end(row, JobState.FAILED, reason, now)
-            else:
-                lending.give_back(row, reason, now, self._backoff(row.attempts))
-            return True
-
-    def superseded(self, job: Job) -> bool:
-        """Write down that Orthanc did not take the result: it was out of date."""
-        with self._database.writing() as session:
-            now = self._now(session)
-            held = self._held(session, [job])
-            for row in held.values():
-                lending.end(row, JobState.SUPERSEDED, takeover.SUPERSEDED, now)
-            return bool(held)
-
-    def release(self, jobs: Sequence[Job], pause: float = 0.0) -> int:
-        """Give jobs back untouched, and return how many were still held."""
-        with self._database.writing() as session:
-            now = self._now(session)
-            held = self._held(session, jobs)
-            for row in held.values():
-                lending.give_back(row, row.reason, now, pause)
-            return len(held)
-
-    def release_owner(self, owner: str) -> int:
-        """Take back what a former process held, and return how much that was."""
-        query = (
-            select(JobRow)
-            .where(
-                JobRow.node == self._node,
-                JobRow.state == JobState.RUNNING.value,
-                JobRow.owner == owner,
-            )
-            .order_by(JobRow.id)
-            .with_for_update()
-        )
-        with self._database.writing() as session:
-            now = self._now(session)
-            return self._take_back(session.scalars(query).all(), now)
-
     # What the API needs.
-
-    def retry(self, job: int) -> bool:
-        """Make a failed job pending again; False if it is not failed or is out of date."""
-        with self._database.writing() as session:
-            instance = self._instance_of(session, job)
-            row = session.get(JobRow, job, with_for_update=True)
-            if (
-                instance is None
-                or row is None
-                or row.state != JobState.FAILED.value
-                or instance.deleted
-                or instance.generation != row.generation
-                or instance.job_id != row.id
-            ):
-                return False
-            row.attempts = row.interruptions = 0
-            lending.give_back(row, row.reason, self._now(session))
-            return True
-
-    def request(
-        self, instances: Sequence[str], models: Sequence[str] | None = None, fingerprint: str = ""
-    ) -> list[int]:
-        """Have instances read (again), in their current generation."""
-        wanted = sorted(set(instances))
-        numbers: dict[str, int] = {}
-        for start in range(0, len(wanted), _LARGEST_BATCH):
-            part = wanted[start : start + _LARGEST_BATCH]
-            with self._database.writing() as session:
-                now = self._now(session)
-                numbers |= takeover.request(
-                    session, self._node, part, models=models, fingerprint=fingerprint, now=now
-                )
-        return [numbers[instance] for instance in dict.fromkeys(instances) if instance in numbers]
 
     def counts(self) -> dict[JobState, int]:
         """Return how many jobs are in each state."""
@@ -345,7 +219,19 @@ class SqlLedger:
         since: datetime | None = None,
         offset: int = 0,
     ) -> list[Job]:
-        """Return jobs, the latest changed first."""
+        """Return jobs, the latest changed first.
+
+        Parameters
+        ----------
+        status
+            Only those in this state.
+        limit
+            How many at most.
+        since
+            Only those changed then or later; with a time zone.
+        offset
+            How many of them to pass over, the latest first.
+        """
         with self._database.reading() as session:
             return lookup.jobs(session, self._node, status, limit, since, offset)
 
@@ -358,7 +244,17 @@ class SqlLedger:
             return lookup.jobs_of(session, [row])[0]
 
     def instances(self, level: Level, identifier: str) -> list[InstanceRecord]:
-        """Return what is known of an instance, or of all below a series or study."""
+        """Return what is known of an instance, or of all below a series or study.
+
+        Deleted ones are left out.
+
+        Parameters
+        ----------
+        level
+            What `identifier` names.
+        identifier
+            Orthanc's id or the DICOM UID.
+        """
         with self._database.reading() as session:
             return lookup.instances(session, self._node, level, identifier)
 
@@ -371,60 +267,3 @@ class SqlLedger:
         """Return the series in which models have read images, of the studies read latest."""
         with self._database.reading() as session:
             return lookup.studies(session, self._node, limit)
-
-    # How it is done.
-
-    def _now(self, session: Session) -> datetime:
-        return self._database.now(session) if self._clock is None else self._clock()
-
-    def _backoff(self, attempts: int) -> float:
-        return min(self._backoff_seconds * 2.0 ** min(attempts - 1, 30), _LONGEST_BACKOFF)
-
-    def _held(self, session: Session, jobs: Sequence[Job]) -> dict[int, JobRow]:
-        """Return the rows of those jobs whose present holder is the one who asks."""
-        asked = {job.id: job for job in jobs}
-        query = (
-            select(JobRow)
-            .where(JobRow.id.in_(asked), JobRow.state == JobState.RUNNING.value)
-            .order_by(JobRow.id)
-            .with_for_update()
-        )
-        return {
-            row.id: row for row in session.scalars(query) if lending.is_held(row, asked[row.id])
-        }
-
-    def _instance_of(self, session: Session, job: int) -> InstanceRow | None:
-        number = select(JobRow.instance_id).where(JobRow.id == job, JobRow.node == self._node)
-        return session.scalar(
-            select(InstanceRow).where(InstanceRow.id == number.scalar_subquery()).with_for_update()
-        )
-
-    def _current(self, session: Session, job: Job, now: datetime) -> JobRow | None:
-        """Return the row of a job that is held and up to date; supersede one that is not."""
-        instance = self._instance_of(session, job.id)
-        row = self._held(session, [job]).get(job.id)
-        if instance is None or row is None:
-            return None
-        if instance.deleted or instance.generation != row.generation:
-            lending.end(row, JobState.SUPERSEDED, takeover.SUPERSEDED, now)
-            return None
-        return row
-
-    def _return_expired(self, session: Session, now: datetime) -> None:
-        query = (
-            select(JobRow)
-            .where(
-                JobRow.node == self._node,
-                JobRow.state == JobState.RUNNING.value,
-                JobRow.lease_until < now,
-            )
-            .order_by(JobRow.id)
-            .with_for_update(skip_locked=True)
-        )
-        self._take_back(session.scalars(query).all(), now)
-
-    def _take_back(self, rows: Sequence[JobRow], now: datetime) -> int:
-        for row in rows:
-            if lending.interrupt(row, self._max_interruptions, now):
-                lending.end(row, JobState.FAILED, _ENDED.format(row.interruptions), now)
-        return len(rows)

@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from preread.ledger import networks, tasks
+from preread.ledger import networks, task_rows
 from preread.ledger.arrival import Arrival, Event, EventKind
 from preread.ledger.job import JobState
 from preread.ledger.lending import end, waiting
@@ -48,7 +48,7 @@ def apply(
     session.flush()
     networks.take(session, node, [event for event, _ in taken], now)
     images = [row for event, row in taken if event.arrival is None or not event.arrival.network]
-    tasks.series_changed(session, node, kinds, images, now)
+    task_rows.series_changed(session, node, kinds, images, now)
     _supersede(session, changed, now)
     _add_jobs(session, [row for row in changed if not row.deleted], now)
     cursor.seq = max([cursor.seq, *(event.seq for event in events)])

@@ -15,7 +15,7 @@ from preread.findings.prediction import Prediction
 from preread.ledger.errors import LedgerError
 from preread.ledger.explanation import Wanted
 from preread.ledger.job import Job, Level
-from preread.ledger.protocol import Ledger
+from preread.ledger.sql import SqlLedger
 from preread.runner.hand import Hand
 from preread.runner.meter import Meter
 from preread.runner.work import Work
@@ -81,7 +81,7 @@ class Answers:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: SqlLedger,
         hand: Hand,
         meter: Meter,
         stopping: threading.Event,

@@ -27,7 +27,7 @@ from preread.imaging.mapping_back import onto_frame
 from preread.ledger.explanation import Explanation
 from preread.ledger.explanations import Explanations
 from preread.ledger.job import InstanceResult, Level
-from preread.ledger.protocol import Ledger
+from preread.ledger.sql import SqlLedger
 from preread.ledger.stored import ObjectIdentity
 from preread.models.attention import Attention
 from preread.models.catalogue import Catalogue
@@ -106,7 +106,7 @@ class Explainer:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: SqlLedger,
         pacs: Pacs,
         announcer: Announcer,
         catalogue: Catalogue,

@@ -11,7 +11,7 @@ from preread.archive.pacs import Pacs, PacsError
 from preread.ledger.errors import JournalError, LedgerError
 from preread.ledger.forwarder import Forwarder, reconcile
 from preread.ledger.journal import Journal
-from preread.ledger.protocol import Ledger
+from preread.ledger.sql import SqlLedger
 from preread.runner.meter import Meter
 
 _log = structlog.get_logger(__name__)
@@ -42,7 +42,7 @@ class Forwarding:
     def __init__(
         self,
         journal: Journal,
-        ledger: Ledger,
+        ledger: SqlLedger,
         pacs: Pacs,
         meter: Meter,
         moved: Callable[[], None],

@@ -10,7 +10,7 @@ import structlog
 from preread.archive.pacs import Pacs
 from preread.errors import PrereadError
 from preread.ledger.errors import LedgerError
-from preread.ledger.protocol import Ledger
+from preread.ledger.sql import SqlLedger
 from preread.runner.meter import Meter
 
 _log = structlog.get_logger(__name__)
@@ -41,7 +41,7 @@ class Outage:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: SqlLedger,
         pacs: Pacs,
         meter: Meter,
         stopping: threading.Event,

@@ -18,7 +18,7 @@ from preread.archive.pacs import Pacs
 from preread.errors import PrereadError
 from preread.ledger.errors import LedgerError
 from preread.ledger.job import Job, JobState
-from preread.ledger.protocol import Ledger
+from preread.ledger.sql import SqlLedger
 from preread.runner.answers import Answers, Wishes, explain, no_wishes
 from preread.runner.channel import Channel
 from preread.runner.endings import Endings
@@ -42,7 +42,7 @@ _INPUTS_WEIGHT = 512 * 2**20
 class Stations:
     """What the stages work with."""
 
-    ledger: Ledger
+    ledger: SqlLedger
     pacs: Pacs
     decoder: Decoder
     reader: Reader

@@ -13,7 +13,7 @@ from preread.archive.pacs import PacsFailedError, PacsUnreachableError
 from preread.errors import PrereadError
 from preread.ledger.errors import LedgerError
 from preread.ledger.lending import Lent
-from preread.ledger.tasks import Queue
+from preread.ledger.task_queue import Queue
 from preread.runner.answers import explain as reason_of
 from preread.runner.meter import Meter
 
