@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
 def _made(_parts: Parts) -> tuple[Reader, Sequence[Writer]]:
     from preread.models.brightness import Brightness  # noqa: PLC0415 - not needed to tell of it
-    from preread.results.brief_report import BriefReport  # noqa: PLC0415 - as above
 
-    return Brightness(), (BriefReport(),)
+    return Brightness(), ()
 
 
 KIND = reads_series("brightness", _made, status="Brightness")
