@@ -11,19 +11,12 @@ from importlib.metadata import entry_points
 from typing import Final
 
 from preread.errors import SettingsError
-from preread.runner.kinds import brightness, explanations, images, networks, regions, reviews
+from preread.runner.kinds import explanations, images, networks, regions, reviews
 from preread.runner.kinds.kind import Kind
 
 GROUP: Final = "preread.kinds"
 
-OWN: Final = (
-    images.KIND,
-    explanations.KIND,
-    reviews.KIND,
-    networks.KIND,
-    regions.KIND,
-    brightness.KIND,
-)
+OWN: Final = (images.KIND, explanations.KIND, reviews.KIND, networks.KIND, regions.KIND)
 """Preread's own, in the order in which they start."""
 
 
