@@ -84,7 +84,7 @@ def test_a_part_that_fails_for_no_fault_of_its_own_is_stored_later(make_pacs: Ma
     whole = make_pacs({"Deidentify": {"Mode": "incoming"}, "Models": {"Run": []}})
     whole.start()
     eventually(lambda: len(whole.instances()) == 2, 120, "both are stored")
-    assert entries(whole, "waiting") == 0
+    eventually(lambda: entries(whole, "waiting") == 0)
     # Their sender knows them by other UIDs than those that they are stored under.
     ids = [whole.get(f"/preread/instances/{each.uid}")["ID"] for each in parts]
     assert sorted(ids) == sorted(whole.instances())
