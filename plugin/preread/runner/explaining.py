@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import structlog
@@ -36,7 +36,7 @@ from preread.models.whose import prediction_of
 from preread.results.attention_picture import Legend, draw
 from preread.results.heat_map import heat_map
 from preread.runner.meter import Meter
-from preread.runner.queue_worker import WithdrawingWorker
+from preread.runner.queue_worker import QueueWorker
 from preread.runner.writing import Deidentifies, DerivesUids
 
 _log = structlog.get_logger(__name__)
@@ -247,7 +247,7 @@ def _frame(image: OpenFrames, index: int) -> Frame:
     return image.frame(index)
 
 
-class Explaining(WithdrawingWorker[Explanation, Drawn | Superseded]):
+class Explaining(QueueWorker[Explanations, Explanation, Drawn | Superseded]):
     """Works through the queue, one picture at a time; no failure here is an image's.
 
     Parameters
@@ -279,20 +279,16 @@ class Explaining(WithdrawingWorker[Explanation, Drawn | Superseded]):
         meter: Meter,
         lease_seconds: float = _SHORTEST_LEASE,
     ) -> None:
-        super().__init__(queue, owner, meter, "explain", every=_WITHDRAW_EVERY)
-        self._explanations = queue
+        lease = max(lease_seconds, _SHORTEST_LEASE)
+        super().__init__(queue, owner, meter, "explain", lease=lease, every=_WITHDRAW_EVERY)
         self._explainer = explainer
-        self._lease = max(lease_seconds, _SHORTEST_LEASE)
         self._seconds = 0.0  # that the last picture took
 
     def withdraw(self) -> None:
         """Delete pictures whose image is gone, has other pixels, or could not be explained anew."""
-        for explanation in self._explanations.withdrawn():
+        for explanation in self._queue.withdrawn():
             self._explainer.withdraw(explanation)
-            self._explanations.forget_map(explanation)
-
-    def _reserve(self) -> Explanation | None:
-        return self._explanations.reserve(self._owner, self._lease)
+            self._queue.forget_map(explanation)
 
     def _make(self, lent: Explanation) -> Drawn | Superseded:
         began = time.monotonic()
@@ -302,11 +298,8 @@ class Explaining(WithdrawingWorker[Explanation, Drawn | Superseded]):
 
     def _write_down(self, lent: Explanation, outcome: Drawn | Superseded) -> None:
         if isinstance(outcome, Superseded):
-            self._explanations.superseded(lent)
+            self._queue.superseded(lent)
             return
-        self._explanations.done(lent, outcome.place, outcome.probability)
+        self._queue.done(lent, outcome.place, outcome.probability)
         seconds = round(self._seconds, 2)
         _log.info("explained", **self._named(lent), model=lent.wanted.model, seconds=seconds)
-
-    def _named(self, lent: Explanation) -> dict[str, Any]:
-        return {"explanation": lent.id}

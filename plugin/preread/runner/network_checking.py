@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
@@ -24,7 +24,7 @@ from preread.ledger.networks import Networks
 from preread.models.anatomy import body_parts
 from preread.runner.meter import Meter
 from preread.runner.network_objects import AnotherObjectError, NetworkObjects
-from preread.runner.queue_worker import TROUBLE_PAUSE, WithdrawingWorker
+from preread.runner.queue_worker import TROUBLE_PAUSE, QueueWorker
 
 if TYPE_CHECKING:
     from preread.archive.pacs import Pacs
@@ -37,7 +37,7 @@ _LEASE: Final = 300.0  # seconds; the largest network takes some
 _FOLDER_EVERY: Final = 10.0
 
 
-class NetworkChecking(WithdrawingWorker[Network, NetworkDescription]):
+class NetworkChecking(QueueWorker[NetworkChecks, Network, NetworkDescription]):
     """Looks at one network after the other; no failure here is an image's.
 
     Parameters
@@ -72,8 +72,7 @@ class NetworkChecking(WithdrawingWorker[Network, NetworkDescription]):
         owner: str,
         meter: Meter,
     ) -> None:
-        super().__init__(queue, owner, meter, "networks", every=_FOLDER_EVERY)
-        self._checks = queue
+        super().__init__(queue, owner, meter, "networks", lease=_LEASE, every=_FOLDER_EVERY)
         self._register = register
         self._objects = objects
         self._validate = validate
@@ -114,20 +113,17 @@ class NetworkChecking(WithdrawingWorker[Network, NetworkDescription]):
             self._register.keep_files(files)
             self._files = files
 
-    def _reserve(self) -> Network | None:
-        return self._checks.reserve(self._owner, _LEASE)
-
     def _make(self, lent: Network) -> NetworkDescription:
         opened = self._objects.read(lent)
         return describe(opened, self._validate(opened))
 
     def _write_down(self, lent: Network, outcome: NetworkDescription) -> None:
-        self._checks.accept(lent, outcome)
+        self._queue.accept(lent, outcome)
         _log.info("network", **self._named(lent), DnnUID=outcome.DnnUID, state="valid")
 
     def _out_of_reach(self, lent: Network, error: PacsError) -> float:
         """Have it wait; whoever called `step` is told, and the thread pauses."""
-        self._checks.release(lent, TROUBLE_PAUSE)
+        self._queue.release(lent, TROUBLE_PAUSE)
         raise error
 
     def _failed(self, lent: Network, error: Exception) -> None:
@@ -137,12 +133,9 @@ class NetworkChecking(WithdrawingWorker[Network, NetworkDescription]):
         if not isinstance(error, PrereadError):
             _log.error("unexpected", **self._named(lent), exc_info=error)
             reason = f"unexpected {type(error).__name__}; see the runner's log"
-        self._checks.refuse(lent, reason, untrusted=isinstance(error, AnotherObjectError))
+        self._queue.refuse(lent, reason, untrusted=isinstance(error, AnotherObjectError))
         _log.warning("network", **self._named(lent), reason=reason)
         self._meter.trouble(f"a network (IODeep): {reason}")
-
-    def _named(self, lent: Network) -> dict[str, Any]:
-        return {"network": lent.id}
 
 
 def describe(network: IODeep, validated: Validated) -> NetworkDescription:

@@ -20,7 +20,7 @@ _log = structlog.get_logger(__name__)
 _MOMENT = 0.2  # seconds that a series waits for the networks that came with it
 
 
-class Outlining(QueueWorker[SeriesTask, Outcome]):
+class Outlining(QueueWorker[SeriesWork, SeriesTask, Outcome]):
     """Works through the queue, one series at a time; no failure here is an image's.
 
     Parameters
@@ -60,41 +60,38 @@ class Outlining(QueueWorker[SeriesTask, Outcome]):
         quiet_seconds: float,
         ready: Callable[[], bool] = lambda: True,
     ) -> None:
-        super().__init__(queue, owner, meter, "regions")
-        self._series = queue
+        super().__init__(queue, owner, meter, "regions", lease=lease_seconds, quiet=quiet_seconds)
         self._outliner = outliner
-        self._lease = lease_seconds
-        self._quiet = quiet_seconds
         self._ready = ready
 
     def _reserve(self) -> SeriesTask | None:
         if not self._ready():
             return None
-        lent = self._series.reserve(self._owner, self._lease, self._quiet)
+        lent = super()._reserve()
         if lent is None or self._ready():
             return lent
         # It came to the ledger after the first look, and with it a network that may be its own.
-        self._series.release(lent, _MOMENT)
+        self._queue.release(lent, _MOMENT)
         return None
 
     def _make(self, lent: SeriesTask) -> Outcome:
         return self._outliner.look(lent, lambda: self._goes_on(lent))
 
     def _goes_on(self, task: SeriesTask) -> bool:
-        return not self._stopping.is_set() and self._series.extend(task, self._lease)
+        return not self._stopping.is_set() and self._queue.extend(task, self._lease)
 
     def _out_of_reach(self, lent: SeriesTask, error: PacsUnreachableError) -> float:
         """Have a series wait; whoever called `step` is told, and the thread pauses."""
-        self._series.release(lent, TROUBLE_PAUSE)
+        self._queue.release(lent, TROUBLE_PAUSE)
         raise error
 
     def _write_down(self, lent: SeriesTask, outcome: Outcome) -> None:
         if isinstance(outcome, NotYet):
-            self._series.release(lent, outcome.pause, outcome.reason or None)
+            self._queue.release(lent, outcome.pause, outcome.reason or None)
         elif isinstance(outcome, Left):
-            self._series.leave(lent, outcome.reason)
+            self._queue.leave(lent, outcome.reason)
         else:
-            self._series.done(
+            self._queue.done(
                 lent, outcome.network, outcome.regions, outcome.proposal, outcome.skipped
             )
             _log.info(

@@ -23,11 +23,12 @@ _SHORTEST_PAUSE = 0.05  # seconds between two looks at an empty queue
 _LONGEST_PAUSE = 0.5
 TROUBLE_PAUSE = 5.0
 
+QueueT = TypeVar("QueueT", bound=Queue[Any])
 LentT = TypeVar("LentT", bound=Lent)
 OutcomeT = TypeVar("OutcomeT")
 
 
-class QueueWorker(ABC, Generic[LentT, OutcomeT]):
+class QueueWorker(ABC, Generic[QueueT, LentT, OutcomeT]):
     """Works through a queue, one piece at a time; no failure here is an image's.
 
     Parameters
@@ -40,6 +41,12 @@ class QueueWorker(ABC, Generic[LentT, OutcomeT]):
         Takes note of trouble.
     thread
         The thread's name.
+    lease
+        Seconds for which a piece is held, unless it is extended.
+    quiet
+        Seconds in which nothing must have changed in what nobody asked for.
+    every
+        Seconds from one look at what is to be withdrawn to the next.
 
     Raises
     ------
@@ -50,10 +57,24 @@ class QueueWorker(ABC, Generic[LentT, OutcomeT]):
     not_done: ClassVar[str]
     """What the log says of a piece that failed."""
 
-    def __init__(self, queue: Queue[LentT], owner: str, meter: Meter, thread: str) -> None:
+    def __init__(
+        self,
+        queue: QueueT,
+        owner: str,
+        meter: Meter,
+        thread: str,
+        *,
+        lease: float,
+        quiet: float = 0.0,
+        every: float = _LONGEST_PAUSE,
+    ) -> None:
         self._queue = queue
         self._owner = owner
         self._meter = meter
+        self._lease = lease
+        self._quiet = quiet
+        self._every = every
+        self._looked = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=thread, daemon=True)
         queue.release_owner(owner)
@@ -94,9 +115,13 @@ class QueueWorker(ABC, Generic[LentT, OutcomeT]):
 
     # What each has of its own.
 
-    @abstractmethod
+    def withdraw(self) -> None:
+        """Delete, now and then, what was stored and should not be there any more."""
+
     def _reserve(self) -> LentT | None:
         """Take the next piece; None if there is none, or its time has not come."""
+        lent: LentT | None = self._queue.reserve(self._owner, self._lease, self._quiet)
+        return lent
 
     @abstractmethod
     def _make(self, lent: LentT) -> OutcomeT:
@@ -106,9 +131,9 @@ class QueueWorker(ABC, Generic[LentT, OutcomeT]):
     def _write_down(self, lent: LentT, outcome: OutcomeT) -> None:
         """Tell the ledger what came of it."""
 
-    @abstractmethod
     def _named(self, lent: LentT) -> dict[str, Any]:
         """Say in the log which piece it is."""
+        return {self._queue.kind: lent.id}
 
     # How it is done.
 
@@ -124,6 +149,9 @@ class QueueWorker(ABC, Generic[LentT, OutcomeT]):
 
     def _turn(self) -> float | None:
         """Do what is done in each round of the thread; return what `_next` does."""
+        if time.monotonic() - self._looked >= self._every:
+            self._looked = time.monotonic()
+            self.withdraw()
         return self._next()
 
     def _next(self) -> float | None:
@@ -167,38 +195,3 @@ class QueueWorker(ABC, Generic[LentT, OutcomeT]):
             _log.error("unexpected", exc_info=error)
         self._meter.trouble(reason)
         return TROUBLE_PAUSE
-
-
-class WithdrawingWorker(QueueWorker[LentT, OutcomeT]):
-    """One that also deletes, now and then, what it stored and what should not be there any more.
-
-    Parameters
-    ----------
-    queue, owner, meter, thread
-        As in `QueueWorker`.
-    every
-        Seconds from one look at what is to be deleted to the next.
-    """
-
-    def __init__(
-        self,
-        queue: Queue[LentT],
-        owner: str,
-        meter: Meter,
-        thread: str,
-        *,
-        every: float,
-    ) -> None:
-        super().__init__(queue, owner, meter, thread)
-        self._every = every
-        self._looked = 0.0
-
-    @abstractmethod
-    def withdraw(self) -> None:
-        """Delete what should not be there any more."""
-
-    def _turn(self) -> float | None:
-        if time.monotonic() - self._looked >= self._every:
-            self._looked = time.monotonic()
-            self.withdraw()
-        return super()._turn()

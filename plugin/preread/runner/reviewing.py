@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pydicom
@@ -26,7 +26,7 @@ from preread.ledger.stored import ObjectIdentity
 from preread.ledger.stored_objects import StoredObject, StoredObjects
 from preread.results.structure_set import Decision, Described, ReviewedBy, Verdict, review
 from preread.runner.meter import Meter
-from preread.runner.queue_worker import WithdrawingWorker
+from preread.runner.queue_worker import QueueWorker
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -242,7 +242,7 @@ def _decisions(decided: Review) -> list[Decision]:
     ]
 
 
-class Reviewing(WithdrawingWorker[Review, Told | Superseded]):
+class Reviewing(QueueWorker[Reviews, Review, Told | Superseded]):
     """Works through the queue, one review at a time; no failure here is an image's.
 
     Parameters
@@ -277,8 +277,7 @@ class Reviewing(WithdrawingWorker[Review, Told | Superseded]):
         owner: str,
         meter: Meter,
     ) -> None:
-        super().__init__(queue, owner, meter, "review", every=_WITHDRAW_EVERY)
-        self._reviews = queue
+        super().__init__(queue, owner, meter, "review", lease=_LEASE, every=_WITHDRAW_EVERY)
         self._proposals = proposals
         self._stored = stored
         self._reviewer = reviewer
@@ -301,24 +300,18 @@ class Reviewing(WithdrawingWorker[Review, Told | Superseded]):
             if altered:
                 _log.error("stale", review=stored.is_review, id=stored.id, reason=altered)
 
-    def _reserve(self) -> Review | None:
-        return self._reviews.reserve(self._owner, _LEASE)
-
     def _make(self, lent: Review) -> Told | Superseded:
         return self._reviewer.tell(lent)
 
     def _write_down(self, lent: Review, outcome: Told | Superseded) -> None:
         if isinstance(outcome, Superseded):
-            self._reviews.superseded(lent)
+            self._queue.superseded(lent)
             return
         attached = outcome.attached
-        self._reviews.done(
+        self._queue.done(
             lent,
             outcome.place,
             attached.instance if attached else "",
             attached.sha256 if attached else "",
         )
         _log.info("review told", **self._named(lent), outcome=lent.outcome.value)
-
-    def _named(self, lent: Review) -> dict[str, Any]:
-        return {"review": lent.id}

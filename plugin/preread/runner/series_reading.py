@@ -20,7 +20,7 @@ from preread.findings.reader import Facts
 from preread.ledger.job import JobState, Level
 from preread.results.writer import NewIdentity
 from preread.runner.outcomes import Left, NotYet
-from preread.runner.queue_worker import TROUBLE_PAUSE, WithdrawingWorker
+from preread.runner.queue_worker import TROUBLE_PAUSE, QueueWorker
 from preread.runner.series_images import OvertakenError, SeriesImages, usual_first
 from preread.runner.sources import source_image
 
@@ -66,7 +66,7 @@ class Done:
 Outcome = Done | Left | NotYet
 
 
-class SeriesReading(WithdrawingWorker["Task", Outcome]):
+class SeriesReading(QueueWorker["Tasks", "Task", Outcome]):
     """Works through the queue, one series at a time; no failure here is an image's.
 
     Parameters
@@ -107,8 +107,15 @@ class SeriesReading(WithdrawingWorker["Task", Outcome]):
         reviewed: bool = False,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC).astimezone(),
     ) -> None:
-        super().__init__(queue, parts.owner, parts.meter, queue.kind, every=_WITHDRAW_EVERY)
-        self._tasks = queue
+        super().__init__(
+            queue,
+            parts.owner,
+            parts.meter,
+            queue.kind,
+            lease=parts.site.settings.ledger.lease_seconds,
+            quiet=quiet_seconds,
+            every=_WITHDRAW_EVERY,
+        )
         self._reader = reader
         self._writers = _chosen(queue.kind, writers, parts.site.settings.results.writers)
         self._ledger = parts.ledger
@@ -117,21 +124,16 @@ class SeriesReading(WithdrawingWorker["Task", Outcome]):
         self._uids = parts.uids
         self._copies = parts.copies
         self._open_image = parts.open_image
-        self._lease = parts.site.settings.ledger.lease_seconds
-        self._quiet = quiet_seconds
         self._proposer = parts.proposer if reviewed else None
         self._proposals = parts.ledger.proposals
         self._clock = clock
 
     def withdraw(self) -> None:
         """Delete objects whose series is gone, or of which the reader has nothing to say now."""
-        for task in self._tasks.withdrawn():
+        for task in self._queue.withdrawn():
             for instance in task.stored:
                 self._depositor.withdraw(instance)
-            self._tasks.forget(task)
-
-    def _reserve(self) -> Task | None:
-        return self._tasks.reserve(self._owner, self._lease, self._quiet)
+            self._queue.forget(task)
 
     def _make(self, lent: Task) -> Outcome:
         records = self._ledger.instances(Level.SERIES, lent.subject)
@@ -167,7 +169,7 @@ class SeriesReading(WithdrawingWorker["Task", Outcome]):
         asked = time.monotonic()
         for frame in frames:
             if time.monotonic() - asked >= _ASK_EVERY:
-                if self._stopping.is_set() or not self._tasks.extend(task, self._lease):
+                if self._stopping.is_set() or not self._queue.extend(task, self._lease):
                     raise OvertakenError
                 asked = time.monotonic()
             yield frame
@@ -219,7 +221,7 @@ class SeriesReading(WithdrawingWorker["Task", Outcome]):
         return None if isinstance(place, Superseded) else place
 
     def _identity(self, first: Dataset, writer: str) -> NewIdentity:
-        series, purpose = str(first.SeriesInstanceUID), f"{self._tasks.kind} {writer}"
+        series, purpose = str(first.SeriesInstanceUID), f"{self._queue.kind} {writer}"
         return NewIdentity(
             SOPInstanceUID=self._uids.derived_uid(series, purpose),
             SeriesInstanceUID=self._uids.derived_uid(series, f"series of {purpose}"),
@@ -228,15 +230,15 @@ class SeriesReading(WithdrawingWorker["Task", Outcome]):
 
     def _out_of_reach(self, lent: Task, error: PacsUnreachableError) -> float:
         """Have a series wait; whoever called `step` is told, and the thread pauses."""
-        self._tasks.release(lent, TROUBLE_PAUSE)
+        self._queue.release(lent, TROUBLE_PAUSE)
         raise error
 
     def _write_down(self, lent: Task, outcome: Outcome) -> None:
         if isinstance(outcome, NotYet):
-            self._tasks.release(lent, outcome.pause)
+            self._queue.release(lent, outcome.pause)
         elif isinstance(outcome, Left):
-            self._tasks.leave(lent, outcome.reason)
-        elif self._tasks.done(lent, outcome.outcome, outcome.stored):
+            self._queue.leave(lent, outcome.reason)
+        elif self._queue.done(lent, outcome.outcome, outcome.stored):
             _log.info("series read", **self._named(lent), objects=len(outcome.stored))
 
     def _named(self, lent: Task) -> dict[str, Any]:

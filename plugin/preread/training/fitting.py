@@ -6,9 +6,7 @@ fit that was killed and resumed ends with the weights it would have had.
 
 from __future__ import annotations
 
-import math
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
@@ -16,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from preread.training.augmentation import augment
-from preread.training.checkpoint import keep, resume
-from preread.training.errors import TrainingError
+from preread.training.loop import EpochLoop, Places
 from preread.training.measuring import (
     Measured,
     batch_of,
@@ -37,7 +34,6 @@ from preread.training.probing import fit_last_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -85,27 +81,7 @@ class Fitted:
     history: tuple[Epoch, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where a fit runs and where it keeps its state.
-
-    Attributes
-    ----------
-    checkpoint
-        File of the state after each epoch.
-    origin
-        What tells this fit from another, such as a digest of data, split and plan: a checkpoint
-        of another is refused.
-    device
-        Where it runs.
-    """
-
-    checkpoint: Path
-    origin: str
-    device: torch.device
-
-
-class Fitting:
+class Fitting(EpochLoop[Epoch]):
     """The fit of one network on one split.
 
     Parameters
@@ -140,9 +116,10 @@ class Fitting:
         places: Places,
         lessons: Lessons | None = None,
     ) -> None:
+        super().__init__(plan, places, Epoch)
         self._network: Network = network.to(places.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks device with memory_format
         self._data, self._split, self._plan = data, split, plan
-        self._levels, self._places, self._lessons = levels, places, lessons
+        self._levels, self._lessons = levels, lessons
         self._labels = labels_of(data)
         self._objective = Objective(
             data.sets,
@@ -155,10 +132,8 @@ class Fitting:
         self._optimizer = optimizer_of(nn.ModuleList([network, self._bridge]), plan)
         self._average = average_of(network, plan)
         self._features: Tensor | None = None
-        self._history: list[Epoch] = []
-        self._best: tuple[int, float, dict[str, Tensor]] = (0, math.inf, {})
-        resume(places.checkpoint, places.origin, places.device, self._load)
-        if plan.probing and not self._history:
+        self._resume()
+        if plan.probing and not self.history:
             fit_last_layer(network, data, split.training, self._objective, places.device)
             if self._average is not None:
                 self._average = average_of(network, plan)
@@ -166,7 +141,7 @@ class Fitting:
     @property
     def done(self) -> int:
         """Epochs that are done."""
-        return len(self._history)
+        return len(self.history)
 
     def run(self, on_epoch: Callable[[Epoch], None] = lambda _epoch: None) -> Fitted:
         """Fit, on from the last checkpoint if there was one.
@@ -182,38 +157,14 @@ class Fitting:
             If the loss is not finite.
         """
         self._freeze()
-        for epoch in range(len(self._history) + 1, self._plan.epochs + 1):
-            if 0 < self._plan.patience < epoch - self._best[0] and self._best[0]:
-                break
-            started = time.monotonic()
-            training_loss = self._train(epoch)
-            found = self._validate()
-            if found is not None and not math.isfinite(found.log_loss):
-                raise TrainingError(
-                    f"epoch {epoch}: the loss on the validation part is not finite; lower the "
-                    "learning rate"
-                )
-            if found is None or found.log_loss < self._best[1]:
-                state = {k: v.detach().clone() for k, v in self._kept().state_dict().items()}
-                self._best = (epoch, math.inf if found is None else found.log_loss, state)
-            line = Epoch(
-                epoch=epoch,
-                training_loss=training_loss,
-                validation_loss=None if found is None else found.log_loss,
-                validation_accuracy=None if found is None else found.accuracy,
-                seconds=time.monotonic() - started,
-            )
-            self._history.append(line)
-            self._keep()
-            on_epoch(line)
-        best = self._best[0]
+        best = self._run(on_epoch)
         if self._plan.refitting:
-            best = len(self._history)
+            best = len(self.history)
             self._refit()
         else:
             self._network.load_state_dict(self._best[2])
         self._network.eval()
-        return Fitted(best, tuple(self._history))
+        return Fitted(best, tuple(self.history))
 
     def measure(self, part: NDArray[np.int64]) -> Measured:
         """Measure the network as it is on some of the images."""
@@ -245,20 +196,20 @@ class Fitting:
             return self._network
         return cast("Network", self._average.module)
 
-    def _validate(self) -> Measured | None:
+    def _validate(self) -> tuple[float | None, float | None]:
         part, kept = self._split.validation, self._kept()
         if not len(part):
-            return None
+            return None, None
         if self._features is not None:
             logits = logits_of_features(kept.head, self._features[torch.from_numpy(part)])
         else:
             logits = logits_of(kept, self._data, part, self._places.device)
-        return measure(logits, self._data, part)
+        found = measure(logits, self._data, part)
+        return found.log_loss, found.accuracy
 
     def _train(self, epoch: int) -> float:
         plan = self._plan
-        torch.manual_seed(plan.seed * 100_003 + epoch)  # dropout
-        random = torch.Generator().manual_seed(plan.seed * 100_003 + epoch)
+        random = torch.Generator().manual_seed(self._seed(epoch))
         order = torch.randperm(len(self._split.training), generator=random)
         # Batch normalisation cannot use a last batch of one image.
         batches = [
@@ -274,17 +225,9 @@ class Fitting:
         total = 0.0
         for number, rows in enumerate(batches):
             set_rate(self._optimizer, plan, epoch - 1 + number / len(batches))
-            loss = self._loss(rows, random)
-            if not torch.isfinite(loss):
-                raise TrainingError(
-                    f"epoch {epoch}: the loss is not finite; lower the learning rate"
-                )
-            self._optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            self._optimizer.step()
+            total += self._step(epoch, self._loss(rows, random)) * len(rows)
             if self._average is not None:
                 self._average.update_parameters(self._network)
-            total += float(loss.detach()) * len(rows)
         self._remeasure(order)
         return total / sum(map(len, batches))
 
@@ -338,30 +281,13 @@ class Fitting:
             blocks_of(backbone)[: self._plan.frozen],
         )
 
-    def _keep(self) -> None:
-        epoch, loss, state = self._best
-        keep(
-            self._places.checkpoint,
-            self._places.origin,
-            {
-                "network": self._network.state_dict(),
-                "bridge": self._bridge.state_dict(),
-                "average": None if self._average is None else self._average.state_dict(),
-                "optimizer": self._optimizer.state_dict(),
-                "history": [asdict(line) for line in self._history],
-                "best": {"epoch": epoch, "loss": loss, "network": state},
-            },
-        )
-
-    def _load(self, kept: dict[str, Any]) -> None:
-        self._network.load_state_dict(kept["network"])
-        self._bridge.load_state_dict(kept["bridge"])
-        if self._average is not None:
-            self._average.load_state_dict(kept["average"])
-        self._optimizer.load_state_dict(kept["optimizer"])
-        self._history = [Epoch(**line) for line in kept["history"]]
-        best = kept["best"]
-        self._best = (best["epoch"], best["loss"], best["network"])
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "network": self._network,
+            "bridge": self._bridge,
+            "average": self._average,
+            "optimizer": self._optimizer,
+        }
 
 
 def _bridge(network: Network, lessons: Lessons | None) -> nn.Module:

@@ -17,12 +17,13 @@ from preread.models.model import Model
 from preread.models.weights import fill, load_pretrained, write_atomically
 from preread.training.cards import Made, card_of, check_classes, check_kind
 from preread.training.errors import TrainingError
-from preread.training.fitting import Fitted, Fitting, Places
+from preread.training.fitting import Fitted, Fitting
 from preread.training.folder import read_folder
 from preread.training.growing import grow
 from preread.training.kept_split import keep_split
 from preread.training.lesson_file import kept_lessons
 from preread.training.listing import read_listing
+from preread.training.loop import Places
 from preread.training.measuring import batches_of
 from preread.training.network import Network
 from preread.training.normalisation import is_folded, unfold

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from preread.training import checkpoint, fitting
 from preread.training.data_set import DataSet
 from preread.training.errors import TrainingError
-from preread.training.fitting import Epoch, Fitting, Places
+from preread.training.fitting import Epoch, Fitting
+from preread.training.loop import Places
 from preread.training.measuring import Measured, batch_of, batches_of, features_of, measure
 from preread.training.normalisation import remeasure
 from preread.training.optimizing import set_rate

@@ -6,9 +6,7 @@ epoch's number alone, so a fit that was killed and resumed ends with the weights
 
 from __future__ import annotations
 
-import math
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -16,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from preread.training.augmentation import draw_places, lit, moved
-from preread.training.checkpoint import keep, resume
 from preread.training.errors import TrainingError
+from preread.training.loop import EpochLoop
 from preread.training.plan import Precision
 from preread.training.regions.objective import as_logits, region_loss
 
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from preread.iodeep.architecture import Architecture
-    from preread.training.fitting import Places
+    from preread.training.loop import Places
     from preread.training.regions.plan import RegionPlan
     from preread.training.regions.samples import Samples
 
@@ -83,7 +81,7 @@ def divide(samples: Samples, share: float, seed: int) -> Division:
     return division
 
 
-class RegionFitting:
+class RegionFitting(EpochLoop[Epoch]):
     """The fit of one network.
 
     Parameters
@@ -115,6 +113,7 @@ class RegionFitting:
         plan: RegionPlan,
         places: Places,
     ) -> None:
+        super().__init__(plan, places, Epoch)
         check_gives_mask(architecture)
         self._channels_last = architecture.channels_last
         self._channels = architecture.input_shape[-1 if architecture.channels_last else 0]
@@ -123,7 +122,7 @@ class RegionFitting:
             expect_rarity(network)
         self._network = network.to(places.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks device with memory_format
         self._samples, self._division = samples, division
-        self._plan, self._places = plan, places
+        self._plan = plan
         self._optimizer = torch.optim.AdamW(
             network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay
         )
@@ -134,9 +133,7 @@ class RegionFitting:
             pct_start=_WARMING,
             cycle_momentum=False,
         )
-        self.history: list[Epoch] = []
-        self._best: tuple[int, float, dict[str, Tensor]] = (0, math.inf, {})
-        resume(places.checkpoint, places.origin, places.device, self._load)
+        self._resume()
 
     def run(self, on_epoch: Callable[[Epoch], None] = lambda _epoch: None) -> int:
         """Fit, on from the last checkpoint if there was one.
@@ -156,22 +153,10 @@ class RegionFitting:
         TrainingError
             If the loss is not finite.
         """
-        for epoch in range(len(self.history) + 1, self._plan.epochs + 1):
-            if 0 < self._plan.patience < epoch - self._best[0] and self._best[0]:
-                break
-            started = time.monotonic()
-            training_loss = self._train(epoch)
-            loss, dice = self._validate()
-            if loss is None or loss < self._best[1]:
-                state = {k: v.detach().clone() for k, v in self._network.state_dict().items()}
-                self._best = (epoch, math.inf if loss is None else loss, state)
-            line = Epoch(epoch, training_loss, loss, dice, time.monotonic() - started)
-            self.history.append(line)
-            self._keep()
-            on_epoch(line)
+        best = self._run(on_epoch)
         self._network.load_state_dict(self._best[2])
         self._network.eval()
-        return self._best[0]
+        return best
 
     def _batches(self, epoch: int) -> list[Tensor]:
         """Draw the slices of an epoch, with and without a lesion, in batches."""
@@ -189,8 +174,7 @@ class RegionFitting:
         return [rows for rows in batches if len(rows) > 1 or len(batches) == 1]
 
     def _train(self, epoch: int) -> float:
-        torch.manual_seed(self._plan.seed * 100_003 + epoch)  # dropout
-        random = torch.Generator().manual_seed(self._plan.seed * 100_003 + epoch + 1_000_000_007)
+        random = torch.Generator().manual_seed(self._seed(epoch) + 1_000_000_007)
         self._network.train()
         total = count = 0.0
         for rows in self._batches(epoch):
@@ -199,16 +183,8 @@ class RegionFitting:
                 places = draw_places(images, random, self._plan.augmentation)
                 images = lit(moved(images, places), random, self._plan.augmentation)
                 truth = moved(truth, places)
-            loss = self._loss(images, truth)
-            if not torch.isfinite(loss):
-                raise TrainingError(
-                    f"epoch {epoch}: the loss is not finite; lower the learning rate"
-                )
-            self._optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            self._optimizer.step()
+            total += self._step(epoch, self._loss(images, truth)) * len(rows)
             self._schedule.step()
-            total += float(loss.detach()) * len(rows)
             count += len(rows)
         return total / count
 
@@ -226,10 +202,6 @@ class RegionFitting:
             found, real = logits.cpu() > 0, truth > 0.5
             shared += float((found & real).sum())
             both += float(found.sum() + real.sum())
-        if not math.isfinite(loss):
-            raise TrainingError(
-                "the loss on the validation part is not finite; lower the learning rate"
-            )
         return loss / len(part), 2 * shared / both if both else 1.0
 
     def _batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -255,27 +227,12 @@ class RegionFitting:
             outputs = outputs.movedim(-1, 1)
         return as_logits(outputs, probabilities=self._probabilities)
 
-    def _keep(self) -> None:
-        epoch, loss, state = self._best
-        keep(
-            self._places.checkpoint,
-            self._places.origin,
-            {
-                "network": self._network.state_dict(),
-                "optimizer": self._optimizer.state_dict(),
-                "schedule": self._schedule.state_dict(),
-                "history": [asdict(line) for line in self.history],
-                "best": {"epoch": epoch, "loss": loss, "network": state},
-            },
-        )
-
-    def _load(self, kept: dict[str, Any]) -> None:
-        self._network.load_state_dict(kept["network"])
-        self._optimizer.load_state_dict(kept["optimizer"])
-        self._schedule.load_state_dict(kept["schedule"])
-        self.history = [Epoch(**line) for line in kept["history"]]
-        best = kept["best"]
-        self._best = (best["epoch"], best["loss"], best["network"])
+    def _parts(self) -> dict[str, Any]:
+        return {
+            "network": self._network,
+            "optimizer": self._optimizer,
+            "schedule": self._schedule,
+        }
 
 
 def check_gives_mask(architecture: Architecture) -> None:

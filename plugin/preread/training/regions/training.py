@@ -22,7 +22,7 @@ from preread.iodeep.weights import HashOfFile
 from preread.iodeep.writing import encode
 from preread.models.weights import write_atomically
 from preread.training.errors import TrainingError
-from preread.training.fitting import Places
+from preread.training.loop import Places
 from preread.training.regions.fitting import RegionFitting, check_gives_mask, divide
 from preread.training.regions.samples import read_samples
 from preread.training.regions.series import read_folder
