@@ -1,4 +1,4 @@
-"""GET /preread/tasks: work that is not the reading of single images, and how it fares."""
+"""GET /preread/tasks and /kinds: work besides the reading of single images, and how it fares."""
 
 from __future__ import annotations
 
@@ -32,3 +32,10 @@ def tasks(context: Context, request: Request) -> Answer:
         kind, TaskState(status) if status else None, request.query.get("subject", ""), limit
     )
     return Answer({"Notice": NOTICE, "Tasks": [one.to_json() for one in found]})
+
+
+def kinds_of_work(_context: Context, _request: Request) -> Answer:
+    """Answer ``GET /preread/kinds``: the kinds of work that this installation has."""
+    return Answer(
+        [{"Name": each.name, "BeginsWithSeries": each.begins_with_series} for each in kinds()]
+    )

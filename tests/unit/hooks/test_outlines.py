@@ -249,3 +249,10 @@ def test_all_tasks_are_listed_whatever_their_kind(api: Api) -> None:
     for query, words in (({"kind": "x"}, "kind: expected"), ({"status": "x"}, "status: expected")):
         status, told = api.call("GET", "tasks", **query)
         assert (status, words in json.dumps(told)) == (400, True)
+
+
+def test_the_kinds_of_work_are_listed(api: Api) -> None:
+    status, told = api.call("GET", "kinds")
+    assert status == 200
+    assert {"Name": "regions", "BeginsWithSeries": True} in told
+    assert {"Name": "review", "BeginsWithSeries": False} in told
