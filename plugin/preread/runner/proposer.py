@@ -23,7 +23,7 @@ from preread.ledger.proposal import (
 )
 from preread.ledger.stored import ObjectIdentity
 from preread.results.structure_set import Described, propose
-from preread.runner.sources import ProposalError, SourceImage, ids_of, source_image
+from preread.runner.sources import SourceImage, can_lie_beside, ids_of, source_image
 
 if TYPE_CHECKING:
     import numpy as np
@@ -147,18 +147,8 @@ class Proposer:
         """
         first = sources[0]
         ids = [ids_of(source.shown).instance for source in sources]
-        if self._copies is None and ids[0] != first.instance:
-            # Orthanc reads its PatientID in another way than we do, and would file the proposal
-            # under an id that nobody announced.
-            raise ProposalError(
-                "its identifiers are in a character set in which proposals cannot be filed"
-            )
-        if not self._pacs.exists(ids[0]):
-            if self._copies is None:
-                return Superseded()
-            raise ProposalError(
-                "the de-identified copy, beside which the proposal belongs, is not there"
-            )
+        if not can_lie_beside(first, self._pacs, in_copy=self._copies is not None):
+            return Superseded()
         made: list[ObjectIdentity] = []
         what = self._what(sources, regions, network, scope)
         for purpose in ("", _ATTACHED) if self._attach else ("",):

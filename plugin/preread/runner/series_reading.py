@@ -22,7 +22,7 @@ from preread.results.writer import NewIdentity
 from preread.runner.outcomes import Left, NotYet
 from preread.runner.queue_worker import TROUBLE_PAUSE, QueueWorker
 from preread.runner.series_images import OvertakenError, SeriesImages, usual_first
-from preread.runner.sources import source_image
+from preread.runner.sources import can_lie_beside, source_image
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -185,6 +185,8 @@ class SeriesReading(QueueWorker["Tasks", "Task", Outcome]):
             return self._proposed(self._proposer, found, sources, images)
         if self._proposer is not None:
             self._proposals.supersede(task.subject, found.algorithm.uid or found.algorithm.name)
+        if not can_lie_beside(sources[0], self._pacs, in_copy=self._copies is not None):
+            return NotYet(_OVERTAKEN)
         headers = [source.shown for source in sources]
         made: list[ObjectIdentity] = []
         for writer in self._writers:

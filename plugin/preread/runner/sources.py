@@ -14,6 +14,7 @@ from preread.errors import PrereadError
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+    from preread.archive.pacs import Pacs
     from preread.elements import ResourceIds
     from preread.runner.writing import Deidentifies
 
@@ -81,3 +82,37 @@ def ids_of(header: Dataset) -> ResourceIds:
         str(header.SeriesInstanceUID),
         str(header.SOPInstanceUID),
     )
+
+
+def can_lie_beside(source: SourceImage, pacs: Pacs, *, in_copy: bool) -> bool:
+    """Tell whether an object can be stored beside an image; False if that was deleted.
+
+    Parameters
+    ----------
+    source
+        The first of the images that the object tells of.
+    pacs
+        Orthanc.
+    in_copy
+        Whether the object lies beside a copy of the image.
+
+    Raises
+    ------
+    ProposalError
+        If the copy is not there, or the object would be filed under another id than announced.
+    preread.archive.pacs.PacsError
+        If Orthanc does not answer or fails.
+    """
+    shown = ids_of(source.shown).instance
+    if not in_copy and shown != source.instance:
+        # Orthanc reads its PatientID in another way than we do, and would file the object under
+        # an id that nobody announced.
+        raise ProposalError(
+            "its identifiers are in a character set in which proposals cannot be filed"
+        )
+    there = pacs.exists(shown)
+    if in_copy and not there:
+        raise ProposalError(
+            "the de-identified copy, beside which the proposal belongs, is not there"
+        )
+    return there
